@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A backend in one file: copy it, rename it, fill in your device.
+
+Use it without packaging: put the file where Python finds it and write in ups.conf::
+
+    [mine]
+        driver  = nutdrv_py
+        port    = 192.168.1.20
+        backend = skeleton:Skeleton
+
+MANDATORY is only :meth:`Skeleton.poll`. What every device needs, and why it is asked for:
+
+- a statement about the *grid* (OL or OB). Take it only from what the device says about the grid; never from the
+  direction of the battery's power, never from an error. A wrong OB shuts servers down for nothing.
+- ``DeviceError`` with a sentence when the device gave no answer. The driver holds the last reading for ``maxage``
+  seconds and then declares the data stale.
+- nothing that blocks: use asyncio, or ``await asyncio.to_thread(...)`` around blocking calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, cast
+
+from nutdrv_py import Backend, Config, Field, Reading, Status, option
+from nutdrv_py.backend import Writable
+from nutdrv_py.errors import CommandError, DeviceError, Result
+from nutdrv_py.mapping import between, text, translate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkeletonConfig(Config):
+    """OPTIONAL: your own options. Those every backend has (port, pollinterval, maxage ...) are inherited."""
+
+    factor: float = option("what the device's charge is multiplied with", default=1.0, reload=True)
+    password: str | None = option("never shown anywhere", default=None, sensitive=True, reload=True)
+
+
+FIELDS = (  # one row per variable: NUT's name, the device's name, the conversion
+    Field("battery.charge", "soc", between(0, 100)),
+    Field("battery.runtime", "left"),
+    Field("ups.load", "load"),
+    Field("ups.realpower", "watts"),
+    Field("ups.model", "name", text),
+)
+
+
+class Skeleton(Backend):
+    """Reads ``name=value`` lines from the file that ``port`` names: a device that needs no hardware."""
+
+    Config: ClassVar[type[Config]] = SkeletonConfig
+    description: ClassVar[str] = "Skeleton backend"
+    version: ClassVar[str] = "0.1"
+    commands: ClassVar[frozenset[str]] = frozenset({"test.battery.start", "load.off"})
+
+    @property
+    def writable(self) -> Mapping[str, Writable]:
+        """OPTIONAL: what upsrw may set."""
+        return {"ups.delay.shutdown": Writable(ranges=((0, 600),)), "ups.id": Writable(maxlen=20)}
+
+    async def poll(self) -> Reading:
+        """MANDATORY: ask the device once."""
+        try:
+            lines = Path(self.config.port).read_text(encoding="utf-8").splitlines()  # noqa: ASYNC240 - a local file
+        except OSError as error:
+            raise DeviceError(f"{self.config.port} cannot be read: {error.strerror}") from error
+        raw: dict[str, object] = {name: value for name, _, value in (line.partition("=") for line in lines)}
+        if raw.get("grid") not in ("up", "down"):
+            raise DeviceError("the device does not say whether the grid is up or down")
+        values = translate(FIELDS, raw)
+        values.update({"ups.mfr": "Example", "ups.delay.shutdown": self._delay, "ups.id": self._name})
+        status = Status.OL if raw["grid"] == "up" else Status.OB
+        if Status.OB in status and float(values.get("battery.charge", 100)) <= 20:
+            status |= Status.LB
+        alarm = raw.get("alarm")
+        return Reading(values, status, (str(alarm),) if alarm else (), raw)
+
+    _delay: int = 20
+    _name: str = "skeleton"
+
+    async def set(self, name: str, value: str) -> None:
+        """OPTIONAL: carry out upsrw; the value was checked."""
+        if name == "ups.delay.shutdown":
+            self._delay = int(value)
+        else:
+            self._name = value
+
+    async def command(self, name: str, param: str | None) -> None:
+        """OPTIONAL: carry out upscmd."""
+        if name == "load.off":
+            raise CommandError("this device has no switch", Result.FAILED)
+
+    async def shutdown(self) -> None:
+        """OPTIONAL: cut the power of the load; most house batteries cannot and leave this out."""
+        Path(self.config.port + ".off").write_text("off\n", encoding="utf-8")  # noqa: ASYNC240 - a local file
+
+
+def settings(backend: Skeleton) -> SkeletonConfig:
+    """The options with their own type: how a backend reads what it declared."""
+    return cast(SkeletonConfig, backend.config)

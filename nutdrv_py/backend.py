@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The contract of a backend: a device that can be a UPS. Only :meth:`Backend.poll` is obligatory.
+
+``drivers/skeleton.py`` is a complete backend in one file, made to be copied.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from nutdrv_py.clock import Clock
+from nutdrv_py.errors import CommandError, ConfigError, Result
+from nutdrv_py.reading import Reading
+
+__all__ = ["ENTRY_POINTS", "Backend", "Config", "Option", "Writable", "load", "names", "option"]
+
+ENTRY_POINTS = "nutdrv_py.backends"
+"""Group in which installed packages register backends: ``name = package.module:Class``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What the configuration knows of an option besides its name, type and default."""
+
+    help: str
+    minimum: float | None = None
+    sensitive: bool = False
+    reload: bool = False
+    choices: tuple[str, ...] = ()
+    default_text: str = ""
+
+
+def option(
+    help: str,
+    *,
+    default: Any = MISSING,
+    minimum: float | None = None,
+    sensitive: bool = False,
+    reload: bool = False,
+    choices: tuple[str, ...] = (),
+    default_text: str = "",
+) -> Any:
+    """A field of a :class:`Config`: an option of the section in ups.conf.
+
+    A value below ``minimum`` is raised to it, and said once. ``sensitive`` keeps the value out of ``driver.parameter.*``,
+    out of the logs and out of the command line. ``reload`` lets a reload change it while the driver runs.
+    ``default_text`` says in documentation what an absent default means.
+    """
+    return field(default=default, metadata={"option": Option(help, minimum, sensitive, reload, choices, default_text)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The options every backend has. A backend subclasses it, adds fields and may give others a new default."""
+
+    port: str = option("where the device is")
+    pollinterval: int = option("seconds between quick polls", default=2, minimum=1, reload=True)
+    pollfreq: int = option("seconds between full polls, for slow values", default=60, minimum=1, reload=True)
+    maxage: int = option(
+        "seconds the last good reading is served while polls fail; then the data are stale", default=15, minimum=1, reload=True
+    )
+    lowbatt: float | None = option(
+        "percent of charge at which LB begins; fixes battery.charge.low", default=None, minimum=0, reload=True
+    )
+    ups: str = ""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    confpath: str = ""
+    statepath: str = ""
+    home: str = ""
+
+
+_Config = Config  # inside Backend the name Config means the class of its options
+
+
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """What upsrw may set a variable to: integers in ``ranges``, one of ``enum``, or text up to ``maxlen``."""
+
+    ranges: tuple[tuple[int, int], ...] = ()
+    enum: tuple[str, ...] = ()
+    maxlen: int = 0
+
+    def check(self, value: str) -> None:
+        """Raise :class:`CommandError` unless ``value`` is allowed: local clients reach the socket without upsd's checks."""
+        if self.ranges:
+            try:
+                wanted = int(value)
+            except ValueError:
+                raise CommandError(f"{value!r} is not a whole number", Result.INVALID) from None
+            if not any(low <= wanted <= high for low, high in self.ranges):
+                allowed = " or ".join(f"{low} to {high}" for low, high in self.ranges)
+                raise CommandError(f"{wanted} is not in the range {allowed}", Result.INVALID)
+        elif self.enum and value not in self.enum:
+            raise CommandError(f"{value!r} is not one of {', '.join(self.enum)}", Result.INVALID)
+        elif self.maxlen and len(value) > self.maxlen:
+            raise CommandError(f"the text is longer than {self.maxlen} characters", Result.INVALID)
+
+
+class Backend(abc.ABC):
+    """A device that can be a UPS.
+
+    The driver calls the methods one at a time from one task. Nothing here may block the event loop: put blocking calls
+    into ``asyncio.to_thread``. A failure is a :class:`~nutdrv_py.errors.DeviceError` with a sentence; never an exit.
+    """
+
+    Config: ClassVar[type[_Config]] = _Config
+    description: ClassVar[str] = "UPS backend"
+    version: ClassVar[str] = "0"
+    commands: ClassVar[frozenset[str]] = frozenset()
+    """Instant commands that :meth:`command` understands."""
+
+    def __init__(self, config: _Config, clock: Clock) -> None:
+        self.config = config
+        self.clock = clock
+        self.publish: Callable[[Reading], None] = lambda reading: None
+        """Call it inside :meth:`poll` with what cannot wait for the rest of the poll: the grid changed."""
+
+    @classmethod
+    def check(cls, config: _Config) -> None:
+        """Raise :class:`ConfigError` for options that cannot work together, before anything is started."""
+
+    @property
+    def writable(self) -> Mapping[str, Writable]:
+        """The variables that :meth:`set` takes now, with what they may be set to."""
+        return {}
+
+    async def __aenter__(self) -> Self:
+        """Open the connection, if there is one to open. Called again before a poll until it succeeds."""
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close what ``__aenter__`` opened."""
+
+    @abc.abstractmethod
+    async def poll(self) -> Reading:
+        """One pass over the device; :class:`~nutdrv_py.errors.DeviceError` when there is no usable answer."""
+
+    def coast(self, reading: Reading, seconds: float) -> Reading:
+        """The last good reading as it should look ``seconds`` later, while polls fail. By default unchanged."""
+        return reading
+
+    async def command(self, name: str, param: str | None) -> None:
+        """Run an instant command; :class:`~nutdrv_py.errors.CommandError` when it cannot be done."""
+        raise CommandError(f"the instant command {name} is unknown", Result.UNKNOWN)
+
+    async def set(self, name: str, value: str) -> None:
+        """Set a variable of :attr:`writable`; the value was checked against it."""
+        raise CommandError(f"{name} cannot be set", Result.UNKNOWN)
+
+    async def shutdown(self) -> None:
+        """Cut the power of the load (``-k``, killpower). Most house batteries cannot."""
+        raise CommandError("shutdown not supported: this device has no output that the driver could switch off", Result.FAILED)
+
+    async def reload(self, config: _Config) -> None:
+        """Take over options marked ``reload``; the others are unchanged in ``config``. May come while a poll is under way."""
+        self.config = config
+
+
+def names() -> dict[str, str]:
+    """The backends installed: name to ``module:Class``."""
+    return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def load(name: str) -> type[Backend]:
+    """The backend called ``name``: an entry point, or ``module:Class`` for one without packaging.
+
+    Raises :class:`ConfigError` with the list of backends when there is none of that name.
+    """
+    known = names()
+    target = known.get(name, name)
+    module_name, colon, class_name = target.partition(":")
+    if not colon:
+        raise ConfigError(f"there is no backend {name!r}; write backend = one of: {', '.join(sorted(known))}, or module:Class")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except ImportError as error:
+        raise ConfigError(f"the backend {name!r} cannot be imported: {error}") from error
+    except AttributeError:
+        raise ConfigError(f"the backend {name!r}: module {module_name} has no {class_name}") from None
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise ConfigError(f"the backend {name!r}: {class_name} is not a nutdrv_py.Backend")
+    return found

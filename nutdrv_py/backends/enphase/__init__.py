@@ -1,0 +1,657 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Enphase: a house with IQ Batteries behind an IQ Gateway, asked over its local interface.
+
+``ups.status`` comes from one place: the first word of the grid relay's state. Everything else may be late, missing or
+wrong without touching it. See :mod:`~nutdrv_py.backends.enphase.site` for what the answers mean,
+:mod:`~nutdrv_py.backends.enphase.client` for the connection, :mod:`~nutdrv_py.backends.enphase.token` for the login.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import ClassVar, cast
+
+from nutdrv_py.backend import Backend, Writable
+from nutdrv_py.backend import Config as BaseConfig
+from nutdrv_py.backends.enphase import site
+from nutdrv_py.backends.enphase.client import Absent, Gateway, Refused, Stranger, decode
+from nutdrv_py.backends.enphase.config import EnphaseConfig, check, credentials, gateway_url, pinned, token_path
+from nutdrv_py.backends.enphase.site import Grid, Identity
+from nutdrv_py.backends.enphase.token import DAY, Authority
+from nutdrv_py.clock import Clock
+from nutdrv_py.errors import AuthError, CommandError, DeviceError, Result
+from nutdrv_py.log import Trouble, log
+from nutdrv_py.mapping import find, to_number, translate
+from nutdrv_py.reading import Reading, Status, Value
+from nutdrv_py.storage import ChargeFilter, Charger, Smoothed, charger_status, coast, is_low, runtime, threshold
+
+__all__ = ["ENDPOINTS", "Endpoint", "Enphase"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A path of the gateway: how often it is asked and how long its answer counts, in seconds.
+
+    ``every`` 0 means in each poll, -1 with each full poll (``pollfreq``). Of the ``slow`` ones only one is asked per poll,
+    so that the relay does not wait for several.
+    """
+
+    name: str
+    path: str
+    every: float
+    age: float
+    slow: bool = False
+    meters: bool = False
+
+
+# fmt: off
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("livedata",  "/ivp/livedata/status",     0,     120),
+    Endpoint("secctrl",   "/ivp/ensemble/secctrl",    -1,    600),
+    Endpoint("power",     "/ivp/ensemble/power",      -1,    180),
+    Endpoint("reports",   "/ivp/meters/reports",      -1,    180,    meters=True),
+    Endpoint("meters",    "/ivp/meters",              3600,  4e4,    meters=True),
+    Endpoint("inventory", "/ivp/ensemble/inventory",  300,   3600,   slow=True),
+    Endpoint("status",    "/ivp/ensemble/status",     14400, 4e4,    slow=True),
+    Endpoint("info",      "/info",                    14400, 1e9,    slow=True),
+)
+# fmt: on
+_RELAY = "/ivp/ensemble/relay"
+_STREAM = "/ivp/livedata/stream"
+_CHECK = "/auth/check_jwt"
+
+STREAM_AGAIN = 13 * 60.0
+"""Seconds between two requests to keep the live stream on; the gateway ends it after 15 minutes."""
+
+STREAM_RETRY = 60.0
+"""Seconds before the stream is asked for again when livedata are frozen all the same."""
+
+RETRY = 30.0
+"""Seconds before an endpoint that failed is asked again, if it is not asked with each poll."""
+
+REAUTHENTICATE = 60.0
+"""Seconds between two attempts to find out why the gateway refuses the token."""
+
+NEW_TOKEN = 3600.0
+"""Seconds between two new tokens because of refusals: a gateway with a wrong clock refuses good ones."""
+
+DEAF = 20.0
+"""Seconds without an answer after which the gateway may have been restarted or upgraded: absent features are tried again."""
+
+PACK_MISSING = 3600.0
+"""Seconds a battery must be missing before RB asks for its replacement."""
+
+CHARGE_AGE = 30.0
+"""Seconds of age of the charge from which it is counted down on battery, although other things are still answered."""
+
+
+@dataclass(slots=True)
+class _Datum:
+    payload: object
+    at: float
+
+
+class Enphase(Backend):
+    """The house battery behind an IQ Gateway (firmware 7 or later)."""
+
+    Config: ClassVar[type[BaseConfig]] = EnphaseConfig
+    description: ClassVar[str] = "Enphase IQ Gateway"
+    version: ClassVar[str] = "0.1"
+
+    def __init__(self, config: BaseConfig, clock: Clock) -> None:
+        super().__init__(config, clock)
+        options = self._options
+        self._trouble = Trouble()
+        self._pinned = pinned(options)
+        self._pin_path = token_path(options).with_suffix(".pin")
+        self._pin: tuple[str, str] | None = self._read_pin()
+        self._gateway = Gateway(gateway_url(options.port), self._trusted)
+        self._authority = Authority(options, credentials(options), token_path(options), clock, self._trouble)
+        self._identity: Identity | None = None
+        self._data: dict[str, _Datum] = {}
+        self._next: dict[str, float] = {}
+        self._absent: set[str] = set()
+        self._relay: object = None
+        self._grid: Grid | None = None
+        self._charger = Charger()
+        self._charge = ChargeFilter()
+        self._backup = ChargeFilter()
+        self._load = Smoothed()
+        self._written: dict[str, float] = {}
+        self._reason = "none since the start"
+        self._answered_at: float | None = None
+        self._stream_at: float | None = None
+        self._live_update: float | None = None
+        self._live_age: float | None = None
+        self._charge_at: float | None = None
+        self._bad_since: float | None = None
+        self._checked_at: float | None = None
+        self._token_at: float | None = None
+        self._spoken: set[str] = set()
+        self._coasting: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def _options(self) -> EnphaseConfig:
+        return cast(EnphaseConfig, self.config)
+
+    @classmethod
+    def check(cls, config: BaseConfig) -> None:
+        """Refuse options that cannot work."""
+        check(cast(EnphaseConfig, config))
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the connection."""
+        self._authority.close()
+        await self._gateway.close()
+
+    async def reload(self, config: BaseConfig) -> None:
+        """Take over intervals, thresholds and credentials."""
+        found = credentials(cast(EnphaseConfig, config))
+        self.config = config
+        self._authority.reload(self._options, found)
+        self._checked_at = self._token_at = None
+
+    # Settings
+
+    @property
+    def writable(self) -> Mapping[str, Writable]:
+        """``battery.charge.low``, unless ``lowbatt`` fixes it. Kept until the driver ends."""
+        return {} if self.config.lowbatt is not None else {"battery.charge.low": Writable(ranges=((1, 99),))}
+
+    async def set(self, name: str, value: str) -> None:
+        """Set the low mark of the charge."""
+        number = to_number(value)
+        if name != "battery.charge.low" or number is None:
+            raise CommandError(f"{name} cannot be set", Result.UNKNOWN)
+        self._written[name] = number
+
+    def _limit(self, name: str, *, option: float | None = None, device: float | None = None) -> float | None:
+        return threshold(
+            name,
+            overrides=self.config.overrides,
+            defaults=self.config.defaults,
+            option=option,
+            written=self._written.get(name),
+            device=device,
+        )
+
+    # The poll
+
+    async def poll(self) -> Reading:
+        """The relay first, published at once when it has changed; then what is due, one request at a time."""
+        now = self.clock.monotonic()
+        deaf = self._answered_at is not None and now - self._answered_at > DEAF
+        await self._meet()
+        serial = self._serial
+        await self._authority.current(serial)
+        state = await self._ask_relay()
+        if deaf:
+            self._woken()
+        self._answered_at = self.clock.monotonic()
+        if state is not self._grid:
+            self._transfer(state)
+            self.publish(self._reading())
+        self._authority.maintain(serial, on_battery=not state.on_grid)
+        await self._ask_due()
+        return self._reading()
+
+    @property
+    def _serial(self) -> str:
+        if self._identity is not None:
+            return self._identity.serial
+        return self._options.serial or ""
+
+    def _woken(self) -> None:
+        """The gateway was away: it may have another firmware now."""
+        self._absent.clear()
+        self._next["info"] = 0.0
+        self._stream_at = None
+
+    def _transfer(self, state: Grid) -> None:
+        before, self._grid = self._grid, state
+        if not state.on_grid:
+            if before is None or before.on_grid:
+                self._load.reset()
+            self._reason = site.TRANSFER_REASON[state]
+            log.warning("The house is off the grid: %s", self._reason)
+        elif before is not None:
+            log.info("The house is on the grid again")
+        self._full_poll()
+
+    def _full_poll(self) -> None:
+        for endpoint in ENDPOINTS:
+            if endpoint.every < 0:
+                self._next[endpoint.name] = 0.0
+
+    async def _ask_relay(self) -> Grid:
+        timeout = float(self._options.api_timeout)
+        if "relay" in self._absent:
+            status = await self._authorised("/ivp/ensemble/status", timeout)
+            self._relay = find({"s": status}, "s.relay")
+        else:
+            try:
+                self._relay = await self._authorised(_RELAY, timeout)
+            except Absent:
+                # The same object is a part of a larger one.
+                self._absent.add("relay")
+                return await self._ask_relay()
+        return site.grid(self._relay)
+
+    async def _ask_due(self) -> None:
+        slow_left = 1 if "inventory" in self._data or "inventory" in self._absent else len(ENDPOINTS)
+        alert = self._grid is None or not self._grid.on_grid
+        full = float(min(self._options.pollfreq, self._options.pollfreqalert) if alert else self._options.pollfreq)
+        for endpoint in ENDPOINTS:
+            now = self.clock.monotonic()
+            if endpoint.name in self._absent or self._next.get(endpoint.name, 0.0) > now:
+                continue
+            if endpoint.meters and self._options.disable_meters:
+                continue
+            if endpoint.slow:
+                if slow_left < 1:
+                    continue
+                slow_left -= 1
+            every = full if endpoint.every < 0 else endpoint.every
+            self._next[endpoint.name] = now + every
+            try:
+                await self._ask(endpoint)
+            except Absent as error:
+                self._absent.add(endpoint.name)
+                self._data.pop(endpoint.name, None)
+                log.info("This gateway does not offer %s: %s", endpoint.name, error)
+            except Refused as error:
+                # The relay was just answered with the same token, so it is the role that may not.
+                self._absent.add(endpoint.name)
+                log.info("The token's role may not read %s: %s", endpoint.name, error)
+            except DeviceError as error:
+                self._next[endpoint.name] = min(self._next[endpoint.name], now + (RETRY if every > 0 else 0.0))
+                self._trouble.report(endpoint.name, f"{endpoint.name}: {error}")
+            else:
+                self._trouble.clear(endpoint.name, f"{endpoint.name} is answered again")
+
+    async def _ask(self, endpoint: Endpoint) -> None:
+        timeout = float(self._options.api_timeout)
+        token = await self._authority.current(self._serial)
+        if endpoint.name == "info":
+            answer = await self._gateway.get(endpoint.path, timeout=timeout)
+            self._introduced(site.identity(answer.body))
+            return
+        answer = await self._gateway.get(endpoint.path, timeout=timeout, token=token.text)
+        try:
+            payload = decode(answer.body)
+        except DeviceError as error:
+            raise DeviceError(f"{endpoint.path} answered {error}") from None
+        if not isinstance(payload, dict | list):
+            raise DeviceError(f"{endpoint.path} answered neither an object nor a list")
+        if endpoint.name == "livedata":
+            await self._live(payload, answer.date, token.text)
+            return
+        self._data[endpoint.name] = _Datum(payload, self.clock.monotonic())
+
+    # Live data
+
+    async def _live(self, payload: object, gateway_time: float | None, token: str) -> None:
+        """Take over livedata if they live: the stream must be on, young by the gateway's clock, and moving."""
+        now = self.clock.monotonic()
+        stream = find({"l": payload}, "l.connection.sc_stream")
+        update = to_number(find({"l": payload}, "l.meters.last_update"))
+        age = site.live_age(payload, gateway_time, self.clock.wall())
+        still = update is not None and update == self._live_update
+        self._live_update = update
+        self._live_age = age
+        frozen = stream != "enabled" or age is None or age > site.LIVE_AGE or still
+        if frozen:
+            self._data.pop("livedata", None)
+        else:
+            self._data["livedata"] = _Datum(payload, now)
+            self._trouble.clear("stream", "livedata are live")
+        wait = STREAM_RETRY if frozen else STREAM_AGAIN
+        if self._stream_at is None or now - self._stream_at >= wait:
+            if frozen and self._stream_at is not None:
+                self._trouble.report("stream", "livedata are frozen although the stream was asked for; other sources serve")
+            self._stream_at = now
+            await self._gateway.post(_STREAM, {"enable": 1}, timeout=float(self._options.api_timeout), token=token)
+
+    # Login and identity
+
+    async def _authorised(self, path: str, timeout: float) -> object:
+        """GET with the token; a refusal is looked into once, then the request is repeated once."""
+        for last in (False, True):
+            token = await self._authority.current(self._serial)
+            try:
+                answer = await self._gateway.get(path, timeout=timeout, token=token.text)
+                break
+            except Refused as error:
+                if last or not await self._reauthenticate():
+                    raise AuthError(self._refusal(error)) from None
+            except Stranger as error:
+                if last:
+                    raise
+                await self._new_certificate(error)
+        try:
+            return decode(answer.body)
+        except DeviceError as error:
+            raise DeviceError(f"{path} answered {error}") from None
+
+    def _refusal(self, error: Refused) -> str:
+        token = self._authority.token
+        left = token.left(self.clock.wall()) / DAY if token else 0.0
+        ends = f"has {left:.0f} days left" if left > 0 else "has ended"
+        return (
+            f"{error}; the token {ends}. Is it for this gateway, and is the gateway's clock right "
+            "(it is wrong after a power loss without internet)?"
+        )
+
+    async def _reauthenticate(self) -> bool:
+        """After a refusal: renew an ended token; else show it to the gateway once; else fetch one new token.
+
+        True when it is worth trying again.
+        """
+        now = self.clock.monotonic()
+        token = await self._authority.current(self._serial)
+        if token.left(self.clock.wall()) > 0:
+            if self._checked_at is None or now - self._checked_at >= REAUTHENTICATE:
+                self._checked_at = now
+                with contextlib.suppress(DeviceError):
+                    await self._gateway.get(_CHECK, timeout=float(self._options.api_timeout), token=token.text)
+                    return True
+            if self._token_at is not None and now - self._token_at < NEW_TOKEN:
+                return False
+        self._token_at = now
+        try:
+            await self._authority.fetch(self._serial)
+        except AuthError as error:
+            self._trouble.report("renewal", f"No new token: {error}")
+            return False
+        return True
+
+    async def _meet(self) -> None:
+        """Learn serial number and certificate before anything secret is sent."""
+        if self._identity is not None:
+            return
+        timeout = float(self._options.api_timeout)
+        try:
+            answer = await self._gateway.get("/info", timeout=timeout)
+        except Stranger as error:
+            await self._new_certificate(error)
+            answer = await self._gateway.get("/info", timeout=timeout)
+        self._introduced(site.identity(answer.body))
+
+    def _introduced(self, found: Identity) -> None:
+        """The gateway has said who it is. Raises DeviceError when it is not the one that is meant."""
+        wanted = self._options.serial
+        port = self.config.port
+        if wanted is not None and found.serial != wanted:
+            self._identity = None
+            raise DeviceError(
+                f"the gateway at {port} is {found.serial}, but serial = {wanted}; correct port or serial in ups.conf"
+            )
+        if self._identity is not None and found.serial != self._identity.serial:
+            before, self._identity = self._identity.serial, None
+            raise DeviceError(f"another gateway answers at {port}: {found.serial} instead of {before}; write serial = to decide")
+        if found.major is not None and found.major < 7:
+            raise DeviceError(
+                f"the gateway at {port} has firmware {found.software}; batteries need firmware 7 or later, "
+                "which Enphase's support installs"
+            )
+        if self._identity is not None and found.software != self._identity.software:
+            log.info("The gateway's firmware has changed from %s to %s", self._identity.software, found.software)
+            self._absent.clear()
+        self._identity = found
+        self._data["info"] = _Datum(
+            {"sn": found.serial, "pn": found.part, "software": found.software}, self.clock.monotonic()
+        )
+        if self._pin is not None and self._pin[0] == "":
+            self._remember(found.serial, self._pin[1])
+
+    # The certificate
+
+    def _trusted(self, fingerprint: str) -> bool:
+        if self._options.certificate == "any":
+            return True
+        if self._pinned is not None:
+            return fingerprint in self._pinned
+        if self._pin is None:
+            # The first certificate seen; it is remembered for good once the serial number is known.
+            self._pin = ("", fingerprint)
+            return True
+        return fingerprint == self._pin[1]
+
+    async def _new_certificate(self, stranger: Stranger) -> None:
+        """A certificate that is not the pinned one: gateways make a new one each year and at upgrades.
+
+        It is taken only if whoever shows it names the same serial number, asked without a token, and it is said loudly.
+        """
+        if self._options.certificate != "pin" or not stranger.fingerprint:
+            raise DeviceError(
+                f"{stranger} (SHA-256 {stranger.fingerprint or 'unknown'}); if that is the gateway's new one, put it into "
+                f"certificate = {self._options.certificate}"
+            )
+        expected = self._pin[0] if self._pin is not None else ""
+        answer, fingerprint = await self._gateway.meet("/info", timeout=float(self._options.api_timeout))
+        found = site.identity(answer.body)
+        if fingerprint != stranger.fingerprint or (expected and found.serial != expected):
+            raise DeviceError(
+                f"the certificate at {self.config.port} has changed and the gateway names serial {found.serial} instead of "
+                f"{expected}: nothing secret was sent. If the gateway was replaced, remove {self._pin_path}"
+            )
+        log.warning(
+            "The gateway %s shows a new certificate (SHA-256 %s); it named the right serial number, so it is trusted from now on",
+            found.serial, fingerprint,
+        )  # fmt: skip
+        self._remember(found.serial, fingerprint)
+        self._introduced(found)
+
+    def _read_pin(self) -> tuple[str, str] | None:
+        if self._options.certificate != "pin":
+            return None
+        try:
+            words = self._pin_path.read_text(encoding="ascii", errors="replace").split()
+        except OSError:
+            return None
+        wanted = self._options.serial
+        if len(words) != 2 or len(words[1]) != 64 or (wanted is not None and words[0] != wanted):
+            return None
+        return words[0], words[1]
+
+    def _remember(self, serial: str, fingerprint: str) -> None:
+        self._pin = (serial, fingerprint)
+        new = self._pin_path.with_name(f".{self._pin_path.name}.{os.getpid()}")
+        try:
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(fd, "w", encoding="ascii") as file:
+                file.write(f"{serial} {fingerprint}\n")
+            new.replace(self._pin_path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            self._trouble.report(
+                "pin", f"The certificate's fingerprint could not be kept in {self._pin_path}: {error.strerror}"
+            )
+
+    # The reading
+
+    def _raw(self) -> dict[str, object]:
+        """The payloads that still count."""
+        now = self.clock.monotonic()
+        ages = {endpoint.name: endpoint.age for endpoint in ENDPOINTS}
+        slack = 2.5 * max(self._options.pollfreq, self._options.pollinterval)
+        raw = {
+            name: datum.payload for name, datum in self._data.items() if now - datum.at <= max(ages.get(name, 0.0), slack)
+        }
+        raw["relay"] = self._relay
+        return raw
+
+    def _reading(self) -> Reading:
+        """Everything that is known now."""
+        now = self.clock.monotonic()
+        state = self._grid
+        if state is None:
+            raise DeviceError("the state of the grid is not known yet")
+        raw = self._raw()
+        raw.update(site.meters(raw, state))
+        values = translate(site.FIELDS, raw)
+        values.update(_FIXED)
+        status = Status.OL if state.on_grid else Status.OB
+
+        seen = site.battery(raw)
+        charge = None if seen.charge is None else self._charge.update(seen.charge, now)
+        backup = None if seen.backup is None else self._backup.update(seen.backup, now)
+        power = site.storage_power(raw)
+        direction = self._charger.update(power) if seen.capacity or power else Status(0)
+        watts = site.load(raw, state)
+        rated = site.rated_power(raw)
+        packs = site.packs(raw)
+
+        verylow = to_number(find(raw, "secctrl.VLS_Limit")) or 0.0
+        restart = to_number(find(raw, "secctrl.soc_recovery_exit")) or 0.0
+        low = self._limit("battery.charge.low", option=self.config.lowbatt, device=max(20.0, verylow + 5, restart + 5))
+        runtime_low = self._limit("battery.runtime.low")
+        left = None
+        if watts is not None:
+            smooth = self._load.update(watts, now)
+            if seen.available is not None and seen.capacity:
+                left = runtime(seen.available - verylow / 100 * seen.capacity, smooth)
+        counted = self._count_down(backup if backup is not None else charge, power, watts, seen.capacity, now)
+        if not state.on_grid and is_low(_lowest(charge, counted), low, left, runtime_low):
+            status |= Status.LB
+        limit = rated or (seen.capacity or 0.0) / 1000 * self._options.loadkwh
+        if not state.on_grid and watts is not None and limit and watts > limit:
+            status |= Status.OVER
+        status |= direction | self._replace(packs, now)
+
+        if charge is not None:
+            values["battery.charge"] = round(charge)
+            values["battery.voltage"] = site.battery_voltage(charge)
+            values["battery.charger.status"] = charger_status(direction, charge)
+        if seen.capacity:
+            values["battery.charge.low"] = low if low is not None else 20.0
+            values["battery.capacity"] = seen.capacity / site.NOMINAL_VOLTAGE
+            values["experimental.battery.energy.capacity"] = round(seen.capacity)
+            values.update(_BATTERY_FIXED)
+        if seen.available is not None and seen.capacity:
+            values["experimental.battery.energy"] = round(seen.available)
+        if left is not None:
+            values["battery.runtime"] = left
+        if runtime_low is not None:
+            values["battery.runtime.low"] = runtime_low
+        if power is not None and (seen.capacity or power):
+            values["experimental.storage.realpower"] = power
+            volts = to_number(find(raw, "storage.cumulative.rmsVoltage")) or to_number(find(raw, "bus.cumulative.rmsVoltage"))
+            if volts:
+                values["battery.current"] = power / volts
+        if packs is not None:
+            values["battery.packs"] = packs.count
+            values["battery.packs.bad"] = packs.bad
+            if packs.temperature is not None:
+                values["battery.temperature"] = packs.temperature
+        if rated is not None:
+            values["ups.realpower.nominal"] = rated
+        percent = site.load_percent(watts, rated, seen.capacity, self._options.loadkwh)
+        if percent is not None and watts is not None:
+            values["ups.load"] = percent
+        if watts is not None:
+            values["ups.realpower"] = watts
+        values.update(site.phase_values(raw, state, site.phases(raw) or 1, watts))
+        if "output.power" in values:
+            values["ups.power"] = values["output.power"]
+        self._observe(values, state, raw)
+        # While polls fail, what the battery loses is what the house uses; the sun may go at any time.
+        self._coasting = (max(power or 0.0, watts or 0.0), seen.capacity)
+        return Reading(values, status, self._alarms(raw, packs), raw)
+
+    def _count_down(
+        self, charge: float | None, power: float | None, watts: float | None, capacity: float | None, now: float
+    ) -> float | None:
+        """The charge for LB: counted down from the last one told, while on battery nobody tells a new one."""
+        sources = [self._data[name].at for name in ("livedata", "secctrl") if name in self._data]
+        if charge is not None and sources:
+            self._charge_at = max(sources)
+            self._counted = charge
+            self._drain = max(power or 0.0, watts or 0.0), capacity
+        if self._charge_at is None or self._counted is None:
+            return charge
+        age = now - self._charge_at
+        drain, size = self._drain
+        if age < CHARGE_AGE or not size:
+            return charge if charge is not None else self._counted
+        return max(0.0, self._counted - drain * age / 36 / size)
+
+    _counted: float | None = None
+    _drain: tuple[float, float | None] = (0.0, None)
+
+    def _replace(self, packs: site.Packs | None, now: float) -> Status:
+        if packs is None or not packs.bad:
+            self._bad_since = None
+            return Status(0)
+        self._bad_since = self._bad_since if self._bad_since is not None else now
+        return Status.RB if now - self._bad_since > PACK_MISSING else Status(0)
+
+    def _alarms(self, raw: Mapping[str, object], packs: site.Packs | None) -> tuple[str, ...]:
+        """Only what endangers the backup now: upsmon takes a UPS with an alarm that then goes silent for dead."""
+        alarms: list[str] = []
+        if find(raw, "secctrl.shutdown") is True:
+            alarms.append("Battery system is shut down")
+        if site.controller_lost(raw):
+            alarms.append("System Controller does not communicate")
+        if packs is not None and packs.count and packs.bad == packs.count:
+            alarms.append("No battery is usable")
+        return tuple(alarms)
+
+    def _observe(self, values: dict[str, Value], state: Grid, raw: Mapping[str, object]) -> None:
+        """What NUT has no name for."""
+        values["experimental.grid.state"] = state.value
+        values["input.transfer.reason"] = self._reason
+        able, kind = site.can_see_outage(raw)
+        if kind:
+            values["experimental.controller.type"] = kind
+        if able is False and state.on_grid:
+            values["experimental.outage.detection"] = "impossible: no IQ System Controller or Meter Collar"
+            if "outage" not in self._spoken:
+                self._spoken.add("outage")
+                log.error(
+                    "THIS SYSTEM CANNOT REPORT AN OUTAGE: it has no IQ System Controller and no IQ Meter Collar that could separate "
+                    "the house from the grid, so ups.status will say OL for ever. Do not rely on it for a shutdown."
+                )
+        else:
+            values["experimental.outage.detection"] = "possible" if able else "unknown"
+        token = self._authority.token
+        if token is not None:
+            values["experimental.token.days"] = int(token.left(self.clock.wall()) // DAY)
+        if self._live_age is not None and "livedata" in raw:
+            values["experimental.livedata.age"] = max(0, round(self._live_age))
+
+    def coast(self, reading: Reading, seconds: float) -> Reading:
+        """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
+        load, capacity = self._coasting
+        values = reading.values
+        return coast(
+            reading,
+            seconds,
+            load=load,
+            capacity=capacity,
+            charge_low=to_number(values.get("battery.charge.low")),
+            runtime_low=to_number(values.get("battery.runtime.low")),
+        )
+
+
+_FIXED: dict[str, Value] = {
+    "ups.mfr": "Enphase Energy",
+    "ups.model": "IQ Gateway",
+    "device.type": "ups",
+}
+_BATTERY_FIXED: dict[str, Value] = {
+    "battery.type": "LFP",
+    "battery.voltage.nominal": site.NOMINAL_VOLTAGE,
+    "battery.voltage.high": site.HIGHEST_VOLTAGE,
+    "battery.voltage.low": site.LOWEST_VOLTAGE,
+    "experimental.battery.voltage.source": "estimated from the charge",
+}
+
+
+def _lowest(*charges: float | None) -> float | None:
+    return min((charge for charge in charges if charge is not None), default=None)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One IQ Gateway over HTTPS: one connection, one request at a time, nothing trusted.
+
+The gateway is a small computer whose services hang one by one; two requests at once can lock it up. So requests stand in
+line, each has an end, an answer has a greatest size, and its certificate (self-signed, renewed every year and by upgrades)
+is compared by fingerprint before a token is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from nutdrv_py.errors import AuthError, DeviceError
+
+__all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "decode"]
+
+MOST_BODY = 2 << 20
+"""Bytes of an answer. /ivp/ensemble/status of a large system is 100 kB."""
+
+
+class Absent(DeviceError):
+    """The gateway does not have what was asked for (404, or a redirect to its error page)."""
+
+
+class Refused(AuthError):
+    """The gateway did not accept the token for this path (401, 403)."""
+
+
+class Stranger(DeviceError):
+    """The certificate is not the one that is trusted; nothing secret was sent."""
+
+    def __init__(self, message: str, fingerprint: str) -> None:
+        super().__init__(message)
+        self.fingerprint = fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer: its body, and the gateway's own time (seconds since 1970) when it said one."""
+
+    body: bytes
+    date: float | None
+
+
+def _no_number(text: str) -> None:
+    return None
+
+
+def decode(body: bytes) -> object:
+    """JSON as lenient as the gateway needs: duplicate keys (the last wins), NaN (becomes null). Raises DeviceError."""
+    try:
+        result: object = json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        start = body[:30].decode("ascii", "replace").strip()
+        raise DeviceError(f"something that is not JSON{f' (it begins {start!r})' if start else ' (it is empty)'}") from None
+    return result
+
+
+class Gateway:
+    """Sends requests to the gateway at ``url``.
+
+    ``trusted`` tells for a fingerprint (SHA-256 of the certificate, hex) whether it may see the token.
+    """
+
+    def __init__(self, url: str, trusted: Callable[[str], bool]) -> None:
+        self._url = url
+        self._trusted = trusted
+        self._client: httpx.AsyncClient | None = None
+        self._one = asyncio.Lock()
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # The certificate is self-signed, outdated by the clock of a fresh boot, and named after the serial: only its
+        # fingerprint says anything, and that is compared in _traced.
+        self._context.check_hostname = False
+        self._context.verify_mode = ssl.CERT_NONE
+        self.fingerprint: str | None = None
+        """Of the certificate on the present connection."""
+        self._accepting = False
+
+    async def close(self) -> None:
+        """Close the connection."""
+        client, self._client = self._client, None
+        self.fingerprint = None
+        if client is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(1):
+                    await client.aclose()
+
+    async def get(self, path: str, *, timeout: float, token: str | None = None) -> Answer:
+        """GET ``path``; with ``token`` as bearer. Raises DeviceError, :class:`Absent`, :class:`Refused`, :class:`Stranger`."""
+        return await self._request("GET", path, timeout, token, None)
+
+    async def post(self, path: str, content: Mapping[str, object], *, timeout: float, token: str) -> Answer:
+        """POST a JSON object to ``path``; raises as :meth:`get`."""
+        return await self._request("POST", path, timeout, token, content)
+
+    async def meet(self, path: str, *, timeout: float) -> tuple[Answer, str]:
+        """GET ``path`` without a token from whoever answers; also tells the fingerprint. To get to know a new certificate."""
+        await self.close()
+        self._accepting = True
+        try:
+            answer = await self._request("GET", path, timeout, None, None)
+            return answer, self.fingerprint or ""
+        finally:
+            self._accepting = False
+            await self.close()
+
+    async def _request(
+        self, method: str, path: str, timeout: float, token: str | None, content: Mapping[str, object] | None
+    ) -> Answer:
+        async with self._one:
+            for last in (False, True):
+                reused = self._client is not None
+                try:
+                    async with asyncio.timeout(timeout):
+                        return await self._once(method, path, timeout, token, content)
+                except (Absent, Refused):
+                    raise
+                except DeviceError:
+                    await self.close()
+                    raise
+                except (TimeoutError, httpx.TimeoutException):
+                    # A client whose request was cut off is not used again: its pool may still count the connection.
+                    await self.close()
+                    raise DeviceError(f"{path}: no answer within {timeout:g} s") from None
+                except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+                    await self.close()
+                    if last or not reused:
+                        raise DeviceError(f"{path}: the gateway broke off the connection") from error
+                except httpx.ConnectError as error:
+                    await self.close()
+                    raise DeviceError(f"the gateway cannot be reached: {_reason(error)}") from error
+                except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
+                    await self.close()
+                    raise DeviceError(f"{path}: {type(error).__name__}") from error
+            raise AssertionError("unreachable")
+
+    async def _once(
+        self, method: str, path: str, timeout: float, token: str | None, content: Mapping[str, object] | None
+    ) -> Answer:
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                verify=self._context,
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60),
+                follow_redirects=False,
+                trust_env=False,
+            )
+        headers = {"Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        request = self._client.build_request(
+            method, self._url + path, headers=headers, json=content, timeout=timeout, extensions={"trace": self._traced}
+        )
+        # build_request leaves the timeout out when it is given extensions (httpx 0.23), so it is put in again.
+        request.extensions.setdefault("timeout", httpx.Timeout(timeout).as_dict())
+        response = await self._client.send(request, stream=True)
+        try:
+            _judge(path, response.status_code)
+            body = bytearray()
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > MOST_BODY:
+                    raise DeviceError(f"{path}: the answer is longer than {MOST_BODY} bytes")
+        finally:
+            await response.aclose()
+        return Answer(bytes(body), _date(response.headers.get("Date")))
+
+    async def _traced(self, event: str, info: dict[str, Any]) -> None:
+        """Called by httpcore at each step of a request: look at the certificate before anything is sent."""
+        if event.endswith("connect_tcp.started"):
+            self.fingerprint = None
+        elif event.endswith("start_tls.complete"):
+            tls = info["return_value"].get_extra_info("ssl_object")
+            self.fingerprint = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest()
+            if not self._accepting and not self._trusted(self.fingerprint):
+                raise Stranger("the gateway shows a certificate that is not the trusted one", self.fingerprint)
+        elif event.endswith("send_request_headers.started") and self.fingerprint is None and self._url.startswith("https:"):
+            # Fail closed: should httpcore name its events otherwise one day, no token leaves.
+            raise Stranger("the gateway's certificate could not be looked at", "")
+
+
+def _judge(path: str, status: int) -> None:
+    if status == 200:
+        return
+    if status in (401, 403):
+        raise Refused(f"{path}: the gateway refused the token (HTTP {status})")
+    if status in (404, 405, 410) or 300 <= status < 400:
+        raise Absent(f"{path}: this gateway does not have it (HTTP {status})")
+    raise DeviceError(f"{path}: HTTP {status}")
+
+
+def _date(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _reason(error: httpx.ConnectError) -> str:
+    text = str(error)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return text or "no connection"

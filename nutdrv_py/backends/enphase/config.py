@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The options of the Enphase backend, and the file with its credentials."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from nutdrv_py.backend import Config, option
+from nutdrv_py.errors import ConfigError
+
+__all__ = ["Credentials", "EnphaseConfig", "check", "credentials", "gateway_url", "is_loopback", "private_file", "token_path"]
+
+LOGIN_URL = "https://enlighten.enphaseenergy.com/login/login.json"
+TOKEN_URL = "https://entrez.enphaseenergy.com/tokens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnphaseConfig(Config):
+    """Options of ``backend = enphase`` (the outside of the project promises names and defaults)."""
+
+    port: str = option("the IQ Gateway: host, host:port or URL")
+    pollinterval: int = option("seconds between quick polls: grid, charge, power", default=5, minimum=2, reload=True)
+    pollfreq: int = option("seconds between full polls: the slow values", default=60, minimum=5, reload=True)
+    pollfreqalert: int = option("the same while on battery or blind", default=20, minimum=5, reload=True)
+    maxage: int = option(
+        "seconds the last good reading is served while polls fail; then the data are stale", default=120, minimum=1, reload=True
+    )
+    serial: str | None = option(
+        "serial number of the gateway; checked", default=None, default_text="learnt from the gateway"
+    )
+    username: str | None = option("e-mail address of the Enlighten account", default=None, sensitive=True, reload=True)
+    password: str | None = option("password of the Enlighten account", default=None, sensitive=True, reload=True)
+    token: str | None = option("a gateway token fetched by hand", default=None, sensitive=True, reload=True)
+    credentials: str | None = option(
+        "file with USERNAME=, PASSWORD= or TOKEN= lines, not readable by others", default=None, reload=True
+    )
+    tokenfile: str | None = option(
+        "where the token is kept", default=None, default_text="nutdrv_py-<ups>.token in the NUT user's home or statepath"
+    )
+    login_timeout: int = option("seconds for one request to the cloud", default=10, minimum=5, reload=True)
+    api_timeout: int = option("seconds for one request to the gateway", default=10, minimum=2, reload=True)
+    loadkwh: int = option(
+        "W per kWh of capacity that mean 100 % load, when the batteries do not tell their power; 0 gives no load",
+        default=768, minimum=0, reload=True,
+    )  # fmt: skip
+    disable_meters: bool = option("do not ask the gateway's meters (CTs)", default=False, reload=True)
+    certificate: str = option(
+        "pin (remember the first one of the serial), any, or a file with a PEM certificate or SHA-256 fingerprint", default="pin"
+    )
+    login_url: str = option("where to log in", default=LOGIN_URL)
+    token_url: str = option("where to fetch the token", default=TOKEN_URL)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How to come by a token: an account, a token fetched by hand, or both. Never shown by ``repr``."""
+
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def account(self) -> bool:
+        """Whether there is an account to log in with."""
+        return bool(self.username and self.password)
+
+
+def gateway_url(port: str) -> str:
+    """``https://host[:port]`` for host, host:port or URL. Raises :class:`ConfigError`.
+
+    Plain http is only taken for loopback, because the token goes with every request.
+    """
+    url = port if "://" in port else f"https://{port}"
+    try:
+        parts = urlsplit(url)
+        host, number = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigError(f"port = {port!r} is not a host, host:port or URL") from None
+    if not host or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or re.search(r"[\s@\\]", port):
+        raise ConfigError(f"port = {port!r} is not a host, host:port or URL such as https://envoy.local")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigError(
+            f"port = {port!r}: plain http would show the token to everyone on the network; write https or only the host"
+        )
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{bracketed}" + (f":{number}" if number else "")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether the host is this machine by its address; such a server needs no certificate of an authority."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def private_file(path: Path) -> None:
+    """Raise :class:`ConfigError` when others may read the file or put another into its folder; nothing if it is absent."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be looked at: {error.strerror}; see the owner and mode of its folder") from error
+    if mode & 0o007:
+        raise ConfigError(f"{path} holds a secret and others may use it (mode {mode:04o}); type: chmod o-rwx {path}")
+    folder = stat.S_IMODE(path.parent.stat().st_mode)
+    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
+        raise ConfigError(f"others may write to {path.parent}, where {path.name} holds a secret; type: chmod o-w {path.parent}")
+
+
+def _resolved(config: EnphaseConfig, name: str) -> Path:
+    path = Path(name)
+    return path if path.is_absolute() else Path(config.confpath or ".") / path
+
+
+def credentials(config: EnphaseConfig) -> Credentials:
+    """What the options and the credentials file say; the file wins. Raises :class:`ConfigError`.
+
+    Lines are KEY=VALUE; a value may stand in single or double quotes; ``#`` begins a comment only at the start of a line,
+    because passwords hold it.
+    """
+    found = Credentials(config.username, config.password, config.token)
+    if not config.credentials:
+        return found
+    path = _resolved(config, config.credentials)
+    private_file(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(
+            f"credentials = {path} cannot be read: {error.strerror}; it should be owned by root with NUT's group, mode 0640"
+        ) from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"credentials = {path} is not text in UTF-8") from None
+    changes: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or key.lower() not in ("username", "password", "token"):
+            raise ConfigError(f"{path}:{number}: expected USERNAME=, PASSWORD= or TOKEN=, found {key[:20]!r}")
+        if len(value) >= 2 and value[0] in "\"'" and value[-1] == value[0]:
+            value = value[1:-1]
+        changes[key.lower()] = value
+    return dataclasses.replace(found, **changes)
+
+
+def token_path(config: EnphaseConfig) -> Path:
+    """Where the token is kept: ``tokenfile``, else in the first writable of the NUT user's home and statepath."""
+    if config.tokenfile:
+        return _resolved(config, config.tokenfile)
+    name = f"nutdrv_py-{config.ups}.token"
+    folders = [Path(folder) for folder in (config.home, config.statepath) if folder]
+    return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), folders[-1] if folders else Path()) / name
+
+
+def check(config: EnphaseConfig) -> None:
+    """Refuse what cannot work, before anything is started."""
+    gateway_url(config.port)
+    for name in ("login_url", "token_url"):
+        parts = urlsplit(getattr(config, name))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"{name} = {getattr(config, name)!r} is not a URL")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ConfigError(f"{name}: plain http would show the password to everyone on the way; write https")
+    if config.serial is not None and not config.serial.isdigit():
+        raise ConfigError(
+            f"serial = {config.serial!r} is not the gateway's serial number (twelve digits, on its label and in the app)"
+        )
+    found = credentials(config)
+    path = token_path(config)
+    private_file(path)
+    if bool(found.username) != bool(found.password):
+        missing = "password" if found.username else "username"
+        raise ConfigError(f"the {missing} of the Enlighten account is missing; USERNAME= and PASSWORD= go together")
+    if not found.account and not found.token and not path.exists():
+        raise ConfigError(
+            f"there is no way to log in to the gateway of [{config.ups}]: write credentials = FILE into its section, "
+            "the file holding USERNAME= and PASSWORD= lines, or TOKEN="
+        )
+    if config.certificate not in ("pin", "any"):
+        fingerprints(_resolved(config, config.certificate))
+
+
+_FINGERPRINT = re.compile(r"^(?:sha256[ :=]*)?((?:[0-9a-f]{2}:?){31}[0-9a-f]{2})$", re.IGNORECASE)
+
+
+def fingerprints(path: Path) -> frozenset[str]:
+    """The SHA-256 fingerprints that a file of certificates (PEM) or fingerprints names. Raises :class:`ConfigError`."""
+    import hashlib
+    import ssl
+
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise ConfigError(f"certificate = {path} cannot be read: {error.strerror}; write pin, any, or a file") from error
+    found: set[str] = set()
+    for block in re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL):
+        try:
+            found.add(hashlib.sha256(ssl.PEM_cert_to_DER_cert(block)).hexdigest())
+        except ValueError:
+            raise ConfigError(f"certificate = {path}: the PEM certificate is damaged") from None
+    for line in text.splitlines():
+        match = _FINGERPRINT.match(line.strip())
+        if match:
+            found.add(match.group(1).replace(":", "").lower())
+    if not found:
+        raise ConfigError(f"certificate = {path} holds neither a PEM certificate nor a SHA-256 fingerprint")
+    return frozenset(found)
+
+
+def pinned(config: EnphaseConfig) -> frozenset[str] | None:
+    """The fingerprints the user trusts, None for ``pin`` and ``any``."""
+    return None if config.certificate in ("pin", "any") else fingerprints(_resolved(config, config.certificate))

@@ -1,0 +1,490 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the gateway's answers mean, in NUT's names. Pure: payloads in, values out.
+
+``raw`` holds the payloads that are young enough, by the names of :data:`nutdrv_py.backends.enphase.ENDPOINTS`. Signs are
+the gateway's: storage + = discharging, grid + = import, load + = use. W, VA, V, A, Hz, Wh, degrees Celsius.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from nutdrv_py.errors import DeviceError
+from nutdrv_py.mapping import Field, between, find, integer, number, scaled, text, to_number, translate
+from nutdrv_py.reading import Value
+
+__all__ = [
+    "FIELDS",
+    "Battery",
+    "Grid",
+    "Identity",
+    "Packs",
+    "battery",
+    "battery_voltage",
+    "can_see_outage",
+    "controller_lost",
+    "grid",
+    "identity",
+    "live_age",
+    "load",
+    "load_percent",
+    "meter_kinds",
+    "meters",
+    "packs",
+    "phase_values",
+    "phases",
+    "rated_power",
+    "storage_power",
+]
+
+Raw = Mapping[str, object]
+
+NOMINAL_VOLTAGE = 76.8
+"""V: 24 lithium iron phosphate cells of 3.2 V, what enphase-monitor assumes; the gateway tells no DC voltage."""
+
+HIGHEST_VOLTAGE = 86.4
+LOWEST_VOLTAGE = 68.5
+
+_CELL_VOLTAGE = (250, 290, 310, 320, 325, 330, 335, 340, 345, 350, 360, 365)
+"""V of a cell x 100 at 0, 10 ... 110 % of charge, the curve that enphase-monitor uses."""
+
+LIVE_AGE = 60.0
+"""Seconds of age of livedata beyond which the stream is taken for frozen."""
+
+W = between(-1e6, 1e6)
+"""A power in W that a house can have."""
+
+MW = between(-1e6, 1e6, scaled(0.001))
+"""The same, told in mW (livedata's ``agg_p_mw``) or mVA."""
+
+PERCENT = between(0, 100, integer)
+
+
+# fmt: off
+FIELDS: tuple[Field, ...] = (
+    Field("ups.firmware",                          "info.software",                    text),
+    Field("ups.serial",                            "info.sn",                          text),
+    Field("device.part",                           "info.pn",                          text),
+    Field("battery.charge.restart",                "secctrl.soc_recovery_exit",        PERCENT),
+    Field("experimental.battery.charge.reserve",   "secctrl.configured_backup_soc",    PERCENT),
+    Field("experimental.battery.charge.verylow",   "secctrl.VLS_Limit",                PERCENT),
+    Field("experimental.battery.encharge.charge",  "livedata.meters.enc_agg_soc",      PERCENT),
+    Field("experimental.battery.encharge.charge",  "secctrl.ENC_agg_soc",              PERCENT),
+    Field("experimental.battery.acb.charge",       "secctrl.ACB_agg_soc",              PERCENT),
+    Field("experimental.battery.health",           "secctrl.ENC_agg_soh",              between(1, 100, integer)),
+    Field("experimental.relay.admin",              "relay.mains_admin_state",          text),
+    Field("experimental.relay.oper",               "relay.mains_oper_state",           text),
+    Field("experimental.grid.mode",                "relay.Enchg_grid_mode",            text),
+    Field("experimental.grid.realpower",           "livedata.meters.grid.agg_p_mw",    MW),
+    Field("experimental.pv.realpower",             "livedata.meters.pv.agg_p_mw",      MW),
+    Field("experimental.pv.realpower",             "production.cumulative.currW",      W),
+    Field("experimental.generator.realpower",      "livedata.meters.generator.agg_p_mw", MW),
+    Field("experimental.livedata.stream",          "livedata.connection.sc_stream",    text),
+)
+
+_PHASES = (1, 2, 3)
+_INPUT_PHASE: tuple[Field, ...] = tuple(
+    field for n in _PHASES for field in (
+        Field(f"input.L{n}.realpower",   f"net.l{n}.currW",       W),
+        Field(f"input.L{n}.power",       f"net.l{n}.apprntPwr",   W),
+        Field(f"input.L{n}.current",     f"net.l{n}.rmsCurrent",  between(-1e4, 1e4)),
+        Field(f"input.L{n}-N.voltage",   f"net.l{n}.rmsVoltage",  between(0, 1000)),
+    )
+)
+_INPUT: tuple[Field, ...] = (
+    Field("input.realpower",   "net.cumulative.currW",      W),
+    Field("input.realpower",   "livedata.meters.grid.agg_p_mw", MW),
+    Field("input.power",       "net.cumulative.apprntPwr",  W),
+    Field("input.frequency",   "net.cumulative.freqHz",     between(1, 100)),
+)
+_OUTPUT_PHASE: tuple[Field, ...] = tuple(
+    field for n, letter in zip(_PHASES, "abc", strict=True) for field in (
+        Field(f"output.L{n}.realpower",  f"livedata.meters.load.agg_p_ph_{letter}_mw",  MW),
+        Field(f"output.L{n}.realpower",  f"total.l{n}.currW",      W),
+        Field(f"output.L{n}.power",      f"livedata.meters.load.agg_s_ph_{letter}_mva", MW),
+        Field(f"output.L{n}-N.voltage",  f"bus.l{n}.rmsVoltage",   between(1, 1000)),
+    )
+)
+_OUTPUT: tuple[Field, ...] = (
+    Field("output.power",      "livedata.meters.load.agg_s_mva", MW),
+    Field("output.frequency",  "bus.cumulative.freqHz",     between(1, 100)),
+)
+# fmt: on
+
+
+# The grid
+
+
+class Grid(enum.Enum):
+    """Where the house's power comes from, told apart by the relay's words."""
+
+    ON_GRID = "on-grid"
+    OUTAGE = "outage"
+    ISLAND = "island"
+    RECONNECTING = "reconnecting"
+    GENERATOR = "generator"
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether the relay to the grid is closed."""
+        return self is Grid.ON_GRID
+
+
+TRANSFER_REASON = {
+    Grid.OUTAGE: "grid outage",
+    Grid.ISLAND: "islanded on command",
+    Grid.GENERATOR: "grid outage, generator running",
+    Grid.RECONNECTING: "grid outage",
+}
+
+
+def grid(relay: object) -> Grid:
+    """The state from /ivp/ensemble/relay. Raises DeviceError when it does not say: never OB, never OL from an error.
+
+    The first word of ``mains_oper_state`` decides (closed, open); ``mains_admin_state`` tells a commanded island (open)
+    from an outage (closed); a second word with admin closed means that the relay is about to close again.
+    """
+    words = _words(relay, "mains_oper_state")
+    admin = _words(relay, "mains_admin_state")
+    mode = " ".join(_words(relay, "Enchg_grid_mode"))
+    if not words or words[0] not in ("closed", "open"):
+        raise DeviceError(f"the gateway does not tell the state of the grid relay (mains_oper_state is {' '.join(words)[:40]!r})")
+    if words[0] == "closed":
+        return Grid.ON_GRID
+    if "generator" in mode:
+        return Grid.GENERATOR
+    if admin[:1] == ["open"]:
+        return Grid.ISLAND
+    return Grid.RECONNECTING if len(words) > 1 else Grid.OUTAGE
+
+
+def _words(source: object, key: str) -> list[str]:
+    value = source.get(key) if isinstance(source, Mapping) else None
+    return value.lower().split() if isinstance(value, str) else []
+
+
+def can_see_outage(raw: Raw) -> tuple[bool | None, str]:
+    """Whether this system has a device that can island the house, and its type; None while that is unknown.
+
+    Without an IQ System Controller (ENPOWER) or Meter Collar the relay says "closed" for ever, also in an outage.
+    """
+    mode = " ".join(_words(raw.get("relay"), "Enchg_grid_mode"))
+    if "inventory" not in raw:
+        return (True, "") if "multimode" in mode else (None, "")
+    for kind in ("ENPOWER", "COLLAR"):
+        if any(True for _ in _devices(raw["inventory"], kind)):
+            return mode not in ("grid-tied", "unknown"), kind
+    return False, "none"
+
+
+# Who it is
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The gateway, from /info."""
+
+    serial: str
+    part: str
+    software: str
+
+    @property
+    def major(self) -> int | None:
+        """The first number of the firmware: 8 for "D8.3.5433"; None when there is none."""
+        match = re.match(r"[A-Za-z]?(\d+)\.", self.software)
+        return int(match.group(1)) if match else None
+
+
+def identity(document: bytes) -> Identity:
+    """Read /info. Raises DeviceError when it is something else.
+
+    Three elements are wanted out of a small document whose maker is not trusted, so no XML parser is let loose on it.
+    """
+    found: dict[str, str] = {}
+    for name in ("sn", "pn", "software"):
+        pattern = f"<device>.*?<{name}>\\s*([A-Za-z0-9._-]{{1,40}})\\s*</{name}>".encode()
+        match = re.search(pattern, document, re.DOTALL)
+        if match:
+            found[name] = match.group(1).decode("ascii")
+    if not found.get("sn", "").isdigit():
+        raise DeviceError("/info: this does not look like an Enphase gateway; is port = its address?")
+    return Identity(found["sn"], found.get("pn", ""), found.get("software", ""))
+
+
+# Batteries
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """Charge in percent, energies in Wh. ``backup`` is the charge of the IQ Batteries, which alone carry an island."""
+
+    charge: float | None
+    backup: float | None
+    available: float | None
+    capacity: float | None
+
+
+def battery(raw: Raw) -> Battery:
+    """The batteries from livedata (fresher) and secctrl.
+
+    With first-generation AC Batteries the combined charge says nothing of an island, which those cannot carry; ``backup``
+    does. A capacity of 0 means that there is no battery.
+    """
+    live, control = find(raw, "livedata.meters"), raw.get("secctrl")
+    capacity = _positive(control, "Enc_max_available_capacity")
+    total = _positive(control, "Max_energy") or capacity
+    if control is not None and not total:
+        return Battery(None, None, None, None)
+    acb = bool(_positive(control, "ACB_agg_energy") or _positive(control, "ACB_agg_soc"))
+    charge = _first(_percent(live, "soc"), _percent(control, "agg_soc"), _percent(control, "ENC_agg_soc"))
+    backup = _first(_percent(live, "enc_agg_soc"), _percent(control, "ENC_agg_soc"))
+    if backup is None and not acb:
+        backup = charge
+    if charge == 0 and not total:
+        # Zeros without a capacity come from a gateway that has just started, not from an empty battery.
+        charge = backup = None
+    available = _first(_number(live, "enc_agg_energy"), _number(control, "ENC_agg_avail_energy"))
+    return Battery(charge, backup, available, capacity)
+
+
+@dataclass(frozen=True, slots=True)
+class Packs:
+    """IQ Batteries in the inventory: how many, how many of no use now, the hottest cell in degrees Celsius."""
+
+    count: int
+    bad: int
+    temperature: float | None
+
+
+def packs(raw: Raw) -> Packs | None:
+    """The batteries in the inventory; None while that is unknown."""
+    if "inventory" not in raw:
+        return None
+    devices = list(_devices(raw["inventory"], "ENCHARGE"))
+    bad = sum(device.get("communicating") is False or device.get("dc_switch_off") is True for device in devices)
+    told = (to_number(_first(d.get("maxCellTemp"), d.get("temperature"))) for d in devices)
+    return Packs(len(devices), bad, max((t for t in told if t is not None and -50 < t < 150), default=None))
+
+
+def controller_lost(raw: Raw) -> bool:
+    """Whether the System Controller or Meter Collar is in the inventory but does not communicate."""
+    inventory = raw.get("inventory")
+    found = [device for kind in ("ENPOWER", "COLLAR") for device in _devices(inventory, kind)]
+    return bool(found) and all(device.get("communicating") is False for device in found)
+
+
+def rated_power(raw: Raw) -> float | None:
+    """Sum of the batteries' rated power in W, from /ivp/ensemble/status; None when it does not say."""
+    serials = find(raw, "status.inventory.serial_nums")
+    if not isinstance(serials, Mapping):
+        return None
+    total = sum(_positive(device, "encharge_rated_power") or 0.0 for device in serials.values())
+    return total or None
+
+
+def battery_voltage(charge: float) -> float:
+    """An estimate in V from the charge, by the curve of a lithium iron phosphate cell. The gateway tells no DC voltage."""
+    hundredths = min(11000, max(0, int(charge * 100)))
+    index = min(10, hundredths // 1000)
+    cell = _CELL_VOLTAGE[index] + int((_CELL_VOLTAGE[index + 1] - _CELL_VOLTAGE[index]) * (hundredths - 1000 * index) / 1000)
+    return int(cell * HIGHEST_VOLTAGE * 100 / 360) // 10 / 10
+
+
+# Powers
+
+
+def storage_power(raw: Raw) -> float | None:
+    """Battery power in W, + = discharging: livedata, else the sum of /ivp/ensemble/power, else the storage CT."""
+    live = MW(find(raw, "livedata.meters.storage.agg_p_mw"))
+    if isinstance(live, float):
+        return live
+    listed = find(raw, "power.devices:")
+    if isinstance(listed, list) and listed:
+        powers = [p for d in listed if (p := _number(d, "real_power_mw")) is not None]
+        if powers:
+            return sum(powers) / 1000
+    return _number(find(raw, "storage.cumulative"), "currW")
+
+
+def load(raw: Raw, state: Grid) -> float | None:
+    """What the house uses, in W; None when nothing measures it.
+
+    On the grid it takes a consumption meter. In an island the meters' own powers read 0, so livedata's load or, if that is
+    nothing, the balance of battery and PV counts.
+    """
+    live = MW(find(raw, "livedata.meters.load.agg_p_mw"))
+    if state.on_grid:
+        kinds = meter_kinds(raw)
+        metered = kinds is None or bool(kinds & {"net-consumption", "total-consumption"})
+        if isinstance(live, float) and metered and (kinds is not None or live > 0):
+            return max(0.0, live)
+        return _number(find(raw, "total.cumulative"), "currW") if metered else None
+    if isinstance(live, float) and live > 0:
+        return live
+    storage = storage_power(raw)
+    if storage is None:
+        return None
+    others = sum(p for key in ("pv", "generator") if isinstance(p := MW(find(raw, f"livedata.meters.{key}.agg_p_mw")), float))
+    balance = storage + others
+    return balance if balance > 0 else None
+
+
+def load_percent(watts: float | None, rated: float | None, capacity: float | None, per_kwh: float) -> float | None:
+    """``ups.load``: of the batteries' rated power, else of ``per_kwh`` W for each kWh of capacity."""
+    limit = rated or (capacity / 1000 * per_kwh if capacity else None)
+    return 100.0 * watts / limit if watts is not None and limit else None
+
+
+# Meters
+
+
+def meter_kinds(raw: Raw) -> set[str] | None:
+    """The measurement types of the enabled meters; None when the meters are not known (not asked, or not answered)."""
+    listed = raw.get("meters")
+    if not isinstance(listed, list):
+        return None
+    return {str(m.get("measurementType")) for m in listed if isinstance(m, Mapping) and m.get("state") == "enabled"}
+
+
+def meters(raw: Raw, state: Grid) -> dict[str, object]:
+    """The reports by what they measure: net, total, production, storage; ``bus`` is the one that tells the house's voltage.
+
+    A total that equals the net in every figure is wrong (firmware 8.3.1598 and 8.3.5433) and left out. Without an enabled
+    meter there is no report: no CT means no value, not zero. In an island the powers of total and production read 0
+    whatever flows, so of those only the voltage is kept.
+    """
+    reports = raw.get("reports")
+    kinds = meter_kinds(raw)
+    result: dict[str, object] = {}
+    names = {"net-consumption": "net", "total-consumption": "total", "production": "production", "storage": "storage"}
+    for report in reports if isinstance(reports, list) else []:
+        kind = report.get("reportType") if isinstance(report, Mapping) else None
+        if not isinstance(kind, str) or kind not in names or not _measured(kind, kinds):
+            continue
+        rows: dict[str, object] = {"cumulative": report.get("cumulative")}
+        lines = report.get("lines")
+        for n, line in enumerate(lines[:3] if isinstance(lines, list) else [], 1):
+            rows[f"l{n}"] = line
+        result[names[kind]] = rows
+    total, net = (find(result, f"{name}.cumulative") for name in ("total", "net"))
+    if total is not None and net is not None and all(
+        _number(total, key) == _number(net, key) for key in ("currW", "apprntPwr", "rmsCurrent")
+    ):
+        del result["total"]
+    for name in ("total", "net", "production"):
+        if _number(find(result, f"{name}.cumulative"), "rmsVoltage"):
+            result["bus"] = result[name]
+            break
+    if not state.on_grid:
+        result.pop("total", None)
+        result.pop("production", None)
+    return result
+
+
+def _measured(kind: str, kinds: set[str] | None) -> bool:
+    # The total is computed by the gateway from production and net, so it has no meter of its own on most systems.
+    if kinds is None:
+        return True
+    return kind in kinds or (kind == "total-consumption" and {"production", "net-consumption"} <= kinds)
+
+
+def phases(raw: Raw) -> int | None:
+    """1, 2 (split phase) or 3, from the meters, else livedata; None when nobody says."""
+    listed = raw.get("meters")
+    counts = [
+        int(count)
+        for m in (listed if isinstance(listed, list) else [])
+        if isinstance(m, Mapping) and m.get("state") == "enabled" and (count := to_number(m.get("phaseCount"))) in (1.0, 2.0, 3.0)
+    ]
+    if counts:
+        return max(counts)
+    live = find(raw, "livedata.meters")
+    if _number(live, "is_split_phase") == 1:
+        return 2
+    count = _number(live, "phase_count")
+    return int(count) if count in (1, 2, 3) else None
+
+
+def phase_values(raw: Raw, state: Grid, count: int, watts: float | None) -> dict[str, Value]:
+    """``input.*`` and ``output.*`` for 1, 2 or 3 phases.
+
+    While the relay is open nothing flows from the grid (0 W, 0 A) and its voltage and frequency are not known, so those
+    are left out; the meters then show the house's own voltage, which is the output's.
+    """
+    values: dict[str, Value] = {"input.phases": count, "output.phases": count}
+    shown = {f"L{n}" for n in range(1, count + 1)} if count > 1 else set[str]()
+
+    def wanted(fields: Iterable[Field]) -> list[Field]:
+        return [field for field in fields if field.name.split(".")[1][:2] in shown]
+
+    incoming = translate([*_INPUT, *wanted(_INPUT_PHASE)], raw)
+    incoming.update(_totals("input", find(raw, "net.cumulative"), count))
+    for name, value in incoming.items():
+        if state.on_grid:
+            values[name] = value
+        elif name.endswith(("power", "current")):
+            values[name] = 0.0
+    for name, value in translate([*_OUTPUT, *wanted(_OUTPUT_PHASE)], raw).items():
+        if watts is not None or not name.endswith("power"):
+            values[name] = value
+    for name, value in _totals("output", find(raw, "bus.cumulative"), count).items():
+        if name.endswith("voltage"):
+            values[name] = value
+    if watts is not None:
+        values["output.realpower"] = watts
+    return values
+
+
+def _totals(domain: str, row: object, count: int) -> dict[str, Value]:
+    """Voltage and current of the whole: the gateway tells sums over the phases."""
+    values: dict[str, Value] = {}
+    volts, amperes = _number(row, "rmsVoltage"), _number(row, "rmsCurrent")
+    if volts and 0 < volts < 3000:
+        # Split phase: the sum is the voltage between the lines; three phases: the mean is what a phase has.
+        values[f"{domain}.voltage"] = volts / 3 if count == 3 else volts
+        if count == 2:
+            values[f"{domain}.L1-L2.voltage"] = volts
+    if amperes is not None and count == 1:
+        values[f"{domain}.current"] = amperes
+    return values
+
+
+def live_age(live: object, gateway_time: float | None, here: float) -> float | None:
+    """Seconds since livedata was made, by the gateway's own clock if it told the time; None when livedata does not say."""
+    made = _number(find({"l": live}, "l.meters"), "last_update")
+    return None if made is None else (gateway_time if gateway_time is not None else here) - made
+
+
+# Small tools of this module
+
+
+def _devices(inventory: object, kind: str) -> Iterable[Mapping[str, object]]:
+    for group in inventory if isinstance(inventory, list) else []:
+        if isinstance(group, Mapping) and group.get("type") == kind and isinstance(group.get("devices"), list):
+            yield from (device for device in group["devices"] if isinstance(device, Mapping))
+
+
+def _number(source: object, key: str) -> float | None:
+    value = number(source.get(key)) if isinstance(source, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _positive(source: object, key: str) -> float | None:
+    value = _number(source, key)
+    return value if value is not None and value > 0 else None
+
+
+def _percent(source: object, key: str) -> float | None:
+    value = _number(source, key)
+    return value if value is not None and 0 <= value <= 100 else None
+
+
+_T = TypeVar("_T")
+
+
+def _first(*candidates: _T | None) -> _T | None:
+    return next((candidate for candidate in candidates if candidate is not None), None)

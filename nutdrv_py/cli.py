@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line: driver mode when the first argument is an option, else one of the commands."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from nutdrv_py import __version__
+from nutdrv_py.errors import NutdrvError
+
+__all__ = ["main"]
+
+_COMMANDS = ("simulate", "demo", "backends", "install")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run with ``argv`` (the program's own by default); returns the exit code."""
+    words = list(sys.argv if argv is None else argv)
+    if len(words) > 1 and words[1].startswith("-") and words[1] not in ("--help", "--version"):
+        # Commands are not imported here: a driver stays small.
+        from nutdrv_py.start import main as driver_mode
+
+        return driver_mode(words)
+    return _command(words)
+
+
+def _command(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog=os.path.basename(words[0]),
+        description="NUT driver in Python for house batteries. With -a NAME it is a driver (see -h); else one of these commands:",
+    )
+    parser.add_argument("--version", action="version", version=f"nutdrv_py {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    modules = {}
+    for name in _COMMANDS:
+        module = modules[name] = importlib.import_module(f"nutdrv_py.commands.{name}")
+        module.configure(commands.add_parser(name, help=module.HELP, description=module.HELP))
+    args = parser.parse_args(words[1:])
+    try:
+        return int(modules[args.command].run(args))
+    except NutdrvError as error:
+        print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Time as an argument, so that tests can move it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """The machine's clocks. Monotonic time is for ages and intervals, wall time for tokens and for what people read."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since 1970 (UTC); may jump."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds of monotonic time."""
+        await asyncio.sleep(seconds)

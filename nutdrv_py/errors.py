@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What can go wrong, named after who must act.
+
+::
+
+    NutdrvError
+    +-- ConfigError       the administrator: the start stops with exit 1 and this sentence
+    +-- StartError        the machine: a directory, a socket, a user is not as it must be; exit 1
+    +-- DeviceError       the device gave no usable answer; the poll failed, the driver goes on
+    |   +-- AuthError     the device or its cloud refused the login; ``rejected`` says whether trying again is useless
+    +-- CommandError      an instant command or a setting could not be carried out; ``code`` goes to the client
+    +-- ProtocolError     bytes that are not what the protocol allows
+
+The text of every error is a sentence for the person who has to act: what is wrong, where, what to type.
+"""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["AuthError", "CommandError", "ConfigError", "DeviceError", "NutdrvError", "ProtocolError", "Result", "StartError"]
+
+
+class Result(enum.IntEnum):
+    """Outcome of SET and INSTCMD, as sent in ``TRACKING <id> <code>`` (NUT drivers/upshandler.h).
+
+    Code 4 (conversion failed, NUT 2.8.2+) is not used: older upsd maps it to "unknown".
+    """
+
+    HANDLED = 0
+    UNKNOWN = 1
+    INVALID = 2
+    FAILED = 3
+
+
+class NutdrvError(Exception):
+    """Root of all errors this package raises on purpose."""
+
+
+class ConfigError(NutdrvError):
+    """The configuration cannot be used. Raised before anything is started; the exit code is 1."""
+
+
+class StartError(NutdrvError):
+    """The configuration is right but the machine does not allow the start. The exit code is 1."""
+
+
+class DeviceError(NutdrvError):
+    """The device gave no usable answer. The poll counts as failed; the last good values are held for ``maxage``."""
+
+
+class AuthError(DeviceError):
+    """The login was refused.
+
+    ``rejected`` is true when the same credentials will be refused again, so that trying on could lock the account.
+    """
+
+    def __init__(self, message: str, *, rejected: bool = False) -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
+
+class CommandError(NutdrvError):
+    """An instant command or a setting was not carried out; ``code`` is what the client is told."""
+
+    def __init__(self, message: str, code: Result = Result.UNKNOWN) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ProtocolError(NutdrvError):
+    """Text that breaks the rules of its protocol."""

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Log lines as NUT's programs write them: stderr in the foreground, syslog (facility daemon) in the background.
+
+NUT has numbered debug levels (``-D`` is 1, ``-DDD`` is 3); :func:`debug` gives the :mod:`logging` level of each. With
+debugging on, lines look as in NUT's common.c: seconds since start with six decimals, a tab, ``[D2]``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import syslog
+import time
+
+__all__ = ["Trouble", "debug", "debug_level", "log", "set_debug_level", "to_stderr", "to_syslog"]
+
+log = logging.getLogger("nutdrv_py")
+
+_DEEPEST = 9
+_started = time.monotonic()
+_SYSLOG = {
+    logging.CRITICAL: syslog.LOG_CRIT,
+    logging.ERROR: syslog.LOG_ERR,
+    logging.WARNING: syslog.LOG_WARNING,
+    logging.INFO: syslog.LOG_INFO,
+}
+
+
+def debug(level: int) -> int:
+    """The logging level of NUT's debug level 1 to 9: the deeper, the lower."""
+    return logging.DEBUG + 1 - min(max(level, 1), _DEEPEST)
+
+
+def set_debug_level(level: int) -> None:
+    """Show debug messages up to ``level``; 0 shows none."""
+    log.setLevel(debug(level) if level > 0 else logging.INFO)
+
+
+def debug_level() -> int:
+    """The level that is shown now."""
+    return max(0, logging.DEBUG + 1 - log.level) if log.level <= logging.DEBUG else 0
+
+
+class _NutFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if not debug_level():
+            return text
+        tag = f"[D{logging.DEBUG + 1 - record.levelno}] " if record.levelno <= logging.DEBUG else ""
+        pid = f"[{os.getpid()}] " if "NUT_DEBUG_PID" in os.environ else ""
+        return f"{time.monotonic() - _started:11.6f}\t{pid}{tag}{text}"
+
+
+class _SyslogHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            priority = next((p for level, p in _SYSLOG.items() if record.levelno >= level), syslog.LOG_DEBUG)
+            for line in self.format(record).splitlines():
+                syslog.syslog(priority, line)
+        except Exception:
+            self.handleError(record)
+
+
+def _install(handler: logging.Handler) -> None:
+    handler.setFormatter(_NutFormatter("%(message)s"))
+    # Libraries may warn through the same door; their chatter (one line per HTTP request) stays out, and with it secrets.
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+
+
+def to_stderr() -> None:
+    """Write to standard error: foreground, and background until the start has succeeded."""
+    _install(logging.StreamHandler(sys.stderr))
+
+
+def to_syslog(ident: str, quiet: int = 0) -> None:
+    """Write to syslog as ``ident[pid]``; each step of ``quiet`` (-q) leaves out one more of info, warning, error.
+
+    ``NUT_DEBUG_SYSLOG`` is honoured: ``stderr`` keeps standard error, ``none`` or ``false`` writes nowhere.
+    """
+    wish = os.environ.get("NUT_DEBUG_SYSLOG", "")
+    if wish == "stderr":
+        return
+    if wish in ("none", "false"):
+        _install(logging.NullHandler())
+        return
+    syslog.openlog(ident, syslog.LOG_PID, syslog.LOG_DAEMON)
+    handler = _SyslogHandler()
+    if quiet:
+        handler.setLevel((logging.WARNING, logging.ERROR, logging.CRITICAL)[min(quiet, 3) - 1])
+    _install(handler)
+
+
+class Trouble:
+    """Logs what is wrong once per change of state, never once per poll.
+
+    Each ``topic`` is fine or in trouble. The first report of a topic is logged, a repetition only if its text was not
+    seen since the topic was last fine; :meth:`clear` logs the recovery. ``count`` counts all reports.
+    """
+
+    _MOST_TEXTS = 8  # a device that words each failure differently must not fill the log
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[str]] = {}
+        self.count: dict[str, int] = {}
+
+    def report(self, topic: str, message: str, level: int = logging.WARNING) -> bool:
+        """Note a failure; true when it was logged."""
+        self.count[topic] = self.count.get(topic, 0) + 1
+        seen = self._seen.setdefault(topic, set())
+        if message in seen or len(seen) >= self._MOST_TEXTS:
+            log.log(debug(3), "again: %s", message)
+            return False
+        seen.add(message)
+        log.log(level, "%s", message)
+        return True
+
+    def clear(self, topic: str, message: str = "") -> bool:
+        """The topic is fine (again); true when it was not before."""
+        was = self._seen.pop(topic, None) is not None
+        if was and message:
+            log.info("%s", message)
+        return was
+
+    def active(self) -> frozenset[str]:
+        """The topics in trouble now."""
+        return frozenset(self._seen)

@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The process around the driver: user, background, pid file, an older instance, systemd.
+
+What a C driver does in main.c, with the differences that Python asks for: the fork comes before threads, event loop and
+TLS, a pipe tells the parent when the child serves data, and the interpreter runs under the driver's name, because
+upsdrvctl 2.8.3 and later compare that name before they signal a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import grp
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from nutdrv_py import log
+from nutdrv_py.errors import StartError
+from nutdrv_py.nut.messages import GetPid, InstCmd, Message, NoBroadcast, Pid, Request, Set, Tracking, parse_message
+from nutdrv_py.nut.parseconf import BadLine, Reader
+
+__all__ = [
+    "PidFile",
+    "adopt_name",
+    "adopted",
+    "ask",
+    "background",
+    "drop_privileges",
+    "group_id",
+    "named_interpreter",
+    "notify",
+    "replace_older",
+    "watchdog",
+]
+
+ANSWER = 3.0
+"""Seconds to wait for a running driver to answer over its socket; NUT's own tools wait as long."""
+
+GOODBYE = 10.0
+"""Seconds an older instance gets to end after it was asked, before it is killed."""
+
+_ADOPTED = "NUTDRV_PY_ADOPTED"
+
+
+# The interpreter's name
+
+
+def named_interpreter(progname: str) -> Path:
+    """Where the interpreter called ``progname`` lives: in the virtual environment, else in /var/lib/nutdrv_py."""
+    if sys.prefix != sys.base_prefix:
+        return Path(sys.prefix) / "libexec" / progname
+    return Path("/var/lib/nutdrv_py") / progname
+
+
+def _trusted(path: Path) -> bool:
+    """Whether nobody but root and this user could have put the file or its directory there."""
+    for place in (path.parent, path):
+        try:
+            found = place.stat()
+        except OSError:
+            return False
+        if found.st_uid not in (0, os.geteuid()) or stat.S_IMODE(found.st_mode) & 0o022:
+            return False
+    return True
+
+
+def make_named_interpreter(progname: str) -> Path:
+    """Make (or renew) the interpreter called ``progname``: a hard link to this one, or a copy; tried before it is used.
+
+    Raises OSError when this user may not, and :class:`StartError` when the result does not run.
+    """
+    target = named_interpreter(progname)
+    source = Path(os.path.realpath(sys.executable))
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        try:
+            os.link(source, new)
+        except OSError:
+            shutil.copy2(source, new)
+            new.chmod(0o755)
+        tried = subprocess.run([new, "-c", "import nutdrv_py"], capture_output=True, check=False, timeout=30)
+        if tried.returncode != 0:
+            raise StartError(f"the interpreter copied to {target} does not run: {tried.stderr.decode(errors='replace')[-200:]}")
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)
+    return target
+
+
+def adopted() -> bool:
+    """Whether this process has just come back from :func:`adopt_name` under its new name."""
+    return os.environ.get(_ADOPTED) == str(os.getpid())
+
+
+def adopt_name(progname: str, argv: Sequence[str]) -> None:
+    """Go on as a process whose executable is called ``progname``; return when that is so already or cannot be had.
+
+    upsdrvctl 2.8.3 and later read /proc/PID/exe and leave alone what is not called like the driver. The interpreter
+    under that name is made by ``nutdrv_py install`` and repaired here after an upgrade of Python, where permissions
+    allow. Without it everything works but `upsdrvctl stop` of those releases.
+    """
+    current = os.path.basename(os.path.realpath("/proc/self/exe"))
+    again = adopted()
+    os.environ.pop(_ADOPTED, None)
+    if current == progname or again:
+        return
+    interpreter = named_interpreter(progname)
+    source = os.path.realpath(sys.executable)
+    try:
+        if not interpreter.exists() or not (
+            os.path.samefile(source, interpreter) or filecmp.cmp(source, interpreter, shallow=True)
+        ):
+            make_named_interpreter(progname)
+        if not _trusted(interpreter):
+            return
+        os.environ[_ADOPTED] = str(os.getpid())
+        flags = ["-I"] if sys.flags.isolated else []
+        os.execv(interpreter, [os.fspath(interpreter), *flags, *argv])
+    except (OSError, StartError, subprocess.SubprocessError):
+        os.environ.pop(_ADOPTED, None)
+
+
+# User and group
+
+
+def group_id(name: str) -> int:
+    """The id of a group; :class:`StartError` when there is none of that name."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise StartError(f"OS group {name} not found; create it or change `group =`") from None
+
+
+def drop_privileges(user: str) -> None:
+    """Become ``user`` with its primary group and its other groups, when started as root; else nothing.
+
+    Raises :class:`StartError` when the user does not exist.
+    """
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        if os.geteuid() != 0:
+            return
+        raise StartError(f"OS user {user} not found; install NUT's packages, or name another with `user =` or -u") from None
+    if os.geteuid() != 0 or account.pw_uid == 0:
+        return
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+
+
+# Background
+
+
+class Ready:
+    """The child's end of the pipe on which the parent waits; a no-op in the foreground."""
+
+    def __init__(self, fd: int | None = None) -> None:
+        self._fd = fd
+
+    def tell(self) -> None:
+        """The socket listens and the first state can be served: let the parent exit 0."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, b"0")
+            os.close(self._fd)
+            self._fd = None
+
+    def detach(self) -> None:
+        """Close the terminal; call it just before :meth:`tell`, so that a failed start can still be read there."""
+        if self._fd is None:
+            return
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            if fd == 2 and os.environ.get("NUT_DEBUG_SYSLOG") == "stderr":
+                continue
+            os.dup2(null, fd)
+        os.close(null)
+
+
+def background() -> Ready:
+    """Fork: the parent stays in here until the child is ready, then exits 0, or 1 if the child died; the child returns.
+
+    Threads, event loop and TLS must not exist yet.
+    """
+    receiving, sending = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        os.close(sending)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: os.kill(child, number))
+        ready = b""
+        while True:
+            try:
+                ready = os.read(receiving, 1)
+                break
+            except InterruptedError:
+                continue
+        if ready:
+            os._exit(0)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
+        os._exit(1)
+    os.close(receiving)
+    if os.environ.get("WATCHDOG_PID") == str(os.getppid()):
+        os.environ["WATCHDOG_PID"] = str(os.getpid())
+    os.setsid()
+    return Ready(sending)
+
+
+class PidFile:
+    """``<pid>\\n`` at ``path``, mode 0644; removed at the end only if the number in it is still ours."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self) -> None:
+        """Write the file; a failure is only logged, as in main.c."""
+        try:
+            new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            with os.fdopen(fd, "w") as file:
+                os.fchmod(file.fileno(), 0o644)
+                file.write(f"{os.getpid()}\n")
+            new.replace(self.path)
+        except OSError as error:
+            log.log.warning("writepid: fopen %s: %s", self.path, error.strerror)
+
+    def read(self) -> int | None:
+        """The number in the file, None when there is none."""
+        try:
+            number = int(self.path.read_text(encoding="ascii").strip())
+        except (OSError, ValueError):
+            return None
+        return number if number > 1 else None
+
+    def remove(self) -> None:
+        """Remove the file if it is ours."""
+        if self.read() == os.getpid():
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+
+# An older instance
+
+
+def ask(path: Path, *requests: Request, timeout: float = ANSWER) -> Iterator[Message]:
+    """Send the requests to the driver at socket ``path`` and give what it answers, until it closes or time is up.
+
+    Raises OSError when nobody listens there.
+    """
+    deadline = time.monotonic() + timeout
+    reader = Reader()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout)
+        sock.connect(os.fspath(path))
+        sock.sendall(b"".join(request.encode() for request in requests))
+        while (left := deadline - time.monotonic()) > 0:
+            sock.settimeout(left)
+            try:
+                data = sock.recv(65536)
+            except (TimeoutError, ConnectionError):
+                return
+            if not data:
+                return
+            for line in reader.feed(data):
+                message = None if isinstance(line, BadLine) else parse_message(line.words)
+                if message is not None:
+                    yield message
+
+
+def command(path: Path, *requests: Request, name: str, timeout: float) -> int | None:
+    """Send requests and then INSTCMD ``name`` to a running driver; its result code, None without an answer."""
+    tracking = str(uuid.uuid4())
+    try:
+        for message in ask(path, NoBroadcast(), *requests, InstCmd(name, None, tracking), timeout=timeout):
+            if isinstance(message, Tracking) and message.id == tracking:
+                return message.code
+    except OSError:
+        return None
+    return None
+
+
+def killpower_running(path: Path, timeout: float) -> int | None:
+    """Ask a running driver to cut the load's power, as ``-k`` does first; its result code, None without an answer."""
+    return command(path, Set("driver.flag.allow_killpower", "1"), name="driver.killpower", timeout=timeout)
+
+
+def running_pid(path: Path) -> int | None:
+    """The process id that the driver at socket ``path`` tells; None when nobody answers."""
+    try:
+        return next((m.pid for m in ask(path, NoBroadcast(), GetPid()) if isinstance(m, Pid)), None)
+    except OSError:
+        return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True
+
+
+def _is_driver(pid: int, progname: str) -> bool:
+    """Whether that process runs a program of this name: a pid file may outlive its driver and name a stranger."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(os.path.basename(os.fsdecode(word)) == progname for word in words[:4])
+
+
+def replace_older(socket_path: Path, pid_file: PidFile, progname: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """End a driver that runs for the same UPS: asked over the socket, then SIGTERM, then SIGKILL.
+
+    Without this the old one would go on polling the device, unseen by upsd.
+    """
+    told = running_pid(socket_path)
+    candidates = {pid for pid in (told, pid_file.read()) if pid is not None and pid != os.getpid()}
+    older = {pid for pid in candidates if _alive(pid) and (pid == told or _is_driver(pid, progname))}
+    if not older:
+        return
+    steps: list[tuple[str, Callable[[], object]]] = []
+    if told in older:
+        steps.append(
+            (
+                "Duplicate driver instance detected (local Unix socket exists)! Asked the other driver nicely to self-terminate!",
+                lambda: command(socket_path, name="driver.exit", timeout=ANSWER),
+            )
+        )
+    for number, text in (
+        (signal.SIGTERM, f"Duplicate driver instance detected (PID file {pid_file.path} exists)! Terminating other driver!"),
+        (signal.SIGKILL, "The other driver instance does not end; killing it"),
+    ):
+        steps.append((text, lambda number=number: _signal(older, number)))  # type: ignore[misc]
+    for text, act in steps:
+        log.log.warning(text)
+        act()
+        deadline = time.monotonic() + GOODBYE
+        while time.monotonic() < deadline:
+            if not any(map(_alive, older)):
+                return
+            sleep(0.05)
+    raise StartError(f"another {progname} for this UPS (pid {', '.join(map(str, older))}) does not end; stop it first")
+
+
+def _signal(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+# systemd
+
+
+def notify(*assignments: str) -> None:
+    """Send ``READY=1`` and the like to systemd (man sd_notify); nothing without ``NOTIFY_SOCKET``."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address or address[0] not in "@/":
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(1.0)
+        sock.sendto("\n".join(assignments).encode(), "\0" + address[1:] if address[0] == "@" else address)
+
+
+def monotonic_usec() -> str:
+    """``MONOTONIC_USEC=...`` as systemd wants it with RELOADING=1."""
+    return f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+
+
+def watchdog() -> float | None:
+    """Seconds within which systemd wants ``WATCHDOG=1`` from this process; None when it does not watch it."""
+    usec = os.environ.get("WATCHDOG_USEC", "")
+    if not usec.isdigit() or int(usec) <= 0:
+        return None
+    pid = os.environ.get("WATCHDOG_PID")
+    return int(usec) / 1e6 if pid in (None, str(os.getpid())) else None

@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Driver mode: from a NUT driver's command line to a process that serves upsd, and its end.
+
+The order is main.c's: banner, options, ups.conf, user, state directory, older instance, background, device, socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nutdrv_py import __version__, log, process
+from nutdrv_py.backend import Backend, names
+from nutdrv_py.backend import load as load_backend
+from nutdrv_py.clock import Clock
+from nutdrv_py.config import CORE, Settings, backend_options, load, read_ups_conf
+from nutdrv_py.driver import LONGEST_POLL, NUT_VERSION, Driver
+from nutdrv_py.errors import CommandError, ConfigError, NutdrvError, Result, StartError
+from nutdrv_py.nut.parseconf import escape
+from nutdrv_py.options import Arguments, parse, usage
+from nutdrv_py.paths import layout, paths
+from nutdrv_py.process import PidFile, Ready
+from nutdrv_py.server import Server
+
+__all__ = ["main"]
+
+STATUS_EVERY = 5.0
+"""Seconds between two STATUS= lines to systemd."""
+
+NO_ANSWER = 255
+"""Exit code of -c when no running driver answers, as main.c has it."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run driver mode with the whole ``argv``; returns the exit code."""
+    progname = os.path.basename(argv[0])
+    log.to_stderr()
+    log.set_debug_level(0)
+    quiet = os.environ.get("NUT_QUIET_INIT_BANNER", "0") != "0"
+    try:
+        args = parse(argv[1:], progname)
+        if (not quiet or args.show) and not process.adopted():
+            print(_banner(), flush=True)
+        if args.show:
+            _show(args, progname)
+            return 0
+        return _run(args, progname, argv)
+    except (ConfigError, StartError) as error:
+        sys.stdout.flush()
+        print(error, file=sys.stderr, flush=True)
+        return 1
+
+
+def _banner() -> str:
+    return f"Network UPS Tools {NUT_VERSION} - Python driver nutdrv_py {__version__}"
+
+
+def _show(args: Arguments, progname: str) -> None:
+    chosen = next((e.value for e in [*args.before, *args.after] if e.name == "backend" and e.value), None)
+    _, _, preset = progname.partition("nutdrv_py_")
+    wanted = [chosen or preset] if chosen or preset else sorted(names())
+    if args.show == "h":
+        print(usage(progname))
+        print("\nOptions of ups.conf and -x, by backend:")
+    if args.show in ("h", "L"):
+        for row in CORE:
+            if row.kind != "ignored" and row.scope != "global" and row.kind != "backend":
+                print(_option_line(args.show, row.name, row.kind == "flag", row.help))
+        for name in wanted:
+            backend = load_backend(name)
+            print(f"Backend {name}: {backend.description} {backend.version}" if args.show == "h" else f"# backend = {name}")
+            for option, settled in backend_options(backend.Config).items():
+                flag = isinstance(_default(backend, option), bool)
+                if settled.sensitive and args.show == "L":
+                    print("UNKNOWN")
+                else:
+                    print(_option_line(args.show, option, flag, settled.help))
+    if args.show == "h":
+        print("\nFor more information please see\n\tman nutdrv_py, man nutupsdrv, and the samples in ups.conf.example")
+
+
+def _default(backend: type[Backend], name: str) -> object:
+    import dataclasses
+
+    return next(item.default for item in dataclasses.fields(backend.Config) if item.name == name)
+
+
+def _option_line(show: str, name: str, flag: bool, text: str) -> str:
+    if show == "L":
+        return f'{"FLAG" if flag else "VALUE"} {name} "{escape(text)}"'
+    shown = name if flag else f"{name}=<value>"
+    return f"  {shown:>30}\t{text}"
+
+
+def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
+    if args.ups is None:
+        raise ConfigError("Error: specifying '-a id' or '-s id' is now mandatory. Try -h for help.")
+    if args.command is not None:
+        return _command(args, progname)
+    read = _loader(args, progname)
+    settings = read()
+    level = max(args.debug_level, settings.debug_min)
+    log.set_debug_level(level)
+    if args.dump:
+        return _dump(args, settings, level)
+    process.adopt_name(progname, argv)
+    for note in settings.notes:
+        log.log.warning("%s", note)
+
+    user = args.user or settings.user or layout().user
+    group_name = args.group or settings.group
+    group = process.group_id(group_name) if group_name else None
+    if os.geteuid() == 0 and not os.path.isdir(settings.paths.statepath):
+        raise StartError(
+            f"Can't chdir to {settings.paths.statepath}: No such file or directory; "
+            f"type: install -d -o root -g {user} -m 0770 {settings.paths.statepath}"
+        )
+    process.drop_privileges(user)
+    where = settings.paths
+    socket_path = Path(os.path.abspath(where.statepath)) / f"{progname}-{settings.ups}"
+    pid_file = PidFile(Path(os.path.abspath(where.pidpath)) / f"{progname}-{settings.ups}.pid")
+    if args.killpower:
+        return _killpower(settings, socket_path, pid_file, progname)
+    _enter(where.statepath)
+    # The default action of these would kill the process before its handlers are there.
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    process.replace_older(socket_path, pid_file, progname)
+
+    ready = Ready() if args.in_foreground else process.background()
+    if args.in_foreground:
+        log.log.warning(
+            "Running as foreground process, %s", "but saving a PID file anyway" if args.save_pid else "not saving a PID file"
+        )
+    if args.save_pid:
+        pid_file.write()
+    try:
+        return asyncio.run(_serve(args, settings, read, socket_path, group, ready, level))
+    except StartError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    finally:
+        if args.save_pid:
+            pid_file.remove()
+
+
+def _loader(args: Arguments, progname: str) -> Callable[[], Settings]:
+    ups = args.ups or ""
+
+    def read() -> Settings:
+        conf = read_ups_conf(paths().confpath / "ups.conf", ups) if args.use_conf else None
+        return load(ups, progname, conf=conf, arguments=args.after, before=args.before)
+
+    return read
+
+
+def _enter(statepath: Path) -> None:
+    try:
+        os.chdir(statepath)
+    except OSError as error:
+        raise StartError(
+            f"Can't chdir to {statepath}: {error.strerror}; see `user =` and the directory's owner and mode"
+        ) from error
+    if not os.access(".", os.W_OK):
+        raise StartError(
+            f"{statepath} is not writable for user id {os.geteuid()}, so no socket can be made there; "
+            f"type: chown root:nut {statepath}; chmod 0770 {statepath}"
+        )
+    os.umask(0o007)
+
+
+# Serving
+
+
+async def _serve(
+    args: Arguments,
+    settings: Settings,
+    read: Callable[[], Settings],
+    socket_path: Path,
+    group: int | None,
+    ready: Ready,
+    level: int,
+) -> int:
+    backend = settings.backend(settings.config, Clock())
+    driver = Driver(settings, backend, backend.clock, load=read, debug=args.debug_level)
+    server = Server(driver, socket_path)
+    _signals(driver)
+    _watch(driver)
+    running = asyncio.ensure_future(driver.run())
+    first = asyncio.ensure_future(driver.ready.wait())
+    try:
+        await asyncio.wait([running, first], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            await server.start(group)
+            log.log.info("Startup successful")
+            ready.detach()
+            if not args.in_foreground:
+                log.to_syslog(os.path.basename(settings.progname), args.quiet)
+            ready.tell()
+            process.notify("READY=1", f"MAINPID={os.getpid()}", process.monotonic_usec(), f"STATUS={driver.summary()}")
+        status = asyncio.ensure_future(_tell_status(driver))
+        try:
+            return await running
+        finally:
+            status.cancel()
+    except StartError:
+        driver.stop(1)
+        await running
+        raise
+    finally:
+        first.cancel()
+        process.notify("STATUS=ending", "STOPPING=1")
+        await server.stop()
+
+
+async def _tell_status(driver: Driver) -> None:
+    told = ""
+    while True:
+        await asyncio.sleep(STATUS_EVERY)
+        text = driver.summary()
+        if text != told and "NOTIFY_SOCKET" in os.environ:
+            process.notify(f"STATUS={text}")
+            told = text
+
+
+def _watch(driver: Driver) -> None:
+    if process.watchdog() is not None:
+        driver.alive = lambda: process.notify("WATCHDOG=1")
+
+    def reloading(begins: bool) -> None:
+        process.notify("RELOADING=1" if begins else "READY=1", process.monotonic_usec())
+
+    driver.reloading = reloading
+
+
+def _signals(driver: Driver) -> None:
+    loop = asyncio.get_running_loop()
+
+    def end(number: signal.Signals) -> None:
+        log.log.info("Signal %d: exiting", number)
+        driver.stop(0)
+
+    def reload(or_exit: bool) -> None:
+        task = asyncio.ensure_future(_reload(driver, or_exit))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    tasks: set[asyncio.Future[None]] = set()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        loop.add_signal_handler(number, end, number)
+    loop.add_signal_handler(signal.SIGHUP, reload, False)
+    loop.add_signal_handler(signal.SIGUSR1, reload, True)
+    loop.add_signal_handler(signal.SIGURG, lambda: print(_data(driver), flush=True))
+
+
+async def _reload(driver: Driver, or_exit: bool) -> None:
+    try:
+        await driver.reload(or_exit=or_exit)
+    except CommandError as error:
+        log.log.warning("%s", error)
+
+
+def _data(driver: Driver) -> str:
+    """The data tree as -d prints it: names in order, values escaped."""
+    variables = driver.snapshot.variables
+    return "\n".join(f"{name}: {escape(variables[name].value)}" for name in sorted(variables, key=str.lower))
+
+
+# One-shot modes
+
+
+def _dump(args: Arguments, settings: Settings, level: int) -> int:
+    """-d N: N+1 further updates after the first, without socket, pid file or harm to a running driver."""
+
+    async def collect() -> int:
+        backend = settings.backend(settings.config, Clock())
+        driver = Driver(settings, backend, backend.clock, debug=level)
+        polls = 0
+        try:
+            while polls < args.dump + 1:
+                await driver.poll_once()
+                polls += 1
+        finally:
+            await driver.close()
+        driver.set_state("dumping")
+        print(_data(driver), flush=True)
+        return 0
+
+    return asyncio.run(collect())
+
+
+def _killpower(settings: Settings, socket_path: Path, pid_file: PidFile, progname: str) -> int:
+    code = process.killpower_running(socket_path, LONGEST_POLL)
+    if code is not None:
+        log.log.info("Request to killpower via running driver instance returned code %d", code)
+    if code == Result.HANDLED:
+        return 0
+
+    async def cut() -> None:
+        async with settings.backend(settings.config, Clock()) as backend:
+            await backend.shutdown()
+
+    log.log.info("Initiating UPS shutdown")
+    try:
+        asyncio.run(cut())
+    except NutdrvError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _command(args: Arguments, progname: str) -> int:
+    """-c: over the socket, or as a signal with -P."""
+    name = f"driver.{args.command}"
+    if args.pid is not None:
+        number = {"exit": signal.SIGTERM, "reload-or-exit": signal.SIGUSR1}.get(args.command or "", signal.SIGHUP)
+        try:
+            os.kill(args.pid, number)
+        except OSError as error:
+            print(f"Can't signal process {args.pid}: {error.strerror}", file=sys.stderr)
+            return 1
+        return 0
+    socket_path = paths().statepath / f"{progname}-{args.ups}"
+    with contextlib.suppress(ConfigError):
+        socket_path = _loader(args, progname)().paths.statepath / socket_path.name
+    code = process.command(socket_path, name=name, timeout=15.0)
+    if code is None:
+        print(f"No running driver answers on {socket_path}; is it started?", file=sys.stderr)
+        return NO_ANSWER
+    print(f"{name}: {Result(code).name if code in list(Result) else code}")
+    return code

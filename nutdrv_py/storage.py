@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every home battery shares: low battery, charging or not, runtime, and how to go on while blind. Pure functions.
+
+Powers are in W with storage + = discharging, energies in Wh, charge in percent, times in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nutdrv_py.mapping import to_number
+from nutdrv_py.reading import Reading, Status, Value
+
+__all__ = ["ChargeFilter", "Charger", "Smoothed", "charger_status", "coast", "is_low", "runtime", "threshold"]
+
+DEAD_BAND = 50.0
+"""W of storage power around zero that mean "resting": idle batteries draw 16 to 24 W each."""
+
+DEAD_BAND_EXIT = 30.0
+"""W below which a charging or discharging battery is called resting again (hysteresis, so that the status does not chatter)."""
+
+FULL = 99.0
+"""Percent of charge from which a resting battery is called floating."""
+
+SMOOTHING = 60.0
+"""Seconds over which the load is averaged for the runtime: a kettle must not halve it."""
+
+LONGEST = 172800
+"""Seconds; a longer runtime is shown as this (two days), as enphase-monitor does."""
+
+LEAST_LOAD = 30.0
+"""W; below it no runtime is given, because the quotient would be noise."""
+
+PLAUSIBLE_DROP = 10.0
+"""Percentage points that a charge may fall between two readings; more is believed only if it stays."""
+
+CONFIRMATION = 60.0
+"""Seconds for which an implausible drop of the charge must stay before it is believed. Gateways answer 0 after a reboot."""
+
+
+class Charger:
+    """Whether the battery charges, discharges or rests, with a dead band and hysteresis."""
+
+    def __init__(self) -> None:
+        self._state = Status(0)
+
+    def update(self, power: float | None) -> Status:
+        """CHRG, DISCHRG or nothing for a storage power in W (+ = discharging); nothing when it is unknown."""
+        if power is None:
+            self._state = Status(0)
+            return self._state
+        limit = DEAD_BAND_EXIT if self._state else DEAD_BAND
+        wanted = Status.DISCHRG if power > 0 else Status.CHRG
+        turned = bool(self._state) and wanted != self._state
+        if abs(power) <= limit or (turned and abs(power) <= DEAD_BAND):
+            wanted = Status(0)
+        self._state = wanted
+        return wanted
+
+
+def charger_status(direction: Status, charge: float | None) -> str:
+    """``battery.charger.status``: charging, discharging, floating or resting."""
+    if direction is Status.CHRG:
+        return "charging"
+    if direction is Status.DISCHRG:
+        return "discharging"
+    return "floating" if charge is not None and charge >= FULL else "resting"
+
+
+class Smoothed:
+    """A power averaged exponentially over :data:`SMOOTHING` seconds."""
+
+    def __init__(self) -> None:
+        self._value: float | None = None
+        self._at = 0.0
+
+    def update(self, value: float, now: float) -> float:
+        """Take in a reading made at monotonic time ``now``; returns the average."""
+        if self._value is None:
+            self._value = value
+        else:
+            weight = min(1.0, max(0.0, now - self._at) / SMOOTHING)
+            self._value += (value - self._value) * weight
+        self._at = now
+        return self._value
+
+    def reset(self, value: float | None = None, now: float = 0.0) -> None:
+        """Forget the past: the load before an outage says little about the load in it."""
+        self._value, self._at = value, now
+
+
+class ChargeFilter:
+    """Holds back a charge that falls faster than a battery can, until it has stayed for :data:`CONFIRMATION` seconds."""
+
+    def __init__(self) -> None:
+        self._good: float | None = None
+        self._suspect_since: float | None = None
+
+    def update(self, charge: float, now: float) -> float | None:
+        """The charge to believe at monotonic time ``now``: this one, or the last one while this one is implausible."""
+        if self._good is not None and self._good - charge > PLAUSIBLE_DROP:
+            if self._suspect_since is None:
+                self._suspect_since = now
+            if now - self._suspect_since < CONFIRMATION:
+                return self._good
+        self._suspect_since = None
+        self._good = charge
+        return charge
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the last charge was held back."""
+        return self._suspect_since is not None
+
+
+def runtime(energy: float, load: float) -> int | None:
+    """Seconds for which ``energy`` Wh carries ``load`` W; None when the load is too small to say."""
+    if load < LEAST_LOAD:
+        return None
+    return min(LONGEST, int(max(0.0, energy) * 3600.0 / load))
+
+
+def is_low(
+    charge: float | None, charge_low: float | None, seconds: float | None = None, seconds_low: float | None = None
+) -> bool:
+    """Whether the charge has reached its low mark, or the runtime its own. What is unknown is not low."""
+    by_charge = charge is not None and charge_low is not None and charge <= charge_low
+    by_runtime = seconds is not None and seconds_low is not None and seconds <= seconds_low
+    return by_charge or by_runtime
+
+
+def threshold(
+    name: str,
+    *,
+    overrides: Mapping[str, str],
+    defaults: Mapping[str, str],
+    option: float | None = None,
+    written: float | None = None,
+    device: float | None = None,
+) -> float | None:
+    """The limit in force: ``override.<name>``, the option, what upsrw wrote, ``default.<name>``, the device's own; first wins."""
+    wishes = (overrides.get(name), option, written, defaults.get(name), device)
+    return next((found for wish in wishes if (found := to_number(wish)) is not None), None)
+
+
+def coast(
+    reading: Reading,
+    seconds: float,
+    *,
+    load: float | None = None,
+    capacity: float | None = None,
+    charge: str = "battery.charge",
+    left: str = "battery.runtime",
+    charge_low: float | None = None,
+    runtime_low: float | None = None,
+) -> Reading:
+    """The reading ``seconds`` later, while the device cannot be asked.
+
+    On the grid nothing changes. On battery the runtime counts down and the charge falls by ``load`` W out of ``capacity``
+    Wh, so that LB comes in time although nobody answers. LB never comes on the grid and never goes while coasting.
+    """
+    if Status.OB not in reading.status or seconds <= 0:
+        return reading
+    values: dict[str, Value] = dict(reading.values)
+    percent = to_number(values.get(charge))
+    if percent is not None and load is not None and capacity:
+        percent = max(0.0, percent - max(0.0, load) * seconds / 3600.0 / capacity * 100.0)
+        values[charge] = int(percent) if isinstance(values[charge], int) else percent
+    remaining = to_number(values.get(left))
+    if remaining is not None:
+        remaining = max(0.0, remaining - seconds)
+        values[left] = int(remaining)
+    status = reading.status
+    if is_low(percent, charge_low, remaining, runtime_low):
+        status |= Status.LB
+    return replace(reading, values=values, status=status)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a Reading to the variables that upsd serves.
+
+Here and nowhere else: number formats, clean text, ``ups.status`` and ``ups.alarm``, ``default.*`` and ``override.*``,
+``ignorelb``, and the mirror of ``ups.*`` to ``device.*`` (NUT drivers/main.c and dstate.c).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+
+from nutdrv_py.backend import Writable
+from nutdrv_py.nut.parseconf import MAX_VALUE, escape
+from nutdrv_py.nut.snapshot import Flag, Variable
+from nutdrv_py.reading import Reading, Status, Value
+
+__all__ = ["DECIMALS", "format_value", "sanitize", "shape", "status_text", "truncated"]
+
+# fmt: off
+DECIMALS: tuple[tuple[str, int], ...] = (   # the first row whose end fits the name decides; always that many decimals
+    ("battery.charge", 0),
+    (".charge", 1),
+    (".charge.low", 0), (".charge.restart", 0), (".charge.warning", 0),
+    (".runtime", 0), (".runtime.low", 0),
+    ("voltage", 1), ("voltage.nominal", 1), ("voltage.low", 1), ("voltage.high", 1),
+    ("cell.min", 3), ("cell.max", 3),
+    ("current", 2),
+    ("capacity", 1), ("capacity.nominal", 1),
+    ("temperature", 1),
+    ("powerfactor", 2),
+    ("frequency", 2), ("frequency.nominal", 0),
+    ("load", 1),
+    ("power.nominal", 0), ("power", 1),
+)
+# fmt: on
+_OTHER_DECIMALS = 1
+
+_LETTERS = str.maketrans(
+    {
+        "ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O",
+        "å": "a", "Å": "A", "ł": "l", "Ł": "L", "°": " deg ", "µ": "u", "–": "-", "—": "-", "…": "...", "€": "EUR",
+        "‘": "'", "’": "'", "“": "'", "”": "'", "²": "2", "³": "3", "Ω": "Ohm",
+    }
+)  # fmt: skip
+
+_MIRRORED = (("ups.mfr", "device.mfr"), ("ups.model", "device.model"), ("ups.serial", "device.serial"))
+
+
+def sanitize(text: str) -> str:
+    """``text`` as upsd can hold it: printable ASCII, at most 255 bytes once escaped.
+
+    Umlauts and the like become their usual spelling, control characters a blank. upsd would drop them byte by byte.
+    """
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFC", text).translate(_LETTERS))
+    ascii_only = "".join(c if " " <= c <= "~" else " " if c.isspace() or ord(c) < 32 else "" for c in plain)
+    cut = ascii_only[:MAX_VALUE]
+    while len(escape(cut, 2 * MAX_VALUE + 2)) > MAX_VALUE:
+        cut = cut[:-1]
+    return cut
+
+
+def format_value(name: str, value: Value) -> str:
+    """The value as text: whole numbers plain, others with the fixed number of decimals of their name, never an exponent.
+
+    A fixed number, because clients such as Telegraf take "230" and "230.1" for different types.
+    """
+    if isinstance(value, str):
+        return sanitize(value)
+    if isinstance(value, int):
+        return str(int(value))
+    decimals = next((count for end, count in DECIMALS if name.endswith(end)), _OTHER_DECIMALS)
+    text = f"{value:.{decimals}f}"
+    return text[1:] if text.startswith("-") and not text.strip("-0.") else text
+
+
+def truncated(text: str | None) -> int | None:
+    """The whole part of a number in text, as C's strtol gives it; None when there is none."""
+    try:
+        return int(float(text)) if text is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def status_text(status: Status, alarms: tuple[str, ...]) -> str:
+    """``ups.status``: the tokens in NUT's order, ``ALARM`` in front when there are alarms."""
+    return f"ALARM {status}" if alarms else str(status)
+
+
+def shape(
+    reading: Reading,
+    *,
+    writable: Mapping[str, Writable],
+    defaults: Mapping[str, str],
+    overrides: Mapping[str, str],
+    ignorelb: bool = False,
+) -> dict[str, Variable]:
+    """The variables of a reading, all but ``driver.*``."""
+    result: dict[str, Variable] = {"device.type": Variable("ups")}
+    for name, text in defaults.items():
+        result[name] = Variable(sanitize(text))
+    for name, value in reading.values.items():
+        result[name] = Variable(format_value(name, value))
+    for name, rule in writable.items():
+        if name in result and name not in overrides:
+            result[name] = _writable(result[name].value, rule)
+    for name, text in overrides.items():
+        result[name] = Variable(sanitize(text), immutable=True)
+    status = reading.status
+    if ignorelb:
+        status &= ~Status.LB
+        if _below(result, "battery.charge") or _below(result, "battery.runtime"):
+            status |= Status.LB
+    if reading.alarms:
+        result["ups.alarm"] = Variable(sanitize(" ".join(f"[{alarm}]" for alarm in reading.alarms)))
+    result["ups.status"] = Variable(status_text(status, reading.alarms))
+    for source, mirror in _MIRRORED:
+        if source in result and mirror not in overrides:
+            result[mirror] = Variable(result[source].value)
+    return result
+
+
+def _writable(value: str, rule: Writable) -> Variable:
+    if rule.ranges:
+        return Variable(value, Flag.RW | Flag.NUMBER, ranges=rule.ranges)
+    if rule.enum:
+        return Variable(value, Flag.RW | Flag.STRING, maxlen=max(map(len, rule.enum)), enum=rule.enum)
+    return Variable(value, Flag.RW | Flag.STRING, maxlen=rule.maxlen)
+
+
+def _below(variables: Mapping[str, Variable], name: str) -> bool:
+    # main.c compares the whole parts, strictly: 20.9 with a low mark of 21 is low.
+    now, low = (truncated(variables[key].value) if key in variables else None for key in (name, f"{name}.low"))
+    return now is not None and low is not None and now < low
