@@ -517,7 +517,7 @@ class Enphase(Backend):
             if seen.available is not None and seen.capacity:
                 left = runtime(seen.available - verylow / 100 * seen.capacity, smooth)
         counted = self._count_down(backup if backup is not None else charge, power, watts, seen.capacity, now)
-        if not state.on_grid and is_low(_lowest(charge, counted), low, left, runtime_low):
+        if not state.on_grid and is_low(counted, low, left, runtime_low):
             status |= Status.LB
         limit = rated or (seen.capacity or 0.0) / 1000 * self._options.loadkwh
         if not state.on_grid and watts is not None and limit and watts > limit:
@@ -614,8 +614,8 @@ class Enphase(Backend):
             if "outage" not in self._spoken:
                 self._spoken.add("outage")
                 log.error(
-                    "THIS SYSTEM CANNOT REPORT AN OUTAGE: it has no IQ System Controller and no IQ Meter Collar that could separate "
-                    "the house from the grid, so ups.status will say OL for ever. Do not rely on it for a shutdown."
+                    "THIS SYSTEM CANNOT REPORT AN OUTAGE: it has no IQ System Controller and no IQ Meter Collar that could "
+                    "separate the house from the grid, so ups.status will say OL for ever. Do not rely on it for a shutdown."
                 )
         else:
             values["experimental.outage.detection"] = "possible" if able else "unknown"
@@ -629,29 +629,34 @@ class Enphase(Backend):
         """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
         load, capacity = self._coasting
         values = reading.values
-        return coast(
+        decisive = _BACKUP_CHARGE if _BACKUP_CHARGE in values else "battery.charge"
+        coasted = coast(
             reading,
             seconds,
             load=load,
             capacity=capacity,
+            charge=decisive,
             charge_low=to_number(values.get("battery.charge.low")),
             runtime_low=to_number(values.get("battery.runtime.low")),
         )
+        if decisive == "battery.charge":
+            return coasted
+        return coast(coasted, seconds, load=load, capacity=capacity, left="")
 
+
+_BACKUP_CHARGE = "experimental.battery.encharge.charge"
 
 _FIXED: dict[str, Value] = {
     "ups.mfr": "Enphase Energy",
     "ups.model": "IQ Gateway",
     "device.type": "ups",
 }
-_BATTERY_FIXED: dict[str, Value] = {
+_BATTERY_BACKUP_CHARGE = "experimental.battery.encharge.charge"
+
+_FIXED: dict[str, Value] = {
     "battery.type": "LFP",
     "battery.voltage.nominal": site.NOMINAL_VOLTAGE,
     "battery.voltage.high": site.HIGHEST_VOLTAGE,
     "battery.voltage.low": site.LOWEST_VOLTAGE,
     "experimental.battery.voltage.source": "estimated from the charge",
 }
-
-
-def _lowest(*charges: float | None) -> float | None:
-    return min((charge for charge in charges if charge is not None), default=None)

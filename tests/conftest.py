@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from nutdrv_py import log
+from nutdrv_py.clock import Clock
+
+REPO = Path(__file__).parent.parent
+sys.path.insert(0, str(REPO / "drivers"))
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.load_profile("default")
+
+
+class FakeClock(Clock):
+    """A clock that only moves when a test moves it."""
+
+    def __init__(self, wall: float = 1_800_000_000.0) -> None:
+        self.now = 1000.0
+        self.wall_offset = wall - self.now
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now + self.wall_offset
+
+    async def sleep(self, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._count += 1
+        heapq.heappush(self._sleepers, (self.now + seconds, self._count, future))
+        await future
+
+    async def settle(self, turns: int = 40) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async def advance(self, seconds: float) -> None:
+        """Move time, waking sleepers one after the other and letting them run."""
+        end = self.now + seconds
+        await self.settle()
+        while self._sleepers and self._sleepers[0][0] <= end:
+            at, _, future = heapq.heappop(self._sleepers)
+            self.now = max(self.now, at)
+            if not future.done():
+                future.set_result(None)
+                await self.settle()
+        self.now = end
+        await self.settle()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("NUT_") or name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _clean_log() -> Iterator[None]:
+    yield
+    log.set_debug_level(0)
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if type(handler).__module__ == "nutdrv_py.log":
+            root.removeHandler(handler)
