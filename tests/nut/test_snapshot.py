@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -114,7 +115,7 @@ snapshots = st.builds(
 @given(st.lists(snapshots, min_size=1, max_size=6))
 def test_any_history_of_diffs_adds_up_to_the_dump(history: list[Snapshot]) -> None:
     client = Upsd().hear(dump(history[0]))
-    for old, new in zip(history, history[1:], strict=False):
+    for old, new in itertools.pairwise(history):
         client.hear(diff(old, new))
     assert client == Upsd().hear(dump(history[-1]))
 

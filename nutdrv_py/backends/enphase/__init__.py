@@ -117,6 +117,7 @@ class Enphase(Backend):
         self._absent: set[str] = set()
         self._relay: object = None
         self._grid: Grid | None = None
+        self._measured_in: Grid | None = None
         self._charger = Charger()
         self._charge = ChargeFilter()
         self._backup = ChargeFilter()
@@ -195,6 +196,7 @@ class Enphase(Backend):
         if state is not self._grid:
             self._transfer(state)
             self.publish(self._reading())
+            self._forget_powers(state)
         self._authority.maintain(serial, on_battery=not state.on_grid)
         await self._ask_due()
         return self._reading()
@@ -214,13 +216,18 @@ class Enphase(Backend):
     def _transfer(self, state: Grid) -> None:
         before, self._grid = self._grid, state
         if not state.on_grid:
-            if before is None or before.on_grid:
-                self._load.reset()
             self._reason = site.TRANSFER_REASON[state]
             log.warning("The house is off the grid: %s", self._reason)
         elif before is not None:
-            log.info("The house is on the grid again")
+            log.warning("The house is on the grid again")
         self._full_poll()
+
+    def _forget_powers(self, state: Grid) -> None:
+        """Powers measured before the relay moved say nothing of what flows now; all of them are asked anew in this poll."""
+        for name in ("livedata", "power", "reports"):
+            self._data.pop(name, None)
+        self._load.reset()
+        self._measured_in = state
 
     def _full_poll(self) -> None:
         for endpoint in ENDPOINTS:
@@ -402,6 +409,7 @@ class Enphase(Backend):
             log.info("The gateway's firmware has changed from %s to %s", self._identity.software, found.software)
             self._absent.clear()
         self._identity = found
+        self._next["info"] = self.clock.monotonic() + next(e.every for e in ENDPOINTS if e.name == "info")
         self._data["info"] = _Datum(
             {"sn": found.serial, "pn": found.part, "software": found.software}, self.clock.monotonic()
         )
@@ -493,7 +501,8 @@ class Enphase(Backend):
         if state is None:
             raise DeviceError("the state of the grid is not known yet")
         raw = self._raw()
-        raw.update(site.meters(raw, state))
+        measured_in = self._measured_in if self._measured_in is not None else state
+        raw.update(site.meters(raw, measured_in))
         values = translate(site.FIELDS, raw)
         values.update(_FIXED)
         status = Status.OL if state.on_grid else Status.OB
@@ -503,7 +512,7 @@ class Enphase(Backend):
         backup = None if seen.backup is None else self._backup.update(seen.backup, now)
         power = site.storage_power(raw)
         direction = self._charger.update(power) if seen.capacity or power else Status(0)
-        watts = site.load(raw, state)
+        watts = site.load(raw, measured_in)
         rated = site.rated_power(raw)
         packs = site.packs(raw)
 
@@ -651,9 +660,7 @@ _FIXED: dict[str, Value] = {
     "ups.model": "IQ Gateway",
     "device.type": "ups",
 }
-_BATTERY_BACKUP_CHARGE = "experimental.battery.encharge.charge"
-
-_FIXED: dict[str, Value] = {
+_BATTERY_FIXED: dict[str, Value] = {
     "battery.type": "LFP",
     "battery.voltage.nominal": site.NOMINAL_VOLTAGE,
     "battery.voltage.high": site.HIGHEST_VOLTAGE,

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# `make demo` and `make test` do all the set-up on a fresh Debian or Ubuntu; a second run fetches nothing.
+
+SHELL := /bin/bash
+VENV := .venv
+# The distribution's Python before others: NUT's user must be able to read it.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+STAMP := $(VENV)/.installed
+NUT := packaging/install-nut
+
+.PHONY: demo test check bench deb matrix nut clean help
+
+help:
+	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
+	@echo "make test    the same set-up, then every test"
+	@echo "make check   ruff, mypy --strict, the layer test"
+	@echo "make bench   the benchmarks, side by side with dummy-ups"
+
+demo: nut $(STAMP)
+	@$(VENV)/bin/nutdrv_py demo
+
+test: nut $(STAMP)
+	@$(VENV)/bin/python -m pytest
+
+check: $(STAMP)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy drivers/skeleton.py
+	@$(VENV)/bin/python -m pytest tests/test_layers.py
+
+bench: nut $(STAMP)
+	@for f in benchmarks/bench_*.py; do $(VENV)/bin/python $$f || exit 1; done
+
+nut:
+	@$(NUT)
+
+$(STAMP): setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; type: apt install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || PYTHON_VENV=1 $(NUT)
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``nutdrv_py demo``: an outage, seen by upsc and upsmon, with nothing at stake.
+
+A simulated Enphase house, this driver started by the real upsdrvctl, the real upsd and the real upsmon, all on loopback
+and in a scratch directory. upsmon's SHUTDOWNCMD writes a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from nutdrv_py.commands.install import launcher, link
+from nutdrv_py.errors import NutdrvError, StartError
+from nutdrv_py.nut.parseconf import quote
+from nutdrv_py.simulators.enphase import RunningSimulator, load_scenario
+
+__all__ = ["Stage", "configure", "find_program", "run"]
+
+HELP = "show an outage as upsc and upsmon see it, on loopback, with a simulated house"
+
+UPS = "house"
+
+SPEED = 25.0
+"""The house's clock against ours: three kWh last two minutes."""
+
+PATIENCE = 45.0
+"""Seconds the demo waits for each step before it says what went wrong."""
+
+_PLACES = ("/lib/nut", "/usr/lib/nut", "/usr/libexec/nut", "/usr/sbin", "/sbin", "/usr/bin", "/bin")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--backend", choices=("enphase",), default="enphase", help="which device to simulate")
+    parser.add_argument("--keep", action="store_true", help="leave the scratch directory behind")
+
+
+def find_program(name: str) -> str:
+    """A program of NUT's. Debian's upsd and upsmon in /sbin are wrappers that may do nothing, so /lib/nut comes first."""
+    for folder in _PLACES:
+        path = os.path.join(folder, name)
+        if os.access(path, os.X_OK):
+            return path
+    found = shutil.which(name)
+    if found is None:
+        raise StartError(f"{name} was not found; type: apt install nut-server nut-client")
+    return found
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Stage:
+    """A scratch directory with NUT in it: configuration, sockets, and the processes that run, ended in the end.
+
+    ``section`` are the lines of the UPS's section in ups.conf. As root all run as root, because the interpreter may be
+    where NUT's own user cannot read.
+    """
+
+    def __init__(self, section: dict[str, str], *, ups: str = UPS, poll: int = 1) -> None:
+        self.ups = ups
+        self.folder = Path(tempfile.mkdtemp(prefix="nutdrv-"))
+        self.port = free_port()
+        self.shutdown_file = self.folder / "SHUTDOWNCMD-was-called"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._started = False
+        for name in ("etc", "run", "bin", "log"):
+            (self.folder / name).mkdir(mode=0o700)
+        root = os.geteuid() == 0
+        link(launcher(), self.folder / "bin")
+        lines = "".join(f"    {name} = {quote(value)}\n" for name, value in section.items())
+        self._write("ups.conf", f"driverpath = {self.folder}/bin\n" + "user = root\n" * root + f"[{ups}]\n{lines}")
+        self._write("upsd.conf", f"LISTEN 127.0.0.1 {self.port}\nMAXAGE 15\n")
+        self._write("upsd.users", "[demo]\n    password = demo\n    upsmon primary\n    actions = SET\n    instcmds = ALL\n")
+        self._write(
+            "upsmon.conf",
+            f"MONITOR {self.address} 1 demo demo primary\nMINSUPPLIES 1\nPOLLFREQ {poll}\nPOLLFREQALERT {poll}\nHOSTSYNC 1\n"
+            f'DEADTIME {15 * poll}\nFINALDELAY 0\nNOCOMMWARNTIME 300\nSHUTDOWNCMD "/bin/date >> {self.shutdown_file}"\n'
+            f"POWERDOWNFLAG {self.folder}/run/killpower\n"
+            + "".join(f"NOTIFYFLAG {event} SYSLOG\n" for event in ("ONLINE", "ONBATT", "LOWBATT", "SHUTDOWN", "COMMBAD"))
+            + "RUN_AS_USER root\n" * root,
+        )
+        self._write("nut.conf", "MODE=standalone\n")
+
+    @property
+    def address(self) -> str:
+        """``ups@host:port``, as upsc wants it."""
+        return f"{self.ups}@127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which NUT's programs use the scratch directory."""
+        state = str(self.folder / "run")
+        return {
+            **os.environ,
+            "NUT_CONFPATH": str(self.folder / "etc"),
+            "NUT_STATEPATH": state,
+            "NUT_ALTPIDPATH": state,
+            "NUT_PIDPATH": state,
+            "NUT_QUIET_INIT_UPSNOTIFY": "true",
+        }
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.folder / "etc" / name
+        path.write_text(text, encoding="ascii")
+        path.chmod(0o600)
+
+    def spawn(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a program of NUT's in the foreground; its output goes to log/."""
+        with (self.folder / "log" / name).open("ab") as log:
+            process = subprocess.Popen(
+                [find_program(name), *arguments],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._processes.append(process)
+        return process
+
+    def upsdrvctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run upsdrvctl to its end."""
+        done = subprocess.run(
+            [find_program("upsdrvctl"), *words], env=self.environment(), capture_output=True, text=True, timeout=120, check=False
+        )
+        self._started = self._started or words[:1] == ("start",)
+        return done
+
+    def upsd(self) -> subprocess.Popen[bytes]:
+        """Start upsd."""
+        return self.spawn("upsd", "-F", *(["-u", "root"] if os.geteuid() == 0 else []))
+
+    def upsmon(self) -> subprocess.Popen[bytes]:
+        """Start upsmon, as root in one process: the second one that it makes otherwise outlives it."""
+        return self.spawn("upsmon", "-F", *(["-p"] if os.geteuid() == 0 else []))
+
+    def upsc(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run upsc for the UPS."""
+        command = [find_program("upsc"), self.address, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=self.environment())
+
+    def variables(self) -> dict[str, str]:
+        """What upsc says; empty when it says nothing."""
+        lines = self.upsc().stdout.splitlines()
+        return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+    def close(self, *, keep: bool = False) -> None:
+        """End what was started here, by process id, and remove the scratch directory."""
+        for process in reversed(self._processes):
+            _end(process)
+        if self._started:
+            self.upsdrvctl("stop")
+            pid_file = self.folder / "run" / f"nutdrv_py-{self.ups}.pid"
+            deadline = time.monotonic() + 5
+            while pid_file.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    # Each was started as the leader of a group of its own, so this reaches only its children.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+class _Screen:
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._bold, self._plain = ("\033[1m", "\033[0m") if colour else ("", "")
+
+    def title(self, text: str) -> None:
+        print(f"\n{self._bold}{text}{self._plain}", flush=True)
+
+    def line(self, text: str) -> None:
+        print(f"  {time.monotonic() - self._began:5.1f} s  {text}", flush=True)
+
+    def plain(self, text: str) -> None:
+        print(f"           {text}", flush=True)
+
+
+_SHOWN = (
+    "ups.status", "battery.charge", "battery.charge.low", "battery.runtime", "battery.charger.status", "ups.load",
+    "ups.realpower", "input.voltage", "input.realpower", "output.voltage", "experimental.grid.state",
+)  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the story; 0 when every step was seen."""
+    screen = _Screen()
+    for name in ("upsd", "upsmon", "upsc", "upsdrvctl"):
+        find_program(name)
+    print("nutdrv_py demo: a simulated house with two Enphase batteries, and the real upsdrvctl, upsd, upsc and upsmon.")
+    print(f"All of it runs on 127.0.0.1 and in a scratch directory; time in the house runs {SPEED:g} times as fast as yours.")
+    house = dataclasses.replace(load_scenario("demo"), timeline=())
+    with RunningSimulator(house, speed=SPEED) as running, _stage(running, keep=args.keep) as stage:
+        running.set(soc=34, grid="on")
+        try:
+            _tell(screen, stage, running)
+        except _Missed as error:
+            screen.line(f"FAILED: {error}")
+            for name in ("upsd", "upsmon"):
+                with contextlib.suppress(OSError):
+                    print(f"--- {name}:", (stage.folder / "log" / name).read_text(errors="replace")[-2000:])
+            return 1
+    _epilogue()
+    return 0
+
+
+@contextlib.contextmanager
+def _stage(running: RunningSimulator, *, keep: bool) -> Iterator[Stage]:
+    simulator = running.sim
+    stage = Stage(
+        {
+            "driver": "nutdrv_py",
+            "port": simulator.host_port,
+            "backend": "enphase",
+            "serial": simulator.serial,
+            "credentials": "credentials",
+            "tokenfile": "token",
+            "login_url": simulator.login_url,
+            "token_url": simulator.token_url,
+            "pollinterval": "2",
+            "pollfreq": "5",
+            "desc": "Simulated house battery",
+        }
+    )
+    secret = stage.folder / "etc" / "credentials"
+    secret.touch(mode=0o600)
+    secret.write_text(f"USERNAME={simulator.username}\nPASSWORD={simulator.password}\n", encoding="utf-8")
+    try:
+        yield stage
+    finally:
+        stage.close(keep=keep)
+        if keep:
+            print(f"\nThe scratch directory is left in {stage.folder}")
+
+
+class _Missed(NutdrvError):
+    pass
+
+
+def _wait(what: str, test: object, *, patience: float = PATIENCE) -> float:
+    began = time.monotonic()
+    assert callable(test)
+    while not test():
+        if time.monotonic() - began > patience:
+            raise _Missed(f"{what} did not come within {patience:.0f} s")
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
+    screen.title("1. On the grid")
+    started = stage.upsdrvctl("start", stage.ups)
+    if started.returncode != 0:
+        raise _Missed(f"upsdrvctl start ended with {started.returncode}:\n{started.stdout}{started.stderr}")
+    screen.line("$ upsdrvctl start house     (the driver is in the background, its first data are there)")
+    stage.upsd()
+    _wait("the first answer of upsd", lambda: "OL" in stage.variables().get("ups.status", ""))
+    screen.line("$ upsc house")
+    found = stage.variables()
+    for name in _SHOWN:
+        if name in found:
+            screen.plain(f"{name}: {found[name]}")
+    screen.plain(f"... and {len(found) - len(_SHOWN)} more")
+    stage.upsmon()
+    screen.line("upsmon watches; its SHUTDOWNCMD only writes a file here")
+    time.sleep(3)
+
+    screen.title("2. The grid fails")
+    running.set(grid="outage")
+    took = _wait("OB", lambda: "OB" in stage.upsc("ups.status").stdout)
+    status = stage.upsc("ups.status").stdout.strip()
+    screen.line(f"upsc says {status}, {took:.1f} s after the gateway's relay opened (pollinterval here: 2 s)")
+
+    screen.title("3. The battery carries the house")
+    last = ""
+    began = time.monotonic()
+    while True:
+        found = stage.variables()
+        charge = found.get("battery.charge", "?")
+        if charge != last:
+            seconds = int(found.get("battery.runtime", "0"))
+            watts = found.get("ups.realpower", "?")
+            screen.line(f"charge {charge:>3} %   runtime {seconds // 60:3d} min   load {watts} W   {found['ups.status']}")
+            last = charge
+        if "LB" in found.get("ups.status", ""):
+            break
+        if time.monotonic() - began > PATIENCE:
+            raise _Missed("LB did not come")
+        time.sleep(0.4)
+
+    screen.title("4. Low battery: upsmon shuts the host down")
+    screen.line(f"LB at {found['battery.charge']} % (battery.charge.low is {found['battery.charge.low']})")
+    took = _wait("SHUTDOWNCMD", stage.shutdown_file.exists)
+    screen.line(f"upsmon called SHUTDOWNCMD {took:.1f} s later: a real server would be down safely by now")
+
+    screen.title("5. The grid returns")
+    running.set(grid="on", pv=4800)
+    took = _wait("OL", lambda: "OL" in stage.upsc("ups.status").stdout)
+    screen.line(f"upsc says {stage.upsc('ups.status').stdout.strip()}, {took:.1f} s after the relay closed")
+    stopped = stage.upsdrvctl("stop", stage.ups)
+    if stopped.returncode != 0:
+        raise _Missed(f"upsdrvctl stop ended with {stopped.returncode}: {stopped.stderr}")
+    screen.line("$ upsdrvctl stop house")
+
+
+def _epilogue() -> None:
+    print(
+        """
+For your own gateway, as root:
+
+    nutdrv_py install                                # once: puts the driver where upsdrvctl looks
+    cat >> /etc/nut/ups.conf <<END
+    [home]
+        driver      = nutdrv_py
+        port        = envoy.local                    # better: the gateway's fixed address
+        backend     = enphase
+        credentials = enphase-home.conf              # in /etc/nut, mode 0640, owner root:nut
+        desc        = "House battery"
+    END
+    install -m 0640 -g nut /dev/null /etc/nut/enphase-home.conf
+    editor /etc/nut/enphase-home.conf                # USERNAME=... and PASSWORD=... of the Enphase app
+    upsdrvctl start home && systemctl restart nut-server && upsc home"""
+    )

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``nutdrv_py install``: put the launcher where upsdrvctl looks, or take it away again."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+from nutdrv_py.errors import ConfigError, StartError
+from nutdrv_py.paths import layout
+from nutdrv_py.process import make_named_interpreter, named_interpreter
+
+__all__ = ["configure", "driver_path", "launcher", "link", "run"]
+
+HELP = "put the launcher where upsdrvctl looks"
+
+NAME = "nutdrv_py"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--driverpath", type=Path, help="NUT's directory of drivers (default: found)")
+    parser.add_argument("--remove", action="store_true", help="undo an installation")
+
+
+def launcher() -> Path:
+    """The program that pip installed as ``nutdrv_py`` for this interpreter. Raises :class:`ConfigError` when there is none."""
+    for folder in (Path(sys.prefix) / "bin", Path(sys.argv[0]).resolve().parent):
+        if os.access(folder / NAME, os.X_OK):
+            return folder / NAME
+    found = shutil.which(NAME)
+    if found is None:
+        raise ConfigError("the program nutdrv_py is not installed; type: pip install nutdrv_py")
+    return Path(found)
+
+
+def driver_path() -> Path:
+    """NUT's directory of drivers on this machine. Raises :class:`ConfigError` when NUT is not installed."""
+    for folder in layout().driverpaths:
+        if os.path.exists(os.path.join(folder, "dummy-ups")):
+            return Path(folder)
+    raise ConfigError("NUT's drivers were not found; type: apt install nut-server, or give --driverpath")
+
+
+def link(target: Path, folder: Path) -> Path:
+    """A symbolic link called ``nutdrv_py`` in ``folder``; replaces an older link, never a file of somebody else's."""
+    place = folder / NAME
+    if place.exists() and not place.is_symlink() and not place.samefile(target):
+        raise ConfigError(f"{place} is there and is not a link of ours; remove it first")
+    if not (place.exists() and place.samefile(target)):
+        place.unlink(missing_ok=True)
+        place.symlink_to(target)
+    return place
+
+
+def hidden_from(user: str, path: Path) -> Path | None:
+    """The first directory on the way to ``path`` that ``user`` may not pass; None when the way is open."""
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        return None
+    groups = set(os.getgrouplist(user, account.pw_gid))
+    for folder in reversed(path.resolve().parents):
+        found = folder.stat()
+        shift = 6 if found.st_uid == account.pw_uid else 3 if found.st_gid in groups else 0
+        if not found.st_mode >> shift & stat.S_IXOTH:
+            return folder
+    return None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Install or remove, saying each step."""
+    folder = args.driverpath or driver_path()
+    if args.remove:
+        place = folder / NAME
+        if place.is_symlink():
+            place.unlink()
+            print(f"removed {place}")
+        with contextlib.suppress(OSError):
+            named_interpreter(NAME).unlink()
+            print(f"removed {named_interpreter(NAME)}")
+        return 0
+    try:
+        place = link(launcher(), folder)
+    except OSError as error:
+        raise ConfigError(f"{folder / NAME} cannot be made: {error.strerror}; run this as root") from error
+    print(f"{place} -> {launcher()}")
+    try:
+        print(f"interpreter for upsdrvctl 2.8.3 and later: {make_named_interpreter(NAME)}")
+    except (OSError, StartError, subprocess.SubprocessError) as error:
+        print(f"note: no interpreter of the driver's name ({error}); upsdrvctl 2.8.3 and later cannot stop the driver")
+    user = layout().user
+    blocked = hidden_from(user, launcher())
+    if blocked is not None:
+        raise ConfigError(
+            f"NUT's user {user} may not enter {blocked}, so the driver would fail after it gave up root; "
+            "install nutdrv_py into a place all may read, such as /opt/nutdrv_py"
+        )
+    print("now write a section with driver = nutdrv_py into ups.conf and type: upsdrvctl start")
+    return 0

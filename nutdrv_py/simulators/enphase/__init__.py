@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A simulated Enphase IQ Gateway with its house, its local API over TLS, and the cloud login beside it.
+
+Written from a description of the IQ Gateway local API; no answer of a real gateway is part of it.
+"""
+
+from __future__ import annotations
+
+from nutdrv_py.simulators.enphase.gateway import GatewaySimulator
+from nutdrv_py.simulators.enphase.http import Fault, Request
+from nutdrv_py.simulators.enphase.physics import Site, SiteSetup
+from nutdrv_py.simulators.enphase.running import RunningSimulator
+from nutdrv_py.simulators.enphase.scenarios import SCENARIOS, GatewayOptions, Scenario, load_scenario
+
+__all__ = [
+    "SCENARIOS",
+    "Fault",
+    "GatewayOptions",
+    "GatewaySimulator",
+    "Request",
+    "RunningSimulator",
+    "Scenario",
+    "Site",
+    "SiteSetup",
+    "load_scenario",
+]

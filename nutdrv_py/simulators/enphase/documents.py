@@ -1,0 +1,822 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the gateway's endpoints say about a house (IQ Gateway local API): one function for each document.
+
+Nothing here knows HTTP or tokens. Keys and units follow the API; every function says which. Firmware differences are
+rows of tables: a key with the first version that has it and the first that no longer has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nutdrv_py.simulators.enphase.physics import Site
+from nutdrv_py.simulators.enphase.scenarios import GatewayOptions
+
+Document = dict[str, Any]
+
+ALWAYS = (0,)
+"""First version of a key that every firmware has."""
+
+NEVER = (99,)
+"""End version of a key that no firmware has dropped."""
+
+REPORT_KINDS = ("production", "net-consumption", "total-consumption", "storage")
+
+EXTRA_EID = 1023410688
+"""Firmware 8.3.5025 and newer add this meter, always zero and named nowhere (facts: readings)."""
+
+EIDS: Mapping[str, int] = {
+    "production": 704643328,
+    "net-consumption": 704643584,
+    "storage": 704643840,
+    "backfeed": 704644352,
+    "load": 704644608,
+    "evse": 704644864,
+    "pv3p": 704645120,
+}
+"""Element ids of the meters: fixed numbers, the same on every gateway."""
+
+CHANNEL_EIDS: Mapping[str, int] = {"production": 1778385169, "net-consumption": 1778385425, "storage": 1778385681}
+
+PHASE_MODES: Mapping[int, str] = {1: "single", 2: "split", 3: "three"}
+
+POWER_FACTORS: Mapping[str, float] = {
+    "production": 0.99,
+    "net-consumption": 0.92,
+    "total-consumption": 0.95,
+    "storage": 0.98,
+    "pv": 0.99,
+    "grid": 0.92,
+    "load": 0.95,
+    "generator": 0.95,
+}
+"""Real over apparent power of each flow: constant, somewhere in the usual range."""
+
+LIFETIME_WH = 4_000_000.0
+"""What the energy counters stood at when the simulator started; a counter at 0 is a new gateway, a rare case."""
+
+FAHRENHEIT_BASE, FAHRENHEIT_STEP = 32.0, 1.8
+
+INSTALLED = 1_700_000_000
+"""When the devices were installed, epoch seconds; any past moment does."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a document is made from: the house, the gateway, its clock (epoch seconds) and its serial number."""
+
+    site: Site
+    options: GatewayOptions
+    now: int
+    serial: str
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Firmware version as numbers."""
+        return self.options.version
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a document: which firmware has it (``since`` <= version < ``until``) and its value."""
+
+    name: str
+    value: Callable[[View], Any]
+    since: tuple[int, ...] = ALWAYS
+    until: tuple[int, ...] = NEVER
+
+
+def _build(keys: tuple[Key, ...], view: View) -> Document:
+    return {key.name: key.value(view) for key in keys if key.since <= view.version < key.until}
+
+
+def _constant(value: Any) -> Callable[[View], Any]:
+    return lambda view: value
+
+
+class _BlankKey(str):
+    """An empty key that may stand in one object several times, as the gateway prints it."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def _whole(number: float) -> int:
+    return int(number + 0.5) if number >= 0 else -int(0.5 - number)
+
+
+# -- identification ----------------------------------------------------------------------------------------------------
+
+
+def info(view: View) -> str:
+    """``/info``: XML that needs no token. Firmware before 7 has no ``web-tokens``."""
+    tokens = "  <web-tokens>true</web-tokens>\n" if view.version >= (7,) else ""
+    number = ".".join(f"{part:02d}" for part in view.version)
+    return (
+        "<?xml version='1.0' encoding='UTF-8'?>\n"
+        "<envoy_info>\n"
+        f"  <time>{view.now}</time>\n"
+        "  <device>\n"
+        f"    <sn>{view.serial}</sn>\n"
+        f"    <pn>{view.options.part}</pn>\n"
+        f"    <software>{view.options.firmware}</software>\n"
+        "    <euaid>000000</euaid>\n"
+        "    <seqnum>0</seqnum>\n"
+        "    <apiver>1</apiver>\n"
+        f"    <imeter>{'true' if view.options.meters else 'false'}</imeter>\n"
+        "  </device>\n"
+        f"{tokens}"
+        "  <package name='app'>\n"
+        "    <pn>500-00002-r01</pn>\n"
+        f"    <version>{number}</version>\n"
+        "    <build>simulated</build>\n"
+        "  </package>\n"
+        "  <build_info>\n"
+        "    <build_id>simulator</build_id>\n"
+        f"    <build_time_gmt>{INSTALLED}</build_time_gmt>\n"
+        "  </build_info>\n"
+        "</envoy_info>\n"
+    )
+
+
+def home(view: View) -> str:
+    """``/home``: the page of the user interface; needs no token and carries the serial number."""
+    return (
+        "<!DOCTYPE html>\n<html><head><title>Gateway</title></head>"
+        f'<body><div id="app"></div><script>var serial = "{view.serial}";</script></body></html>\n'
+    )
+
+
+# -- ensemble ----------------------------------------------------------------------------------------------------------
+
+
+def _grid_mode(view: View) -> str:
+    site = view.site
+    if not site.has_mid:
+        # A system without a MID says grid-tied, or does not know (facts: relay).
+        return "grid-tied" if site.setup.packs else "unknown"
+    return site.relay.mode
+
+
+def _der(view: View) -> int:
+    return 1 if view.site.has_mid else 0
+
+
+_RELAY = (
+    Key("mains_admin_state", lambda view: view.site.relay.admin),
+    Key("mains_oper_state", lambda view: view.site.relay.oper),
+    Key("srt12_state", _constant("open"), since=(8, 2, 4200)),
+    Key("srt13_state", _constant("open"), since=(8, 2, 4200)),
+    Key("der1_state", _der),
+    Key("der2_state", _der),
+    Key("der3_state", _der, since=(8, 1)),
+    Key("user_commanded_offgrid_vls_offset", _constant(0), since=(8, 3, 6000)),
+    Key("Enchg_grid_mode", _grid_mode),
+    Key("Solar_grid_mode", _grid_mode),
+)
+
+
+def relay(view: View) -> Document:
+    """``/ivp/ensemble/relay``: the grid indicator (facts: relay)."""
+    return _build(_RELAY, view)
+
+
+def _offgrid_control(view: View) -> Document:
+    numbers = {name: 0.0 for name in ("F", "V", "Vd_neg", "Vq_neg", "Vd_zero", "Vq_zero")}
+    # is_active stays false even while islanded (facts: secctrl).
+    return {**numbers, "is_active": False, "is_system_balanced": True, "seq_reset_needed": True}
+
+
+_SECCTRL = (
+    Key("shutdown", lambda view: view.site.shutdown),
+    Key("freq_bias_hz", _constant(0.0)),
+    Key("voltage_bias_v", _constant(0.0)),
+    Key("freq_bias_hz_q8", _constant(0)),
+    Key("voltage_bias_v_q5", _constant(0)),
+    Key("offgrid_secctrl", _offgrid_control, since=(8, 3)),
+    Key("configured_backup_soc", lambda view: _whole(view.site.reserve)),
+    Key("adjusted_backup_soc", lambda view: _whole(view.site.reserve)),
+    Key("agg_soc", lambda view: _whole(view.site.agg_soc)),
+    Key("Max_energy", lambda view: _whole(view.site.capacity_wh + view.site.acb_capacity_wh)),
+    Key("ENC_agg_soc", lambda view: _whole(view.site.soc) if view.site.capacity_wh else 0),
+    Key("ENC_agg_soh", lambda view: 100 if view.site.capacity_wh else 0, since=(8,)),
+    Key("ENC_agg_backup_energy", lambda view: _whole(view.site.capacity_wh * view.site.reserve / 100)),
+    Key("ENC_agg_avail_energy", lambda view: _whole(view.site.energy_wh)),
+    Key("Enc_commissioned_capacity", lambda view: _whole(view.site.nameplate_wh)),
+    Key("Enc_max_available_capacity", lambda view: _whole(view.site.capacity_wh)),
+    Key("ACB_agg_soc", lambda view: _whole(view.site.acb_soc) if view.site.setup.acb else 0),
+    Key("ACB_agg_energy", lambda view: _whole(view.site.acb_capacity_wh * view.site.acb_soc / 100)),
+    Key("VLS_Limit", lambda view: _whole(view.site.setup.vls), since=(8, 1)),
+    Key("Recovery_threshold_soc", lambda view: _whole(view.site.setup.recovery_exit) + 3, since=(8, 1), until=(8, 2)),
+    Key("soc_rec_enabled", _constant(False), since=(8, 2)),
+    Key("soc_recovery_entry", _constant(0), since=(8, 2)),
+    Key("soc_recovery_exit", lambda view: _whole(view.site.setup.recovery_exit), since=(8, 2)),
+    Key("Commission_in_progress", _constant(False), since=(8, 1)),
+    Key("ESS_in_progress", _constant(False), since=(8, 2)),
+    Key("ESS_R3_To_R4_in_progress", _constant(False), since=(8, 3)),
+)
+
+
+def secctrl(view: View) -> Document:
+    """``/ivp/ensemble/secctrl``: charge in %, energies in Wh. Without batteries everything is 0."""
+    return _build(_SECCTRL, view)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pack:
+    number: int
+    serial: str
+    communicating: bool
+    dc_off: bool
+
+
+def _packs(view: View) -> list[_Pack]:
+    """All packs; the last ones are those that do not talk, before them those switched off."""
+    site = view.site
+    count = site.setup.packs
+    return [
+        _Pack(
+            number,
+            f"1220310{number + 1:05d}",
+            number < count - site.packs_bad,
+            count - site.packs_bad - site.packs_dc_off <= number < count - site.packs_bad,
+        )
+        for number in range(count)
+    ]
+
+
+def power(view: View) -> Document:
+    """``/ivp/ensemble/power``: mW and mVA of each pack, minus = charging. The top key really ends in a colon."""
+    site = view.site
+    good = [pack for pack in _packs(view) if pack.communicating and not pack.dc_off]
+    each = _whole(site.flows.encharge / len(good) * 1000) if good else 0
+    charge = _whole(site.soc)
+    return {
+        "devices:": [
+            {"serial_num": pack.serial, "real_power_mw": each, "apparent_power_mva": each, "soc": charge}
+            for pack in good
+        ]
+    }
+
+
+_LED_FULL_IDLE, _LED_IDLE, _LED_CHARGING, _LED_DISCHARGING, _LED_LOW = 14, 15, 12, 13, 17
+_BUSY_WATTS = 50.0
+
+
+def _led(site: Site) -> int:
+    each = site.flows.encharge / site.packs_good if site.packs_good else 0.0
+    if each < -_BUSY_WATTS:
+        return _LED_CHARGING
+    if each > _BUSY_WATTS:
+        return _LED_DISCHARGING
+    return _LED_FULL_IDLE if site.soc >= 99 else _LED_LOW if site.soc <= site.setup.vls else _LED_IDLE
+
+
+def _device(serial: str, part: str, state: tuple[int, str], view: View, *, communicating: bool = True) -> Document:
+    """The keys every device of the inventory starts with."""
+    return {
+        "part_num": part,
+        "serial_num": serial,
+        "installed": INSTALLED,
+        "device_status": ["envoy.global.ok", "prop.done"] if communicating else ["envoy.global.comm_failure"],
+        # The report of a healthy device is up to some minutes old (facts: inventory); that of a lost one ages on.
+        "last_rpt_date": view.now - 45 if communicating else INSTALLED,
+        "admin_state": state[0],
+        "admin_state_str": state[1],
+        "created_date": INSTALLED,
+        "img_load_date": INSTALLED,
+        "img_pnum_running": "3.0.0000_rel/31.00",
+    }
+
+
+def _encharge_state(view: View) -> tuple[int, str]:
+    return (63, "ENCMN_MDE_ENCHARGE_READY") if view.site.setup.mid == "collar" else (6, "ENCHG_STATE_READY")
+
+
+def _encharge(pack: _Pack, view: View) -> Document:
+    """One battery: percent, °C, Wh."""
+    site = view.site
+    seven = view.version < (8,)
+    device = _device(pack.serial, "836-00000-r00", _encharge_state(view), view, communicating=pack.communicating)
+    device["bmu_fw_version"] = "3.0.0"
+    if seven:
+        device |= {"zigbee_dongle_fw_version": "1000", "operating": pack.communicating and not pack.dc_off}
+    device |= {
+        "communicating": pack.communicating,
+        "sleep_enabled": False,
+        "percentFull": _whole(site.soc),
+        "temperature": site.temperature if isinstance(site.temperature, str) else _whole(site.temperature),
+        "maxCellTemp": site.temperature if isinstance(site.temperature, str) else _whole(site.temperature) + 1,
+    }
+    if view.version >= (8, 2):
+        device["reported_enc_grid_state"] = "grid-tied"  # in every state of the grid (facts: inventory)
+    device |= {
+        "comm_level_sub_ghz": 0 if pack.communicating and not seven else 4 if pack.communicating else 0,
+        "comm_level_2_4_ghz": 0 if pack.communicating and not seven else 4 if pack.communicating else 0,
+        "led_status": _led(site),
+        "dc_switch_off": pack.dc_off,
+        "encharge_rev": 2,
+        "encharge_capacity": _whole(site.setup.pack_capacity_wh),
+        "phase": 0 if seven else "ph-all" if site.setup.phases == 3 else "ph-a",
+    }
+    if not seven:
+        device["der_index"] = 2
+    return device
+
+
+def _enpower(view: View) -> Document:
+    """System Controller: temperature in °F, unlike everything else."""
+    site = view.site
+    words = site.relay
+    state = (words.enpower_state, words.enpower_name)
+    device = _device("482300000001", "865-00000-r00", state, view, communicating=site.mid_communicating)
+    device |= {"communicating": site.mid_communicating}
+    if view.version >= (8, 3, 6000):
+        device["isMidDevice"] = True
+    celsius = 26.0
+    return device | {
+        "temperature": _whole(celsius * FAHRENHEIT_STEP + FAHRENHEIT_BASE),
+        "comm_level_sub_ghz": 0,
+        "comm_level_2_4_ghz": 0,
+        "mains_admin_state": words.admin,
+        "mains_oper_state": words.oper,
+        # On a generator this one claims to be on grid (facts: MID devices).
+        "Enpwr_grid_mode": "multimode-ongrid" if site.grid == "generator" else words.mode,
+        "Enchg_grid_mode": words.mode,
+        "Enpwr_relay_state_bm": 15868 if words.main_relay else 496,
+        "Enpwr_curr_state_id": words.enpower_id,
+    }
+
+
+def _collar(view: View) -> Document:
+    """Meter Collar: words of its own for the grid. The off-grid ones are from a string table, not from a capture."""
+    site = view.site
+    closed = bool(site.relay.main_relay)
+    state = (88, "ENCMN_MDE_ON_GRID") if closed else (89, "ENCMN_MDE_OFF_GRID")
+    device = _device("482500000001", "865-10000-r00", state, view, communicating=site.mid_communicating)
+    return device | {
+        "communicating": site.mid_communicating,
+        "isMidDevice": True,
+        "temperature": 26,
+        "mid_state": "close" if closed else "open",
+        "grid_state": "on_grid" if closed else "off_grid",
+        "control_error": 0,
+        "collar_state": "Installed",
+    }
+
+
+_MIDS: Mapping[str, tuple[str, Callable[[View], Document]]] = {
+    "enpower": ("ENPOWER", _enpower),
+    "collar": ("COLLAR", _collar),
+}
+
+
+def inventory(view: View) -> list[Document]:
+    """``/ivp/ensemble/inventory``: batteries and the MID; an empty list when there is neither."""
+    site = view.site
+    groups: list[Document] = []
+    if site.setup.packs or site.has_mid:
+        groups.append({"type": "ENCHARGE", "devices": [_encharge(pack, view) for pack in _packs(view)]})
+    if site.setup.mid in _MIDS:
+        kind, make = _MIDS[site.setup.mid]
+        groups.append({"type": kind, "devices": [make(view)]})
+    return groups
+
+
+_TYPE_ENCHARGE, _TYPE_ENPOWER, _TYPE_COLLAR = 13, 17, 27
+
+
+def status(view: View) -> Document:
+    """``/ivp/ensemble/status``: rated power (W) and capacity (Wh) by serial, and copies of secctrl and relay."""
+    site = view.site
+    state = _encharge_state(view)
+    serials: Document = {}
+    for pack in _packs(view):
+        serials[pack.serial] = {
+            "device_type": _TYPE_ENCHARGE,
+            "com_interface_str": "CAN",
+            "device_id": pack.serial,
+            "admin_state": state[0],
+            "admin_state_str": state[1],
+            "reported_grid_mode": _grid_mode(view),
+            "phase": "ph-a",
+            "der_index": 2,
+            "encharge_revision": 2,
+            "encharge_capacity": _whole(site.setup.pack_capacity_wh),
+            "encharge_rated_power": _whole(site.setup.pack_rated_w),
+            "reported_enc_grid_state": _grid_mode(view),
+        }
+    if site.setup.mid in _MIDS:
+        device = _MIDS[site.setup.mid][1](view)
+        serials[device["serial_num"]] = {
+            "device_type": _TYPE_ENPOWER if site.setup.mid == "enpower" else _TYPE_COLLAR,
+            "com_interface_str": "CAN",
+            "device_id": device["serial_num"],
+            "admin_state": device["admin_state"],
+            "admin_state_str": device["admin_state_str"],
+        }
+    result: Document = {"inventory": {"serial_nums": serials}}
+    if view.version < (8,):
+        result["counters"] = {"rest_Status": 12, "zmq_Sent": 3456}
+    return result | {"secctrl": secctrl(view), "relay": relay(view)}
+
+
+def generator(view: View) -> Document:
+    """``/ivp/ensemble/generator``: charge limits in %, -1 = unset."""
+    site = view.site
+    return {
+        "admin_state": "unknown" if not site.generator_present else "close" if site.generator_running else "open",
+        "oper_state": "closed" if site.grid == "generator" else "open",
+        "admin_mode": 0,
+        "schedule": 0,
+        "start_soc": 30 if site.generator_present else 100,
+        "stop_soc": 80 if site.generator_present else -1,
+        "exc_on": 0,
+        "present": int(site.generator_present),
+        "type": 1,
+    }
+
+
+_CONTACTS = ("NC1", "NC2", "NO1", "NO2")
+
+
+def dry_contacts(view: View) -> Document:
+    """``/ivp/ensemble/dry_contacts``: a list of the four contacts."""
+    word = "closed" if view.site.setup.mid == "enpower" else "open"
+    return {"dry_contacts": [{"id": name, "status": word} for name in _CONTACTS]}
+
+
+# -- live data ---------------------------------------------------------------------------------------------------------
+
+LIVE_FLOWS = ("pv", "storage", "grid", "load", "generator")
+NO_GENERATOR, GENERATOR_OPEN, GENERATOR_CLOSED = 5, 0, 1
+
+
+def live_flow(kind: str, watts: float, phases: tuple[float, ...]) -> Document:
+    """One flow of live data: mW and mVA, in total and by phase; missing phases are 0."""
+    factor = POWER_FACTORS.get(kind, 1.0)
+    padded = (*phases, 0.0, 0.0, 0.0)[:3]
+    names = ("a", "b", "c")
+    return {
+        "agg_p_mw": _whole(watts * 1000),
+        "agg_s_mva": _whole(watts / factor * 1000),
+        **{f"agg_p_ph_{name}_mw": _whole(part * 1000) for name, part in zip(names, padded, strict=True)},
+        **{f"agg_s_ph_{name}_mva": _whole(part / factor * 1000) for name, part in zip(names, padded, strict=True)},
+    }
+
+
+def _total(site: Site, kind: str) -> float:
+    return float(getattr(site.flows, kind))
+
+
+def live_meters(view: View) -> Document:
+    """``meters`` of ``/ivp/livedata/status``: mW, mVA, % and Wh; ``last_update`` in epoch seconds."""
+    site = view.site
+    generator_relay = GENERATOR_CLOSED if site.grid == "generator" else GENERATOR_OPEN
+    return {
+        "last_update": view.now,
+        "soc": _whole(site.agg_soc),
+        "main_relay_state": site.relay.main_relay,
+        "gen_relay_state": generator_relay if site.generator_present else NO_GENERATOR,
+        "backup_bat_mode": 1,
+        "backup_soc": _whole(site.reserve),
+        "is_split_phase": int(site.setup.phases == 2),
+        "phase_count": site.setup.phases,
+        "enc_agg_soc": _whole(site.soc) if site.capacity_wh else 0,
+        # Energy left, not capacity (facts: livedata).
+        "enc_agg_energy": _whole(site.energy_wh),
+        "acb_agg_soc": _whole(site.acb_soc) if site.setup.acb else 0,
+        "acb_agg_energy": _whole(site.acb_capacity_wh * site.acb_soc / 100),
+        **{kind: live_flow(kind, _total(site, kind), site.phase_watts(kind)) for kind in LIVE_FLOWS},
+    }
+
+
+def livedata(meters: Document, *, stream: bool, claims_stream: bool, online: bool, now: int) -> Document:
+    """``/ivp/livedata/status`` around ``meters``. Without the stream it carries the note that it is old.
+
+    ``claims_stream`` is what ``sc_stream`` says; ``dry_contacts`` has the key "" twice and more, as the real one.
+    """
+    result: Document = {
+        "connection": {
+            "mqtt_state": "connected" if online else "not connected",
+            "prov_state": "configured",
+            "auth_state": "ok",
+            "sc_stream": "enabled" if claims_stream else "disabled",
+            "sc_debug": "disabled",
+        },
+        "meters": meters,
+        "tasks": {"task_id": 0, "timestamp": now},
+        "counters": {"main_CfgUpdate": 1, "main_taskUpdate": 2},
+        "dry_contacts": {
+            _BlankKey(""): {"dry_contact_id": name, "dry_contact_load_name": "", "dry_contact_status": 0}
+            for name in _CONTACTS
+        },
+    }
+    if not stream and not claims_stream:
+        result["info"] = "Last available status data shown. Live stream not enabled."
+    return result
+
+
+# -- meters ------------------------------------------------------------------------------------------------------------
+
+
+def installed_meters(view: View) -> tuple[str, ...]:
+    """Kinds of the meters that are there and enabled."""
+    if not view.options.meters:
+        return ()
+    return ("production", "net-consumption") + (("storage",) if view.options.storage_ct else ())
+
+
+def meters(view: View) -> list[Document]:
+    """``/ivp/meters``: one entry for each CT; firmware 8.3 lists the disabled ones too. ``[]`` without CTs."""
+    present = installed_meters(view)
+    listed = tuple(EIDS) if present and view.version >= (8, 3) else present
+    return [
+        {
+            "eid": EIDS[kind],
+            "state": "enabled" if kind in present else "disabled",
+            "measurementType": kind,
+            "phaseMode": PHASE_MODES[view.site.setup.phases],
+            "phaseCount": view.site.setup.phases,
+            "meteringStatus": "normal",
+            "statusFlags": [],
+        }
+        for kind in listed
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One line of a meter: W, VA, var, V, A, Wh. ``factor`` is signed like the power."""
+
+    watts: float = 0.0
+    voltamps: float = 0.0
+    vars: float = 0.0
+    factor: float = 0.0
+    volts: float = 0.0
+    amps: float = 0.0
+    hertz: float = 0.0
+    delivered: float = 0.0
+    received: float = 0.0
+
+
+def _phase_reading(kind: str, watts: float, site: Site, energy: tuple[float, float]) -> Reading:
+    factor = POWER_FACTORS[kind]
+    apparent = abs(watts) / factor
+    return Reading(
+        watts=round(watts, 3),
+        voltamps=round(apparent, 3),
+        # An idle meter prints minus zero here (facts: readings).
+        vars=round(apparent * (1 - factor * factor) ** 0.5, 3) if watts else -0.0,
+        factor=factor if watts > 0 else -factor if watts < 0 else 0.0,
+        volts=round(site.volts, 3),
+        amps=round(apparent / site.volts, 3) if site.volts else 0.0,
+        hertz=site.hertz,
+        delivered=round(energy[0], 3),
+        received=round(energy[1], 3),
+    )
+
+
+def _meter_watts(kind: str, view: View) -> tuple[float, ...]:
+    """Powers a meter shows by phase. Off the grid all but the storage CT show 0 W (facts: reports)."""
+    site = view.site
+    zero = (0.0,) * site.setup.phases
+    if kind == "storage":
+        return site.phase_watts("storage")
+    if site.relay.main_relay == 0 or site.blackout:
+        return zero
+    if kind == "production":
+        return site.phase_watts("pv")
+    if kind == "net-consumption" or view.options.total == "net":
+        return site.phase_watts("grid")
+    load = site.phase_watts("load")
+    if view.options.total == "load":
+        return load
+    return tuple(here - there for here, there in zip(load, site.phase_watts("storage"), strict=True))
+
+
+def _meter_energy(kind: str, site: Site) -> tuple[float, float]:
+    """Energy delivered and received by a meter since it was installed, Wh."""
+    totals = site.energies
+    table = {
+        "production": (totals.pv, 0.0),
+        "net-consumption": (totals.imported, totals.exported),
+        "total-consumption": (totals.load, 0.0),
+        "storage": (totals.discharged, totals.charged),
+    }
+    delivered, received = table[kind]
+    return LIFETIME_WH + delivered, LIFETIME_WH / 2 + received
+
+
+def _phase_readings(kind: str, view: View) -> list[Reading]:
+    count = view.site.setup.phases
+    delivered, received = _meter_energy(kind, view.site)
+    energy = (delivered / count, received / count)
+    return [_phase_reading(kind, watts, view.site, energy) for watts in _meter_watts(kind, view)]
+
+
+def _sum(parts: list[Reading], view: View) -> Reading:
+    """The totals of a meter: voltage and current are sums over the phases, from 8.3 on the power factor too."""
+    factor = sum(part.factor for part in parts)
+    apparent = sum(part.voltamps for part in parts)
+    watts = sum(part.watts for part in parts)
+    true_factor = watts / apparent if apparent else 0.0
+    return Reading(
+        watts=round(watts, 3),
+        voltamps=round(apparent, 3),
+        vars=round(sum(part.vars for part in parts), 3) if watts else -0.0,
+        factor=round(factor if view.version >= (8, 3) else true_factor, 3),
+        volts=round(sum(part.volts for part in parts), 3),
+        amps=round(sum(part.amps for part in parts), 3),
+        hertz=parts[0].hertz,
+        delivered=round(sum(part.delivered for part in parts), 3),
+        received=round(sum(part.received for part in parts), 3),
+    )
+
+
+def reading_document(reading: Reading, eid: int, now: int) -> Document:
+    """One reading of ``/ivp/meters/readings``."""
+    return {
+        "eid": eid,
+        "timestamp": now,
+        "actEnergyDlvd": reading.delivered,
+        "actEnergyRcvd": reading.received,
+        "apparentEnergy": round(reading.delivered + reading.received, 3),
+        "reactEnergyLagg": round(reading.delivered / 10, 3),
+        "reactEnergyLead": round(reading.received / 10, 3),
+        "instantaneousDemand": reading.watts,
+        "activePower": reading.watts,
+        "apparentPower": reading.voltamps,
+        "reactivePower": reading.vars,
+        "pwrFactor": reading.factor,
+        "voltage": reading.volts,
+        "current": reading.amps,
+        "freq": reading.hertz,
+    }
+
+
+CHANNELS = 3
+"""A reading always has three channels; the unused ones are zeros."""
+
+
+def _reading_group(eid: int, total: Reading, parts: list[Reading], first_channel: int, now: int) -> Document:
+    padded = [*parts, *[Reading()] * CHANNELS][:CHANNELS]
+    channels = [reading_document(part, first_channel + number, now) for number, part in enumerate(padded)]
+    return {**reading_document(total, eid, now), "channels": channels}
+
+
+def readings(view: View) -> list[Document]:
+    """``/ivp/meters/readings``: W, VA, var, V, A, Hz and Wh by element id."""
+    groups = []
+    for kind in installed_meters(view):
+        parts = _phase_readings(kind, view)
+        groups.append(_reading_group(EIDS[kind], _sum(parts, view), parts, CHANNEL_EIDS[kind], view.now))
+    if groups and view.version >= (8, 3, 5025):
+        groups.append(_reading_group(EXTRA_EID, Reading(), [], EXTRA_EID + 1, view.now))
+    return groups
+
+
+def report_line(reading: Reading) -> Document:
+    """One line of ``/ivp/meters/reports``."""
+    return {
+        "currW": reading.watts,
+        "actPower": reading.watts,
+        "apprntPwr": reading.voltamps,
+        "reactPwr": reading.vars,
+        "whDlvdCum": reading.delivered,
+        "whRcvdCum": reading.received,
+        "varhLagCum": round(reading.delivered / 10, 3),
+        "varhLeadCum": round(reading.received / 10, 3),
+        "vahCum": round(reading.delivered + reading.received, 3),
+        "rmsVoltage": reading.volts,
+        "rmsCurrent": reading.amps,
+        "pwrFactor": reading.factor,
+        "freqHz": reading.hertz,
+    }
+
+
+def report(kind: str, total: Reading, parts: list[Reading], now: int) -> Document:
+    """One report: totals and lines. A system of two phases shows an unused third line of zeros."""
+    lines = [*parts, *[Reading()] * CHANNELS][:CHANNELS] if len(parts) > 1 else parts
+    return {
+        "createdAt": now,
+        "reportType": kind,
+        "cumulative": report_line(total),
+        "lines": [report_line(line) for line in lines],
+    }
+
+
+def reports(view: View) -> list[Document]:
+    """``/ivp/meters/reports``: W, VA, V, A, Hz for each kind of meter; storage + = discharging, net + = import."""
+    if not view.options.meters:
+        return []
+    kinds = [kind for kind in REPORT_KINDS if kind != "storage" or view.options.storage_ct]
+    result = []
+    for kind in kinds:
+        parts = _phase_readings(kind, view)
+        result.append(report(kind, _sum(parts, view), parts, view.now))
+    return result
+
+
+# -- user interface and tariff -----------------------------------------------------------------------------------------
+
+
+def _production_entry(kind: str, view: View) -> Document:
+    total = _sum(_phase_readings(kind, view), view)
+    return {
+        "type": "eim",
+        "activeCount": 1,
+        "measurementType": kind,
+        "readingTime": view.now,
+        "wNow": total.watts,
+        "whLifetime": total.delivered,
+        "rmsCurrent": total.amps,
+        "rmsVoltage": total.volts,
+        "reactPwr": total.vars,
+        "apprntPwr": total.voltamps,
+        "pwrFactor": total.factor,
+    }
+
+
+def production(view: View) -> Document:
+    """``/production.json``: the slow summary. ``storage`` is the AC Batteries; ``wNow`` + = discharging."""
+    site = view.site
+    inverters = {
+        "type": "inverters",
+        "activeCount": 12,
+        "readingTime": view.now,
+        "wNow": _whole(site.flows.pv),
+        "whLifetime": _whole(LIFETIME_WH + site.energies.pv),
+    }
+    storage: Document = {"type": "acb", "activeCount": 0, "readingTime": 0, "wNow": 0, "whNow": 0, "state": "idle"}
+    if site.setup.acb:
+        watts = _whole(site.flows.acb)
+        storage = {
+            "type": "acb",
+            "activeCount": site.setup.acb,
+            "readingTime": view.now,
+            "wNow": watts,
+            "whNow": _whole(site.acb_capacity_wh * site.acb_soc / 100),
+            "state": "discharging" if watts > 0 else "charging" if watts < 0 else "idle",
+            "percentFull": _whole(site.acb_soc),
+        }
+    metered = view.options.meters
+    kinds = ("total-consumption", "net-consumption")
+    return {
+        "production": [inverters, *([_production_entry("production", view)] if metered else [])],
+        "consumption": [_production_entry(kind, view) for kind in kinds] if metered else [],
+        "storage": [storage],
+    }
+
+
+def _mode(view: View) -> str:
+    return "self-consumption" if view.site.policy == "self-consumption" else "backup"
+
+
+def tariff(view: View) -> Document:
+    """``/admin/lib/tariff``: storage settings, in %."""
+    site = view.site
+    return {
+        "tariff": {
+            "currency": {"code": "EUR"},
+            "logger": "simulator",
+            "date": str(INSTALLED),
+            "storage_settings": {
+                "mode": _mode(view),
+                "operation_mode_sub_type": "",
+                "reserved_soc": float(site.reserve),
+                "very_low_soc": _whole(site.setup.vls),
+                "charge_from_grid": False,
+                "date": str(INSTALLED),
+            },
+            "single_rate": {"rate": 0.3, "sell": 0.08},
+            "seasons": [],
+            "seasons_sell": [],
+        },
+        "schedule": {
+            "source": "Tariff",
+            "reserved_soc": float(site.reserve),
+            "very_low_soc": _whole(site.setup.vls),
+            "charge_from_grid": False,
+            "battery_mode": _mode(view),
+        },
+    }
+
+
+def schedule(view: View) -> Document:
+    """``/ivp/sc/sched``: energies in Wh, a cross-check of secctrl."""
+    site = view.site
+    return {
+        "ENC_agg_energy": _whole(site.energy_wh),
+        "Agg Backup Energy": _whole(site.capacity_wh * site.reserve / 100),
+        "Agg VLS Energy": _whole(site.capacity_wh * site.setup.vls / 100),
+        "max_energy": _whole(site.capacity_wh),
+        "mode": _mode(view),
+    }

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Scenarios by name and from files, and the command that runs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nutdrv_py.commands import simulate
+from nutdrv_py.simulators.enphase import SCENARIOS, GatewaySimulator, load_scenario
+from nutdrv_py.simulators.enphase.gateway import _GATEWAY_SETTERS
+from nutdrv_py.simulators.enphase.scenarios import GATEWAY_CHANGES, ScenarioError
+
+WANTED = (
+    "online",
+    "outage",
+    "island",
+    "generator",
+    "low-battery",
+    "nightly-restart",
+    "token-expiry",
+    "slow",
+    "broken-json",
+    "three-phase",
+    "split-phase",
+    "no-batteries",
+    "no-controller",
+    "ac-battery",
+    "frozen-livedata",
+    "collar",
+    "old-firmware",
+    "mfa",
+    "no-meters",
+    "wrong-serial",
+    "demo",
+)
+
+
+def test_the_table_is_complete() -> None:
+    assert set(SCENARIOS) == set(WANTED)
+    assert set(_GATEWAY_SETTERS) == set(GATEWAY_CHANGES)
+    assert all(scenario.title for scenario in SCENARIOS.values())
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_each_scenario_runs_to_its_end(name: str) -> None:
+    now = 0.0
+    sim = GatewaySimulator(SCENARIOS[name], clock=lambda: now)
+    for _ in range(10):
+        sim.skip(200)
+    assert not sim._timeline
+
+
+def test_low_battery_runs_down() -> None:
+    sim = GatewaySimulator(SCENARIOS["low-battery"], clock=lambda: 0.0)
+    sim.skip(800)
+    assert 5 < sim.site.soc < 10
+    sim.skip(400)
+    assert sim.site.blackout
+
+
+def test_file(tmp_path: Path) -> None:
+    path = tmp_path / "storm.yaml"
+    path.write_text(
+        """
+base: outage
+title: A storm
+site: {phases: 3, soc: 55, load_split: [1, 2, 1]}
+gateway: {firmware: D8.3.6086}
+timeline:
+  - {at: 30, set: {grid: outage, load: [100, 200, 300]}}
+  - {at: 10, set: {offline: true}}
+  - {at: 60, set: {grid: on, fault: {/info: {kind: hang}}}}
+faults:
+  /ivp/meters: {kind: delay, seconds: 6}
+""",
+        encoding="utf-8",
+    )
+    scenario = load_scenario(str(path))
+    assert (scenario.name, scenario.title, scenario.site.phases, scenario.site.soc) == ("storm", "A storm", 3, 55)
+    assert [event.at for event in scenario.timeline] == [10, 30, 60]
+    assert scenario.faults["/ivp/meters"].seconds == 6
+    sim = GatewaySimulator(scenario, clock=lambda: 0.0)
+    sim.skip(40)
+    assert sim.offline
+    assert sim.site.phase_watts("load") == pytest.approx((100, 200, 300))
+    sim.skip(40)
+    assert sim.site.grid == "on"
+    assert sim.faults["/info"].kind == "hang"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sit: {}", 'no key "sit" .did you mean "site"'),
+        ("site: {phasse: 3}", 'did you mean "phases"'),
+        ("site: {phases: 4}", "1, 2 .split phase. or 3"),
+        ("site: {phases: three}", "whole number"),
+        ("site: {soc: 120}", "0 to 100"),
+        ("site: {grid: on}", "quotation marks"),
+        ("site: {grid: of}", "known|did you mean"),
+        ("site: 3", "needs keys"),
+        ("gateway: {firmwear: x}", 'did you mean "firmware"'),
+        ("gateway: {firmware: new}", "D8.2.4345"),
+        ("base: outrage", 'did you mean "outage"'),
+        ("timeline: 3", "needs a list"),
+        ("timeline: [{at: soon, set: {}}]", "number of seconds"),
+        ("timeline: [{at: 3, set: {gird: outage}}]", 'did you mean "grid"'),
+        ("timeline: [{at: -3, set: {grid: outage}}]", "starts at 0"),
+        ("faults: {/ivp/meters: {kind: hung}}", 'did you mean "hang"'),
+        ("faults: {/ivp/meters: {seconds: 3}}", "needs a kind"),
+        ("[1, 2", "not YAML"),
+        ("- 1", "needs keys"),
+    ],
+)
+def test_errors_are_sentences(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "case.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError, match=message):
+        load_scenario(str(path))
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ScenarioError, match='did you mean "generator"'):
+        load_scenario("genrator")
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    simulate.configure(parser)
+    return parser.parse_args(words)
+
+
+def test_command_refuses_what_it_cannot_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate.run(arguments("rct")) == 2
+    assert "RCT backend" in capsys.readouterr().err
+    assert simulate.run(arguments("enphase", "--scenario", "nothing-such")) == 2
+    assert simulate.run(arguments("enphase", "--listen", "0.0.0.0:8443")) == 2
+    assert "loopback" in capsys.readouterr().err
+    assert simulate.run(arguments("enphase", "--listen", "8443")) == 2
+    assert simulate.run(arguments("enphase", "--speed", "0")) == 2
+
+
+def test_command_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate.run(arguments("enphase", "--list")) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(SCENARIOS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command_runs_and_cleans_up(number: signal.Signals) -> None:
+    code = (
+        "import argparse, sys; from nutdrv_py.commands import simulate as s; p = argparse.ArgumentParser();"
+        "s.configure(p); sys.exit(s.run(p.parse_args(sys.argv[1:])))"
+    )
+    repository = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", code, "enphase", "--scenario", "outage", "--speed", "200"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=repository, text=True) as process:
+        assert process.stdout is not None
+        text = ""
+        for line in process.stdout:
+            text += line
+            if "grid outage" in line:
+                break
+        found = re.search(r"credentials = (\S+)", text)
+        assert found is not None
+        credentials = Path(found[1])
+        assert os.stat(credentials).st_mode & 0o777 == 0o600
+        assert credentials.read_text(encoding="utf-8") == "USERNAME=demo@example.org\nPASSWORD=demo-password\n"
+        assert re.search(r"login_url = https://127\.0\.0\.1:\d+/login/login\.json\n", text)
+        assert re.search(r"token_url = https://127\.0\.0\.1:\d+/tokens\n", text)
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(10) == 0
+    assert not credentials.parent.exists()

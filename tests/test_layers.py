@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who may import whom, read from the syntax trees: the core stays pure, a backend stays a plug-in."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "nutdrv_py"
+
+# module prefix -> what of this package it may import (prefixes); the longest prefix that fits counts
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "errors": (),
+    "reading": (),
+    "clock": (),
+    "paths": (),
+    "log": (),
+    "nut": ("nut", "errors"),
+    "mapping": ("reading",),
+    "storage": ("mapping", "reading"),
+    "backend": ("clock", "errors", "reading"),
+    "variables": ("backend", "reading", "nut.snapshot", "nut.parseconf"),
+    "config": ("backend", "errors", "nut.parseconf", "paths"),
+    "options": ("config", "errors"),
+    "driver": ("backend", "clock", "config", "errors", "log", "nut.snapshot", "reading", "variables", "__version__"),
+    "server": ("driver", "errors", "log", "nut"),
+    "process": ("errors", "log", "nut"),
+    "backends": ("backend", "backends", "clock", "errors", "log", "mapping", "nut.portfile", "reading", "storage"),
+    "simulators": ("simulators",),
+    "start": ("",),
+    "cli": ("",),
+    "commands": ("",),
+    "__main__": ("cli",),
+    "__init__": ("backend", "mapping", "reading"),
+}
+
+# third-party module -> the only places where it may be imported
+PLACES: dict[str, tuple[str, ...]] = {
+    "httpx": ("backends.enphase", "exporters"),
+    "construct": ("backends.rct", "simulators"),
+    "yaml": ("simulators", "config", "commands"),
+    "asyncio": ("driver", "server", "start", "clock", "backends", "simulators", "commands"),
+    "socket": ("server", "process", "commands", "simulators"),
+}
+
+
+def _modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "nutdrv_py":
+                yield from (f"nutdrv_py.{alias.name}" for alias in node.names)
+            else:
+                yield node.module or ""
+
+
+def _within(name: str, prefixes: tuple[str, ...]) -> bool:
+    return any(prefix == "" or name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+@pytest.mark.parametrize(("module", "path"), list(_modules()))
+def test_a_module_imports_only_what_its_layer_may(module: str, path: Path) -> None:
+    fitting = [prefix for prefix in ALLOWED if module == prefix or module.startswith(prefix + ".")]
+    assert fitting, f"{module} has no row in ALLOWED"
+    allowed = ALLOWED[max(fitting, key=len)]
+    for name in _imports(path):
+        if name.startswith("nutdrv_py."):
+            assert _within(name.removeprefix("nutdrv_py."), allowed), f"{module} imports {name}"
+        elif name.split(".")[0] in PLACES:
+            assert _within(module, PLACES[name.split(".")[0]]), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize(("module", "path"), [m for m in _modules() if m[0].startswith("nut")])
+def test_the_protocol_core_is_pure(module: str, path: Path) -> None:
+    assert not {"os", "time", "socket", "asyncio", "logging", "pathlib"} & set(_imports(path))
+
+
+@pytest.mark.parametrize(("module", "path"), list(_modules()))
+def test_each_file_names_its_licence(module: str, path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: GPL-2.0-or-later\n")
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+    names = {path.stem for _, path in _modules()} | {path.parent.name for _, path in _modules()}
+    assert not names & {"utils", "util", "helpers", "common", "const", "misc", "manager"}
