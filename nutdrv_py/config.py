@@ -70,8 +70,8 @@ CORE: tuple[Core, ...] = (
     Core("ignorelb",         "flag",    "section", True,  "derive LB from battery.charge.low and battery.runtime.low"),
     Core("allow_killpower",  "flag",    "section", True,  "let driver.killpower cut the power"),
     Core("sdcommands",       "text",    "section", True,  "instant commands to try at shutdown, comma separated"),
-    Core("config",           "text",    "section", False, "YAML file of the exporters"),
-    Core("chroot",           "refused", "both",    False, "not possible with an interpreter"),
+    Core("config",           "refused", "section", False, "is for the exporters, which this version does not have yet"),
+    Core("chroot",           "refused", "both",    False, "is not possible with an interpreter"),
     Core("statepath",        "text",    "global",  False, "directory of the sockets"),
     Core("sdorder",          "ignored", "section", True,  "for upsdrvctl"),
     Core("sddelay",          "ignored", "section", True,  "obsolete"),
@@ -86,6 +86,7 @@ CORE: tuple[Core, ...] = (
 # fmt: on
 _CORE = {row.name: row for row in CORE}
 _PREFIXES = ("default.", "override.")
+_FIXED = ("ups", "progname", "paths", "user", "group", "synchronous", "backend")  # fields of Settings
 _ON = frozenset({"", "1", "yes", "true", "on", "enabled"})
 _OFF = frozenset({"0", "no", "false", "off", "disabled"})
 
@@ -116,12 +117,7 @@ class Settings:
 
     def unchangeable(self, new: Settings) -> list[str]:
         """The options in which ``new`` differs and that a reload cannot change."""
-        ours = {row.name for row in CORE if not row.reload}
-        differing = [
-            item.name
-            for item in dataclasses.fields(self)
-            if item.name in ours | {"ups", "progname", "paths"} and getattr(self, item.name) != getattr(new, item.name)
-        ]
+        differing = [name for name in _FIXED if getattr(self, name) != getattr(new, name)]
         for name, settled in backend_options(self.backend.Config).items():
             if not settled.reload and getattr(self.config, name) != getattr(new.config, name, None):
                 differing.append(name)
@@ -289,7 +285,7 @@ def _core(
         case "backend":
             own[entry.name] = entry
         case "refused":
-            raise ConfigError(f"{entry.where}: {entry.name} is {row.help}; remove it")
+            raise ConfigError(f"{entry.where}: {entry.name} {row.help}; remove the line")
         case "text" | "number" if entry.value is None:
             raise ConfigError(f"{entry.where}: {entry.name} needs a value: {entry.name} = ...")
         case _:
@@ -400,7 +396,7 @@ def _parameters(
                 published[f"driver.flag.{name}"] = "enabled"
         else:
             published[f"driver.parameter.{name}"] = str(getattr(config, name))
-    for name in ("backend", "config", "sdcommands"):
+    for name in ("backend", "sdcommands"):
         if core.get(name):
             published[f"driver.parameter.{name}"] = str(core[name])
     for name in ("nolock", "ignorelb"):

@@ -1,0 +1,536 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The driver's rules in time: staleness, coasting, what is published when, commands, reload. Time is moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import ClassVar
+
+import pytest
+from tests.conftest import FakeClock
+
+from nutdrv_py.backend import Backend, Config, Writable
+from nutdrv_py.config import Settings
+from nutdrv_py.driver import EXIT_RELOAD, FIRST_HOLD, FIRST_WAIT, Driver
+from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result
+from nutdrv_py.nut.snapshot import Snapshot
+from nutdrv_py.paths import Paths
+from nutdrv_py.reading import Reading, Status
+from nutdrv_py.storage import coast
+
+
+class Device(Backend):
+    """A device whose answers the test sets."""
+
+    commands: ClassVar[frozenset[str]] = frozenset({"load.off", "test.fail"})
+
+    def __init__(self, config: Config, clock: FakeClock) -> None:
+        super().__init__(config, clock)
+        self.answer: Reading | Exception | Callable[[], Awaitable[Reading]] = Reading({"battery.charge": 80}, Status.OL)
+        self.polls = 0
+        self.done: list[str] = []
+
+    @property
+    def writable(self) -> Mapping[str, Writable]:
+        return {"battery.charge.low": Writable(ranges=((1, 99),))}
+
+    async def poll(self) -> Reading:
+        self.polls += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if isinstance(self.answer, Reading):
+            return self.answer
+        return await self.answer()
+
+    def coast(self, reading: Reading, seconds: float) -> Reading:
+        return coast(reading, seconds, load=3600, capacity=1000, charge_low=20)
+
+    async def set(self, name: str, value: str) -> None:
+        self.done.append(f"{name}={value}")
+
+    async def command(self, name: str, param: str | None) -> None:
+        if name == "test.fail":
+            raise DeviceError("the device did not answer")
+        self.done.append(name if param is None else f"{name} {param}")
+
+
+class World:
+    """A driver with its device, clock and listener."""
+
+    def __init__(self, clock: FakeClock, *, maxage: int = 120, pollinterval: int = 5, load: Callable[[], Settings] | None = None, **more: object) -> None:
+        config = Config(port="x", ups="u", pollinterval=pollinterval, maxage=maxage)
+        paths = Paths(*[None] * 4)  # type: ignore[arg-type]
+        self.settings = Settings("u", "nutdrv_py", "device", Device, config, paths, **more)  # type: ignore[arg-type]
+        self.clock = clock
+        self.device = Device(config, clock)
+        self.driver = Driver(self.settings, self.device, clock, load=load)
+        self.history: list[Snapshot] = []
+        self.driver.subscribe(lambda old, new: self.history.append(new))
+
+    def value(self, name: str) -> str | None:
+        found = self.driver.snapshot.variables.get(name)
+        return found.value if found else None
+
+    @property
+    def status(self) -> str | None:
+        return None if self.driver.snapshot.stale else self.value("ups.status")
+
+    async def __aenter__(self) -> World:
+        self.task = asyncio.ensure_future(self.driver.run())
+        await self.clock.settle()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.driver.stop(0)
+        await self.task
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+def test_the_first_reading_makes_the_driver_ready(clock: FakeClock) -> None:
+    async def story() -> None:
+        async with World(clock) as world:
+            assert world.driver.ready.is_set()
+            assert world.status == "OL"
+
+    run(story)
+
+
+def test_a_device_that_is_away_at_the_start_is_served_as_stale_and_recovers_by_itself(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = DeviceError("the gateway cannot be reached: Connection refused")
+        async with world:
+            assert world.driver.ready.is_set()
+            assert world.driver.snapshot.stale
+            await clock.advance(60)
+            assert world.driver.snapshot.stale
+            world.device.answer = Reading({"battery.charge": 80}, Status.OL)
+            await clock.advance(5)
+            assert world.status == "OL"
+
+    run(story)
+    assert [r.message for r in caplog.records].count("the gateway cannot be reached: Connection refused") == 1
+    assert any("established again" in r.message for r in caplog.records)
+
+
+def test_a_device_that_hangs_at_the_start_does_not_delay_the_start_for_long(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = lambda: asyncio.Event().wait()  # type: ignore[assignment,return-value]
+        async with world:
+            assert not world.driver.ready.is_set()
+            await clock.advance(FIRST_WAIT + 1)
+            assert world.driver.ready.is_set()
+            assert world.driver.snapshot.stale
+
+    run(story)
+
+
+@pytest.mark.parametrize("seconds", [5, 85])
+@pytest.mark.parametrize("status", [Status.OL, Status.OB])
+def test_a_gateway_lost_for_a_while_changes_nothing(clock: FakeClock, seconds: int, status: Status) -> None:
+    """The nightly restart takes 30 to 85 s: neither stale (upsmon: OB and no data is critical) nor another status."""
+
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"battery.charge": 95}, status)
+        async with world:
+            world.device.answer = DeviceError("no answer")
+            await clock.advance(seconds)
+            assert world.status == str(status)
+            world.device.answer = Reading({"battery.charge": 95}, status)
+            await clock.advance(5)
+            assert world.status == str(status)
+        assert all(snapshot.variables["ups.status"].value == str(status) for snapshot in world.history if not snapshot.stale)
+        assert not any(snapshot.stale for snapshot in world.history[2:])
+
+    run(story)
+
+
+@pytest.mark.parametrize("status", [Status.OL, Status.OB])
+def test_a_gateway_lost_for_ten_minutes_is_stale_after_maxage_and_comes_back(clock: FakeClock, status: Status) -> None:
+    async def story() -> None:
+        world = World(clock, maxage=120)
+        world.device.answer = Reading({"battery.charge": 95}, status)
+        async with world:
+            world.device.answer = DeviceError("no answer")
+            await clock.advance(119)
+            assert not world.driver.snapshot.stale
+            await clock.advance(3)
+            assert world.driver.snapshot.stale
+            assert world.driver.reading is None
+            await clock.advance(480)
+            assert world.driver.snapshot.stale
+            world.device.answer = Reading({"battery.charge": 94}, Status.OL)
+            await clock.advance(5)
+            assert world.status == "OL"
+
+    run(story)
+
+
+def test_data_go_stale_on_time_although_a_poll_hangs(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock, maxage=15, pollinterval=2)
+        async with world:
+            world.device.answer = lambda: asyncio.Event().wait()  # type: ignore[assignment,return-value]
+            await clock.advance(20)
+            assert world.driver.snapshot.stale
+
+    run(story)
+
+
+def test_while_blind_on_battery_the_charge_counts_down_and_lb_comes(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"battery.charge": 24, "battery.runtime": 600}, Status.OB | Status.DISCHRG)
+        async with world:
+            world.device.answer = DeviceError("no answer")
+            await clock.advance(20)
+            assert world.status == "OB DISCHRG"
+            assert world.value("battery.charge") == "22"
+            assert world.value("battery.runtime") == "580"
+            await clock.advance(30)
+            assert world.status == "OB LB DISCHRG"
+            world.device.answer = Reading({"battery.charge": 23, "battery.runtime": 500}, Status.OB | Status.DISCHRG)
+            await clock.advance(5)
+            assert world.status == "OB DISCHRG"
+
+    run(story)
+
+
+def test_alarms_are_withdrawn_on_the_grid_before_data_go_stale(clock: FakeClock) -> None:
+    """upsmon 2.8.3+ takes a UPS that had an alarm (or CAL, BYPASS) and then goes silent for dead and shuts down."""
+
+    async def story() -> None:
+        world = World(clock, maxage=120)
+        world.device.answer = Reading({}, Status.OL | Status.CAL, ("No battery is usable",))
+        async with world:
+            assert world.status == "ALARM OL CAL"
+            world.device.answer = DeviceError("no answer")
+            await clock.advance(50)
+            assert world.status == "ALARM OL CAL"
+            await clock.advance(20)
+            assert world.status == "OL"
+            assert world.value("ups.alarm") is None
+            await clock.advance(60)
+            assert world.driver.snapshot.stale
+
+    run(story)
+
+
+def test_alarms_stay_on_battery(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"battery.charge": 90}, Status.OB, ("x",))
+        async with world:
+            world.device.answer = DeviceError("no answer")
+            await clock.advance(100)
+            assert world.status == "ALARM OB"
+
+    run(story)
+
+
+def test_what_vanishes_from_a_reading_vanishes_from_upsd(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"battery.charge": 80, "ups.load": 5}, Status.OL)
+        async with world:
+            assert world.value("ups.load") == "5"
+            world.device.answer = Reading({"battery.charge": 80}, Status.OL)
+            await clock.advance(5)
+            assert world.value("ups.load") is None
+
+    run(story)
+
+
+@pytest.mark.parametrize("status", [Status(0), Status.CHRG, Status.OL | Status.OB, Status.OL | Status.OB | Status.LB])
+def test_an_impossible_status_is_never_published(clock: FakeClock, status: Status) -> None:
+    async def story() -> None:
+        world = World(clock)
+        async with world:
+            world.device.answer = Reading({}, status)
+            await clock.advance(10)
+            assert world.status == "OL"
+
+    run(story)
+
+
+@pytest.mark.parametrize("error", [ValueError("bug"), KeyError("x"), RecursionError(), AssertionError()])
+def test_a_bug_in_a_backend_is_a_failed_poll_logged_once(
+    clock: FakeClock, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        world = World(clock)
+        async with world:
+            world.device.answer = error
+            await clock.advance(50)
+            assert world.status == "OL"
+            await clock.advance(100)
+            assert world.driver.snapshot.stale
+
+    run(story)
+    assert sum("internal error in the backend" in record.message for record in caplog.records) == 1
+
+
+def test_an_early_outage_is_published_before_the_poll_ends(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        async with world:
+
+            async def slow() -> Reading:
+                world.device.publish(Reading({"battery.charge": 80}, Status.OB))
+                await clock.sleep(30)
+                return Reading({"battery.charge": 80}, Status.OB)
+
+            world.device.answer = slow
+            await clock.advance(6)
+            assert world.status == "OB"
+
+    run(story)
+
+
+def test_at_the_start_an_incomplete_reading_on_the_grid_waits_for_the_rest_but_an_outage_does_not(clock: FakeClock) -> None:
+    """Clients such as Home Assistant create sensors only for what is there at first; an outage cannot wait for that."""
+
+    async def story(status: Status, expected: str | None) -> None:
+        world = World(clock)
+
+        async def slow() -> Reading:
+            world.device.publish(Reading({}, status))
+            await clock.sleep(50)
+            return Reading({"battery.charge": 80}, status)
+
+        world.device.answer = slow
+        async with world:
+            await clock.advance(2)
+            assert world.status == expected
+            await clock.advance(FIRST_HOLD)
+            assert world.status == str(status)
+
+    run(lambda: story(Status.OL, None))
+    run(lambda: story(Status.OB, "OB"))
+
+
+def test_each_poll_tells_its_state_as_a_heartbeat(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        async with world:
+            del world.history[:]
+            await clock.advance(5)
+            assert [s.variables["driver.state"].value for s in world.history] == ["updateinfo", "quiet"]
+        assert [s.variables["driver.state"].value for s in world.history][-2:] == ["cleanup.upsdrv", "cleanup.exit"]
+
+    run(story)
+
+
+def test_polls_keep_their_rhythm(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock, pollinterval=5)
+
+        async def slow() -> Reading:
+            await clock.sleep(3)
+            return Reading({}, Status.OL)
+
+        world.device.answer = slow
+        async with world:
+            await clock.advance(49)
+            assert world.device.polls == 10
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "result"),
+    [
+        ("driver.debug", "-1", Result.HANDLED),
+        ("driver.debug", " 3 ", Result.HANDLED),
+        ("driver.debug", "foo", Result.INVALID),
+        ("driver.flag.allow_killpower", "junk", Result.HANDLED),
+        ("ups.status", "OB LB", Result.INVALID),
+        ("driver.name", "x", Result.INVALID),
+        ("battery.charge.low", "30", Result.HANDLED),
+        ("BATTERY.charge.LOW", "30", Result.HANDLED),
+        ("battery.charge.low", "0", Result.INVALID),
+        ("battery.charge.low", "100", Result.INVALID),
+        ("battery.charge.low", "x", Result.INVALID),
+        ("no.such.thing", "1", Result.UNKNOWN),
+        ("Driver.Debug", "1", Result.INVALID),
+    ],
+)
+def test_set_checks_again_what_upsd_would_have_checked(clock: FakeClock, name: str, value: str, result: Result) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
+        async with world:
+            assert await world.driver.set(name, value) is result
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("value", "flag"),
+    [("1", "1"), ("5", "1"), ("enable", "1"), ("enabled!", "1"), ("true", "1"), ("YES", "1"), ("0", "0"), ("off", "0"), ("-1", "0")],
+)
+def test_allow_killpower_understands_what_main_c_does(clock: FakeClock, value: str, flag: str) -> None:
+    async def story() -> None:
+        async with World(clock) as world:
+            await world.driver.set("driver.flag.allow_killpower", value)
+            assert world.value("driver.flag.allow_killpower") == flag
+
+    run(story)
+
+
+def test_a_setting_is_shown_at_once(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
+        async with world:
+            await world.driver.set("battery.charge.low", "35")
+            assert world.value("battery.charge.low") == "35"
+            assert world.device.done == ["battery.charge.low=35"]
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("load.off", Result.HANDLED),
+        ("LOAD.OFF", Result.HANDLED),
+        ("test.fail", Result.FAILED),
+        ("no.such", Result.UNKNOWN),
+        ("DRIVER.EXIT", Result.UNKNOWN),
+        ("driver.killpower", Result.INVALID),
+        ("shutdown.default", Result.FAILED),
+        ("driver.reload-or-restart", Result.UNKNOWN),
+    ],
+)
+def test_instant_commands_answer_with_nuts_codes(clock: FakeClock, name: str, result: Result) -> None:
+    async def story() -> None:
+        async with World(clock) as world:
+            assert await world.driver.instcmd(name, None) is result
+
+    run(story)
+
+
+def test_driver_exit_ends_the_driver_with_0(clock: FakeClock) -> None:
+    async def story() -> None:
+        async with World(clock) as world:
+            assert await world.driver.instcmd("driver.exit", None) is Result.HANDLED
+            assert await asyncio.wait_for(asyncio.shield(world.task), 5) == 0
+
+    run(story)
+
+
+def test_killpower_runs_the_sdcommands_and_ends_the_driver_only_when_one_worked(clock: FakeClock) -> None:
+    async def story(sdcommands: tuple[str, ...], result: Result) -> None:
+        async with World(clock, sdcommands=sdcommands) as world:
+            await world.driver.set("driver.flag.allow_killpower", "1")
+            assert await world.driver.instcmd("driver.killpower", None) is result
+            await clock.settle()
+            assert world.task.done() is (result is Result.HANDLED)
+            if result is Result.HANDLED:
+                assert world.device.done == ["load.off"]
+
+    run(lambda: story(("test.fail", "load.off"), Result.HANDLED))
+    run(lambda: story(("test.fail",), Result.FAILED))
+    run(lambda: story(("shutdown.default", "load.off"), Result.FAILED))
+
+
+def _reloading(world_settings: Callable[[Settings], Settings | Exception]) -> tuple[list[Settings], Callable[[], Settings]]:
+    base: list[Settings] = []
+
+    def load() -> Settings:
+        found = world_settings(base[0])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return base, load
+
+
+def test_a_reload_changes_what_it_can_without_a_gap(clock: FakeClock) -> None:
+    async def story() -> None:
+        base, load = _reloading(
+            lambda s: dataclasses.replace(s, config=dataclasses.replace(s.config, pollinterval=1, maxage=7), debug_min=2)
+        )
+        world = World(clock, load=load)
+        base.append(world.settings)
+        async with world:
+            del world.history[:]
+            assert await world.driver.instcmd("driver.reload-or-error", None) is Result.HANDLED
+            await clock.advance(0.1)
+            assert world.value("driver.debug") == "2"
+            polls = world.device.polls
+            await clock.advance(10)
+            assert world.device.polls >= polls + 9
+            assert not any(snapshot.stale for snapshot in world.history)
+            assert {"reloading", "quiet"} <= {s.variables["driver.state"].value for s in world.history}
+
+    run(story)
+
+
+def test_a_reload_that_needs_a_restart_says_so_in_three_ways(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        base, load = _reloading(lambda s: dataclasses.replace(s, group="other"))
+        world = World(clock, load=load)
+        base.append(world.settings)
+        async with world:
+            assert await world.driver.instcmd("driver.reload-or-error", None) is Result.INVALID
+            assert await world.driver.instcmd("driver.reload", None) is Result.HANDLED
+            await clock.settle()
+            assert not world.task.done()
+            assert await world.driver.instcmd("driver.reload-or-exit", None) is Result.HANDLED
+            await clock.settle()
+            assert await world.task == EXIT_RELOAD
+
+    run(story)
+    assert any("only a restart takes it over: group" in record.message for record in caplog.records)
+
+
+def test_a_broken_configuration_is_not_taken_over_and_never_ends_the_driver(clock: FakeClock) -> None:
+    async def story() -> None:
+        base, load = _reloading(lambda s: ConfigError("ups.conf:3: nonsense"))
+        world = World(clock, load=load)
+        base.append(world.settings)
+        async with world:
+            assert await world.driver.instcmd("driver.reload-or-error", None) is Result.INVALID
+            assert await world.driver.instcmd("driver.reload-or-exit", None) is Result.HANDLED
+            await clock.advance(20)
+            assert not world.task.done()
+            assert world.status == "OL"
+
+    run(story)
+
+
+def test_a_command_error_of_the_device_is_answered_with_its_code(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        async with world:
+
+            async def refuse(name: str, param: str | None) -> None:
+                raise CommandError("not now", Result.INVALID)
+
+            world.device.command = refuse  # type: ignore[method-assign]
+            assert await world.driver.instcmd("load.off", "5") is Result.INVALID
+
+    run(story)
+
+
+def test_the_summary_is_a_sentence_for_systemd(clock: FakeClock) -> None:
+    async def story() -> None:
+        async with World(clock) as world:
+            await clock.advance(2)
+            assert world.driver.summary() == "OL 80 %, data 2 s old"
+            world.device.answer = DeviceError("x")
+            await clock.advance(300)
+            assert world.driver.summary().startswith("data stale for ")
+
+    run(story)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every home battery shares: LB, charger status, runtime, coasting."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nutdrv_py.reading import Reading, Status
+from nutdrv_py.storage import (
+    CONFIRMATION,
+    LONGEST,
+    ChargeFilter,
+    Charger,
+    Smoothed,
+    charger_status,
+    coast,
+    is_low,
+    runtime,
+    threshold,
+)
+
+
+def test_an_idle_battery_neither_charges_nor_discharges_and_the_status_does_not_chatter() -> None:
+    charger = Charger()
+    steps = [(24, ""), (-24, ""), (60, "DISCHRG"), (40, "DISCHRG"), (29, ""), (45, ""), (-51, "CHRG"), (-40, "CHRG"), (45, ""), (60, "DISCHRG")]
+    for power, expected in steps:
+        assert str(charger.update(power)) == expected, power
+    assert charger.update(None) == Status(0)
+
+
+@pytest.mark.parametrize(
+    ("direction", "charge", "text"),
+    [
+        (Status.CHRG, 50, "charging"),
+        (Status.DISCHRG, 50, "discharging"),
+        (Status(0), 50, "resting"),
+        (Status(0), 99, "floating"),
+        (Status(0), None, "resting"),
+    ],
+)
+def test_charger_status_uses_nuts_words(direction: Status, charge: float | None, text: str) -> None:
+    assert charger_status(direction, charge) == text
+
+
+@pytest.mark.parametrize(
+    ("energy", "load", "seconds"),
+    [(1000, 500, 7200), (0, 500, 0), (-5, 500, 0), (1000, 29, None), (1e6, 31, LONGEST), (1000, 0, None)],
+)
+def test_runtime_is_energy_by_load_and_silent_when_the_load_is_noise(energy: float, load: float, seconds: int | None) -> None:
+    assert runtime(energy, load) == seconds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "low"),
+    [
+        ((20, 20, None, None), True),
+        ((21, 20, None, None), False),
+        ((None, 20, None, None), False),
+        ((50, 20, 100, 120), True),
+        ((50, 20, 100, None), False),
+        ((50, None, None, 120), False),
+    ],
+)
+def test_low_is_at_or_below_the_mark_and_never_the_unknown(arguments: tuple[float | None, ...], low: bool) -> None:
+    assert is_low(*arguments) is low
+
+
+def test_a_charge_that_falls_faster_than_a_battery_can_must_stay_before_it_is_believed() -> None:
+    """A gateway that has just started answers 0 %: that must not shut a server down."""
+    charge = ChargeFilter()
+    assert charge.update(80, 0) == 80
+    assert charge.update(0, 5) == 80
+    assert charge.suspicious
+    assert charge.update(79, 10) == 79
+    assert charge.update(0, 20) == 79
+    assert charge.update(0, 20 + CONFIRMATION) == 0
+
+
+def test_a_charge_that_falls_as_batteries_do_is_believed_at_once() -> None:
+    charge = ChargeFilter()
+    assert [charge.update(value, at) for at, value in enumerate((30.0, 25.0, 21.0, 15.0))] == [30, 25, 21, 15]
+
+
+def test_a_kettle_does_not_halve_the_runtime() -> None:
+    load = Smoothed()
+    load.update(500, 0)
+    for second in range(5, 30, 5):
+        load.update(500, second)
+    assert load.update(2500, 30) < 700
+    for second in range(35, 400, 5):
+        average = load.update(2500, second)
+    assert average > 2480
+
+
+@pytest.mark.parametrize(
+    ("wishes", "value"),
+    [
+        ({"overrides": {"x": "40"}, "option": 30, "written": 25, "defaults": {"x": "22"}, "device": 20}, 40),
+        ({"overrides": {}, "option": 30, "written": 25, "defaults": {"x": "22"}, "device": 20}, 30),
+        ({"overrides": {}, "written": 25, "defaults": {"x": "22"}, "device": 20}, 25),
+        ({"overrides": {}, "defaults": {"x": "22"}, "device": 20}, 22),
+        ({"overrides": {"x": "nonsense"}, "defaults": {}, "device": 20}, 20),
+        ({"overrides": {}, "defaults": {}}, None),
+    ],
+)
+def test_the_users_wish_comes_before_the_devices(wishes: dict[str, object], value: float | None) -> None:
+    assert threshold("x", **wishes) == value  # type: ignore[arg-type]
+
+
+def _reading(status: Status) -> Reading:
+    return Reading({"battery.charge": 22, "battery.runtime": 300}, status)
+
+
+def test_on_the_grid_nothing_changes_while_blind() -> None:
+    reading = _reading(Status.OL)
+    assert coast(reading, 100, load=5000, capacity=5000, charge_low=30) is reading
+
+
+def test_on_battery_charge_and_runtime_count_down_until_lb() -> None:
+    reading = _reading(Status.OB)
+    later = coast(reading, 36, load=5000, capacity=5000, charge_low=20)
+    assert later.values == {"battery.charge": 21, "battery.runtime": 264}
+    assert Status.LB not in later.status
+    later = coast(reading, 72, load=5000, capacity=5000, charge_low=20)
+    assert Status.LB in later.status
+
+
+@given(st.floats(0, 200), st.floats(0, 1e5), st.floats(0, 100))
+def test_coasting_never_makes_lb_on_the_grid_and_never_takes_it_back_on_battery(seconds: float, load: float, low: float) -> None:
+    assert coast(_reading(Status.OL), seconds, load=load, capacity=100, charge_low=low).status == Status.OL
+    already = Status.OB | Status.LB
+    assert Status.LB in coast(_reading(already), seconds, load=load, capacity=100, charge_low=low).status
