@@ -18,8 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from nutdrv_py.commands.install import launcher, link
 from nutdrv_py.errors import NutdrvError, StartError
@@ -70,11 +71,14 @@ class Stage:
     """A scratch directory with NUT in it: configuration, sockets, and the processes that run, ended in the end.
 
     ``section`` are the lines of the UPS's section in ups.conf. As root all run as root, because the interpreter may be
-    where NUT's own user cannot read.
+    where NUT's own user cannot read. ``poll`` is upsmon's interval in seconds, ``environ`` is added to the environment.
     """
 
-    def __init__(self, section: dict[str, str], *, ups: str = UPS, poll: int = 1) -> None:
+    def __init__(
+        self, section: dict[str, str], *, ups: str = UPS, poll: int = 1, environ: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.ups = ups
+        self._environ = dict(environ)
         self.folder = Path(tempfile.mkdtemp(prefix="nutdrv-"))
         self.port = free_port()
         self.shutdown_file = self.folder / "SHUTDOWNCMD-was-called"
@@ -113,9 +117,11 @@ class Stage:
             "NUT_ALTPIDPATH": state,
             "NUT_PIDPATH": state,
             "NUT_QUIET_INIT_UPSNOTIFY": "true",
+            **self._environ,
         }
 
     def _write(self, name: str, text: str) -> None:
+        """A file in etc/, for root or this user alone."""
         path = self.folder / "etc" / name
         path.write_text(text, encoding="ascii")
         path.chmod(0o600)
