@@ -46,8 +46,8 @@ __all__ = [
 ANSWER = 3.0
 """Seconds to wait for a running driver to answer over its socket; NUT's own tools wait as long."""
 
-GOODBYE = 10.0
-"""Seconds an older instance gets to end after it was asked, before it is killed."""
+GOODBYE = 5.0
+"""Seconds an older instance gets to end after each way of asking, before the next; together less than upsdrvctl waits."""
 
 _ADOPTED = "NUTDRV_PY_ADOPTED"
 

@@ -39,6 +39,9 @@ NO_ANSWER = 255
 def main(argv: Sequence[str]) -> int:
     """Run driver mode with the whole ``argv``; returns the exit code."""
     progname = os.path.basename(argv[0])
+    # The default action of these would kill the process before its own handlers are there.
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
     log.to_stderr()
     log.set_debug_level(0)
     quiet = os.environ.get("NUT_QUIET_INIT_BANNER", "0") != "0"
@@ -127,9 +130,6 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
     if args.killpower:
         return _killpower(settings, socket_path, pid_file, progname)
     _enter(where.statepath)
-    # The default action of these would kill the process before its handlers are there.
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
     process.replace_older(socket_path, pid_file, progname)
 
     ready = Ready() if args.in_foreground else process.background()

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar
 
 import pytest
-from tests.conftest import FakeClock
 
 from nutdrv_py.backend import Backend, Config, Writable
 from nutdrv_py.config import Settings
@@ -19,6 +18,7 @@ from nutdrv_py.nut.snapshot import Snapshot
 from nutdrv_py.paths import Paths
 from nutdrv_py.reading import Reading, Status
 from nutdrv_py.storage import coast
+from tests.conftest import FakeClock
 
 
 class Device(Backend):

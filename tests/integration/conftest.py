@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.conftest import REPO
 
 from nutdrv_py.commands.demo import Stage
 from nutdrv_py.nut.messages import Message, parse_message
 from nutdrv_py.nut.parseconf import Line, Reader
+from tests.conftest import REPO
 
 
 class Client:

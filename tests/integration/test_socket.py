@@ -8,10 +8,9 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.integration.conftest import Lab, alive, wait
-
 from nutdrv_py.nut import messages as m
 from nutdrv_py.server import MAX_BACKLOG
+from tests.integration.conftest import Lab, alive, wait
 
 
 def test_ping_in_every_spelling_and_silence_for_nonsense(lab: Lab) -> None:
