@@ -52,7 +52,8 @@ def option(
     out of the logs and out of the command line. ``reload`` lets a reload change it while the driver runs.
     ``default_text`` says in documentation what an absent default means.
     """
-    return field(default=default, metadata={"option": Option(help, minimum, sensitive, reload, choices, default_text)})
+    settled = Option(help, minimum, sensitive, reload, choices, default_text)
+    return field(default=default, repr=not sensitive, metadata={"option": settled})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

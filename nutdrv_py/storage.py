@@ -15,9 +15,11 @@ from nutdrv_py.reading import Reading, Status, Value
 __all__ = ["ChargeFilter", "Charger", "Smoothed", "charger_status", "coast", "is_low", "runtime", "threshold"]
 
 DEAD_BAND = 50.0
-"""W of storage power around zero that mean "resting": idle batteries draw 16 to 24 W each."""
+DEAD_BAND_PACK = 30.0
+"""W of storage power around zero that mean "resting", at least, and for each pack: an idle one shows 16 to 24 W."""
 
 DEAD_BAND_EXIT = 30.0
+DEAD_BAND_EXIT_PACK = 25.0
 """W below which a charging or discharging battery is called resting again (hysteresis, so that the status does not chatter)."""
 
 FULL = 99.0
@@ -45,15 +47,16 @@ class Charger:
     def __init__(self) -> None:
         self._state = Status(0)
 
-    def update(self, power: float | None) -> Status:
-        """CHRG, DISCHRG or nothing for a storage power in W (+ = discharging); nothing when it is unknown."""
+    def update(self, power: float | None, packs: int = 1) -> Status:
+        """CHRG, DISCHRG or nothing for a storage power in W (+ = discharging) of so many packs; nothing when unknown."""
         if power is None:
             self._state = Status(0)
             return self._state
-        limit = DEAD_BAND_EXIT if self._state else DEAD_BAND
+        band = max(DEAD_BAND, DEAD_BAND_PACK * packs)
+        limit = max(DEAD_BAND_EXIT, DEAD_BAND_EXIT_PACK * packs) if self._state else band
         wanted = Status.DISCHRG if power > 0 else Status.CHRG
         turned = bool(self._state) and wanted != self._state
-        if abs(power) <= limit or (turned and abs(power) <= DEAD_BAND):
+        if abs(power) <= limit or (turned and abs(power) <= band):
             wanted = Status(0)
         self._state = wanted
         return wanted

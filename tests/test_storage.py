@@ -30,6 +30,11 @@ def test_an_idle_battery_neither_charges_nor_discharges_and_the_status_does_not_
     assert charger.update(None) == Status(0)
 
 
+def test_five_idle_packs_rest_although_together_they_draw_more_than_one_would() -> None:
+    charger = Charger()
+    assert [str(charger.update(watts, packs=5)) for watts in (90, 120, 160, 130, 120)] == ["", "", "DISCHRG", "DISCHRG", ""]
+
+
 @pytest.mark.parametrize(
     ("direction", "charge", "text"),
     [

@@ -73,6 +73,9 @@ STREAM_RETRY = 60.0
 RETRY = 30.0
 """Seconds before an endpoint that failed is asked again, if it is not asked with each poll."""
 
+QUICK = 1.0
+"""Seconds within which a failure counts as quick: it may be asked for again in the next poll."""
+
 REAUTHENTICATE = 60.0
 """Seconds between two attempts to find out why the gateway refuses the token."""
 
@@ -124,11 +127,13 @@ class Enphase(Backend):
         self._load = Smoothed()
         self._written: dict[str, float] = {}
         self._reason = "none since the start"
-        self._answered_at: float | None = None
+        self._silent_since: float | None = None
         self._stream_at: float | None = None
         self._live_update: float | None = None
         self._live_age: float | None = None
-        self._charge_at: float | None = None
+        self._counted: tuple[float, float] | None = None
+        self._drain = 0.0
+        self._size = 0.0
         self._bad_since: float | None = None
         self._checked_at: float | None = None
         self._token_at: float | None = None
@@ -185,19 +190,21 @@ class Enphase(Backend):
     async def poll(self) -> Reading:
         """The relay first, published at once when it has changed; then what is due, one request at a time."""
         now = self.clock.monotonic()
-        deaf = self._answered_at is not None and now - self._answered_at > DEAF
-        await self._meet()
-        serial = self._serial
-        await self._authority.current(serial)
-        state = await self._ask_relay()
-        if deaf:
+        try:
+            await self._meet()
+            await self._authority.current(self._serial)
+            state = await self._ask_relay()
+        except DeviceError:
+            self._silent_since = self._silent_since if self._silent_since is not None else now
+            raise
+        if self._silent_since is not None and self.clock.monotonic() - self._silent_since > DEAF:
             self._woken()
-        self._answered_at = self.clock.monotonic()
+        self._silent_since = None
         if state is not self._grid:
             self._transfer(state)
             self.publish(self._reading())
             self._forget_powers(state)
-        self._authority.maintain(serial, on_battery=not state.on_grid)
+        self._authority.maintain(self._serial, on_battery=not state.on_grid)
         await self._ask_due()
         return self._reading()
 
@@ -251,9 +258,13 @@ class Enphase(Backend):
     async def _ask_due(self) -> None:
         slow_left = 1 if "inventory" in self._data or "inventory" in self._absent else len(ENDPOINTS)
         alert = self._grid is None or not self._grid.on_grid
+        began = self.clock.monotonic()
         full = float(min(self._options.pollfreq, self._options.pollfreqalert) if alert else self._options.pollfreq)
-        for endpoint in ENDPOINTS:
+        for endpoint in sorted(ENDPOINTS, key=lambda endpoint: self._next.get(endpoint.name, 0.0)):
             now = self.clock.monotonic()
+            if now - began > self._options.pollinterval:
+                # The relay does not wait for several that hang; the others have their turn in the next poll.
+                break
             if endpoint.name in self._absent or self._next.get(endpoint.name, 0.0) > now:
                 continue
             if endpoint.meters and self._options.disable_meters:
@@ -275,7 +286,9 @@ class Enphase(Backend):
                 self._absent.add(endpoint.name)
                 log.info("The token's role may not read %s: %s", endpoint.name, error)
             except DeviceError as error:
-                self._next[endpoint.name] = min(self._next[endpoint.name], now + (RETRY if every > 0 else 0.0))
+                # One that hangs must not take the time of the others in each poll; one that fails at once costs nothing.
+                took = self.clock.monotonic() - now
+                self._next[endpoint.name] = now + (RETRY if every > 0 or took > QUICK else 0.0)
                 self._trouble.report(endpoint.name, f"{endpoint.name}: {error}")
             else:
                 self._trouble.clear(endpoint.name, f"{endpoint.name} is answered again")
@@ -500,7 +513,7 @@ class Enphase(Backend):
         state = self._grid
         if state is None:
             raise DeviceError("the state of the grid is not known yet")
-        raw = self._raw()
+        raw = site.measured(self._raw())
         measured_in = self._measured_in if self._measured_in is not None else state
         raw.update(site.meters(raw, measured_in))
         values = translate(site.FIELDS, raw)
@@ -511,10 +524,10 @@ class Enphase(Backend):
         charge = None if seen.charge is None else self._charge.update(seen.charge, now)
         backup = None if seen.backup is None else self._backup.update(seen.backup, now)
         power = site.storage_power(raw)
-        direction = self._charger.update(power) if seen.capacity or power else Status(0)
         watts = site.load(raw, measured_in)
         rated = site.rated_power(raw)
         packs = site.packs(raw)
+        direction = self._charger.update(power, packs.count if packs is not None else 1)
 
         verylow = to_number(find(raw, "secctrl.VLS_Limit")) or 0.0
         restart = to_number(find(raw, "secctrl.soc_recovery_exit")) or 0.0
@@ -577,21 +590,19 @@ class Enphase(Backend):
         self, charge: float | None, power: float | None, watts: float | None, capacity: float | None, now: float
     ) -> float | None:
         """The charge for LB: counted down from the last one told, while on battery nobody tells a new one."""
-        sources = [self._data[name].at for name in ("livedata", "secctrl") if name in self._data]
-        if charge is not None and sources:
-            self._charge_at = max(sources)
-            self._counted = charge
-            self._drain = max(power or 0.0, watts or 0.0), capacity
-        if self._charge_at is None or self._counted is None:
+        told_at = max((self._data[name].at for name in ("livedata", "secctrl") if name in self._data), default=None)
+        if charge is not None and told_at is not None:
+            self._counted = charge, told_at
+        if power is not None or watts is not None:
+            self._drain = max(power or 0.0, watts or 0.0)
+        self._size = capacity or self._size
+        if self._counted is None:
             return charge
-        age = now - self._charge_at
-        drain, size = self._drain
-        if age < CHARGE_AGE or not size:
-            return charge if charge is not None else self._counted
-        return max(0.0, self._counted - drain * age / 36 / size)
-
-    _counted: float | None = None
-    _drain: tuple[float, float | None] = (0.0, None)
+        last, at = self._counted
+        age = now - at
+        if age < CHARGE_AGE or not self._size:
+            return last
+        return max(0.0, last - self._drain * age / 36 / self._size)
 
     def _replace(self, packs: site.Packs | None, now: float) -> Status:
         if packs is None or not packs.bad:

@@ -32,6 +32,7 @@ __all__ = [
     "live_age",
     "load",
     "load_percent",
+    "measured",
     "meter_kinds",
     "meters",
     "packs",
@@ -183,6 +184,9 @@ def can_see_outage(raw: Raw) -> tuple[bool | None, str]:
 
 # Who it is
 
+_DEVICE_PART = 4096
+"""Bytes of /info from <device> on that are looked at: the element has 300, and a search must not hold up the socket."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -205,9 +209,10 @@ def identity(document: bytes) -> Identity:
     Three elements are wanted out of a small document whose maker is not trusted, so no XML parser is let loose on it.
     """
     found: dict[str, str] = {}
+    start = document.find(b"<device>")
+    device = document[start : start + _DEVICE_PART] if start >= 0 else b""
     for name in ("sn", "pn", "software"):
-        pattern = f"<device>.*?<{name}>\\s*([A-Za-z0-9._-]{{1,40}})\\s*</{name}>".encode()
-        match = re.search(pattern, document, re.DOTALL)
+        match = re.search(f"<{name}>\\s{{0,20}}([A-Za-z0-9._-]{{1,40}})\\s{{0,20}}</{name}>".encode(), device)
         if match:
             found[name] = match.group(1).decode("ascii")
     if not found.get("sn", "").isdigit():
@@ -319,7 +324,7 @@ def load(raw: Raw, state: Grid) -> float | None:
     live = MW(find(raw, "livedata.meters.load.agg_p_mw"))
     if state.on_grid:
         kinds = meter_kinds(raw)
-        metered = kinds is None or bool(kinds & {"net-consumption", "total-consumption"})
+        metered = kinds is None or bool(kinds & _CONSUMPTION)
         if isinstance(live, float) and metered and (kinds is not None or live > 0):
             return max(0.0, live)
         return _number(find(raw, "total.cumulative"), "currW") if metered else None
@@ -340,6 +345,26 @@ def load_percent(watts: float | None, rated: float | None, capacity: float | Non
 
 
 # Meters
+
+_CONSUMPTION = frozenset({"net-consumption", "total-consumption"})
+
+
+def measured(raw: Raw) -> dict[str, object]:
+    """``raw`` without the powers of livedata that nothing measures: no CT means no value, not zero.
+
+    Without a consumption meter livedata's grid power is always 0, without a production meter its PV power may be.
+    """
+    kinds = meter_kinds(raw)
+    live = raw.get("livedata")
+    blocks = live.get("meters") if isinstance(live, Mapping) else None
+    if kinds is None or not isinstance(live, Mapping) or not isinstance(blocks, Mapping):
+        return dict(raw)
+    kept = dict(blocks)
+    if not kinds & _CONSUMPTION:
+        kept.pop("grid", None)
+    if "production" not in kinds and not _number(kept.get("pv"), "agg_p_mw"):
+        kept.pop("pv", None)
+    return {**raw, "livedata": {**live, "meters": kept}}
 
 
 def meter_kinds(raw: Raw) -> set[str] | None:

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The certificate: whom a token is shown to. The simulator's request log shows what was sent."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from nutdrv_py.errors import ConfigError, DeviceError
+from nutdrv_py.simulators.enphase import GatewaySimulator, load_scenario
+from tests.backends.enphase.conftest import house, run
+
+
+def test_the_first_certificate_is_remembered_with_its_serial(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.poll()
+            pin = tmp_path / "home.pin"
+            assert pin.read_text() == f"{h.sim.serial} {h.sim.fingerprint}\n"
+            assert stat.S_IMODE(pin.stat().st_mode) == 0o600
+
+    run(story)
+
+
+def test_a_new_certificate_of_the_same_gateway_is_taken_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.polls(2)
+            h.sim.rotate_certificate()
+            await h.polls(3)
+            assert h.sim.fingerprint in (tmp_path / "home.pin").read_text()
+
+    run(story)
+    assert sum("new certificate" in record.message for record in caplog.records) == 1
+
+
+def test_a_stranger_with_another_serial_gets_no_token(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.poll()
+            # Another gateway has taken the address: other certificate, other serial.
+            other = GatewaySimulator(load_scenario("online"), serial="999999999999", clock=h.clock.monotonic, wall=h.clock.wall)
+            port = h.sim.port
+            await h.sim.stop()
+            await other.start(port=port)
+            try:
+                for _ in range(3):
+                    with pytest.raises(DeviceError, match=r"nothing secret was sent|999999999999"):
+                        await h.poll()
+                assert {request.path for request in other.requests} == {"/info"}
+            finally:
+                await other.stop()
+
+    run(story)
+
+
+def test_any_takes_every_certificate_and_writes_no_pin(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path, certificate="any") as h:
+            await h.poll()
+            h.sim.rotate_certificate()
+            await h.polls(2)
+            assert not (tmp_path / "home.pin").exists()
+
+    run(story)
+
+
+def test_a_fingerprint_in_a_file_is_the_only_one_that_is_trusted(tmp_path: Path) -> None:
+    async def story() -> None:
+        path = tmp_path / "gateway.fingerprint"
+        path.write_text("0" * 64 + "\n")
+        async with house(tmp_path, certificate=str(path)) as h:
+            with pytest.raises(DeviceError, match="not the trusted one"):
+                await h.poll()
+            assert h.asked("/info") == 0, "not even a question without secrets"
+            colons = ":".join(h.sim.fingerprint[i : i + 2].upper() for i in range(0, 64, 2))
+            path.write_text(f"SHA256={colons}\n")
+            other = type(h.backend)(h.backend.config, h.clock)
+            await other.poll()
+            await other.__aexit__(None, None, None)
+
+    run(story)
+
+
+def test_a_file_without_a_certificate_is_refused_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "x.pem"
+    path.write_text("nothing here\n")
+
+    async def story() -> None:
+        async with house(tmp_path, certificate=str(path)):
+            pass
+
+    with pytest.raises(ConfigError, match="neither a PEM certificate nor a SHA-256 fingerprint"):
+        run(story)
+
+
+def test_a_pem_file_is_understood(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            import ssl
+
+            pem = await __import__("asyncio").to_thread(ssl.get_server_certificate, ("127.0.0.1", h.sim.port))
+            path = tmp_path / "gateway.pem"
+            path.write_text(pem)
+            config = __import__("dataclasses").replace(h.backend.config, certificate=str(path))
+            type(h.backend).check(config)
+            other = type(h.backend)(config, h.clock)
+            await other.poll()
+            await other.__aexit__(None, None, None)
+
+    run(story)

@@ -1,0 +1,409 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The token: read, fetched, kept, renewed, refused; wall time by freezegun, pauses by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from freezegun import freeze_time
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig
+from nutdrv_py.backends.enphase.token import DAY, REJECTED, Authority, Backoff, Token
+from nutdrv_py.clock import Clock
+from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
+from nutdrv_py.log import Trouble
+from nutdrv_py.simulators.enphase import Fault
+from tests.backends.enphase.conftest import PASSWORD, House, house, run
+from tests.conftest import FakeClock
+
+NOW = 1_800_000_000.0
+
+
+def _jwt(**claims: object) -> str:
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'ES256'})}.{part(claims)}.c2lnbmF0dXJl"
+
+
+def _token(left: float = 365 * DAY, *, life: float = 365 * DAY, serial: str = "1", role: str = "owner", now: float = NOW) -> str:
+    return _jwt(aud=serial, iss="Entrez", enphaseUser=role, iat=int(now + left - life), exp=int(now + left), username="a@b.c")
+
+
+def test_a_token_says_whose_it_is_and_how_long_it_lasts() -> None:
+    token = Token.parse("  " + _token(10 * DAY) + "\n")
+    assert (token.serial, token.role, token.expires - token.issued) == ("1", "owner", 365 * DAY)
+    assert token.left(NOW) == 10 * DAY
+    assert "eyJ" not in repr(token)
+
+
+def test_base64url_letters_are_read() -> None:
+    """GNU base64 does not know - and _, on which the script stumbles."""
+    token = _jwt(aud="1", exp=NOW, x="\u07ff\u07ff~~~???>>>")
+    assert {"-", "_"} & set(token)
+    assert Token.parse(token).expires == NOW
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "abc", "a.b", "a.b.c.d", "a.!!!.c", "<html>.<b>.x", _jwt(aud="1"), _jwt(aud="1", exp="soon"), _jwt(aud="1", exp=True),
+     _jwt(aud="1", exp=-5), "x." + base64.urlsafe_b64encode(b"[1]").decode() + ".y", "a." + "A" * 20000 + ".c", "ä.b.c"],
+)  # fmt: skip
+def test_something_else_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        Token.parse(text)
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_a_token_or_a_protocol_error(text: str) -> None:
+    for candidate in (text, f"a.{text}.c", f"a.{base64.urlsafe_b64encode(text.encode()).decode()}.c"):
+        try:
+            Token.parse(candidate)
+        except ProtocolError:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("left", "life", "due"),
+    [(31 * DAY, 365 * DAY, False), (29 * DAY, 365 * DAY, True), (5 * 3600, 12 * 3600, False), (3 * 3600, 12 * 3600, True), (-1, 365 * DAY, True)],
+)
+def test_a_token_is_renewed_a_month_before_its_end_or_in_its_last_third(left: float, life: float, due: bool) -> None:
+    assert Token.parse(_token(left, life=life)).due(NOW) is due
+
+
+def test_the_back_off_grows_and_a_rejection_waits_six_hours(clock: FakeClock) -> None:
+    backoff = Backoff(clock)
+    pauses = []
+    for _ in range(6):
+        backoff.failed(AuthError("x"))
+        pauses.append(backoff.left())
+    assert pauses == [60, 300, 1800, 3600, 3600, 3600]
+    backoff.failed(AuthError("x", rejected=True))
+    assert backoff.left() == REJECTED == 6 * 3600
+    clock.now += REJECTED
+    assert backoff.left() == 0
+    backoff.failed(AuthError("x"))
+    backoff.reset()
+    assert backoff.left() == 0
+
+
+def _authority(tmp_path: Path, credentials: Credentials, clock: Clock, trouble: Trouble | None = None) -> Authority:
+    config = EnphaseConfig(ups="x", port="h")
+    return Authority(config, credentials, tmp_path / "x.token", clock, trouble or Trouble())
+
+
+def test_warnings_come_at_30_7_and_1_days_and_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
+        clock = Clock()
+        authority = _authority(tmp_path, Credentials(token=_token(100 * DAY, now=clock.wall())), clock)
+        asyncio.run(authority.current("1"))
+        said: list[tuple[int, int]] = []
+        for day in range(100):
+            before = len(caplog.records)
+            for _ in range(3):
+                authority.maintain("1", on_battery=False)
+            said.append((100 - day, len(caplog.records) - before))
+            frozen.tick(DAY)
+    assert [left for left, count in said if count] == [29, 6] or [left for left, count in said if count] == [30, 7, 1]
+    assert all(count <= 1 for _, count in said)
+    assert "cannot be renewed without USERNAME and PASSWORD" in caplog.text
+
+
+def test_an_installers_token_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, clock: FakeClock) -> None:
+    authority = _authority(tmp_path, Credentials(token=_token(12 * 3600, life=12 * 3600, role="installer", now=clock.wall())), clock)
+    asyncio.run(authority.current("1"))
+    authority.maintain("1", on_battery=False)
+    assert "installer" in caplog.text
+
+
+def test_of_a_token_by_hand_and_one_in_the_file_the_longer_one_for_this_gateway_is_used(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "x.token"
+    path.write_text(_token(50 * DAY, now=clock.wall()))
+    path.chmod(0o600)
+    authority = _authority(tmp_path, Credentials(token=_token(20 * DAY, now=clock.wall())), clock)
+    assert asyncio.run(authority.current("1")).left(clock.wall()) == 50 * DAY
+    path.write_text(_token(50 * DAY, serial="999", now=clock.wall()))
+    authority = _authority(tmp_path, Credentials(token=_token(20 * DAY, now=clock.wall())), clock)
+    assert asyncio.run(authority.current("1")).left(clock.wall()) == 20 * DAY
+
+
+def test_without_token_and_account_the_sentence_says_what_to_do(tmp_path: Path, clock: FakeClock) -> None:
+    with pytest.raises(AuthError, match="USERNAME= and PASSWORD="):
+        asyncio.run(_authority(tmp_path, Credentials(), clock).current("1"))
+
+
+def test_an_ended_token_is_still_tried_because_our_clock_may_be_the_wrong_one(tmp_path: Path, clock: FakeClock) -> None:
+    authority = _authority(tmp_path, Credentials(token=_token(-5 * DAY, now=clock.wall())), clock)
+    assert asyncio.run(authority.current("1")).left(clock.wall()) < 0
+
+
+# Against the simulated cloud
+
+
+def test_a_fetched_token_is_kept_in_a_file_for_its_owner_alone(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.poll()
+        path = tmp_path / "home.token"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert Token.parse(path.read_text()).serial == h.sim.serial
+        assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+    run(story)
+
+
+def test_a_kept_token_is_used_without_the_cloud(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.poll()
+            (tmp_path / "home.token").write_text(h.sim.issue_token())
+            sim = h.sim
+            await h.backend.__aexit__(None, None, None)
+            before = sim.cloud.logins
+            other = type(h.backend)(h.backend.config, h.clock)
+            other.publish = lambda reading: None
+            await other.poll()
+            assert sim.cloud.logins == before
+            await other.__aexit__(None, None, None)
+
+    run(story)
+
+
+def test_a_token_file_that_others_may_read_is_refused_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "home.token"
+    path.write_text(_token())
+    path.chmod(0o644)
+
+    async def story() -> None:
+        async with house(tmp_path):
+            pass
+
+    with pytest.raises(Exception, match="chmod o-rwx"):
+        run(story)
+
+
+@pytest.mark.parametrize(
+    ("mode", "sentence"),
+    [
+        ("invalid", "refused USERNAME or PASSWORD"),
+        ("mfa", "two-factor login"),
+        ("mfa-required", "two-factor login"),
+        ("blocked", "account is locked"),
+        ("too-many-sessions", "too many active sessions"),
+    ],
+)
+def test_each_refusal_of_the_cloud_has_its_sentence_and_cannot_lock_the_account(
+    tmp_path: Path, mode: str, sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.set(login=mode)
+            for _ in range(700):
+                with pytest.raises(DeviceError, match=sentence):
+                    await h.poll(5)
+            # An hour of polls. Refused for good: one try. Passing trouble: after 0, 1, 6 and 36 minutes.
+            assert h.sim.cloud.logins == (4 if mode == "too-many-sessions" else 1)
+
+    run(story)
+    assert PASSWORD not in caplog.text
+
+
+def test_new_credentials_may_be_tried_at_once_after_a_reload(tmp_path: Path) -> None:
+    async def story() -> None:
+        secret = tmp_path / "credentials"
+        secret.write_text("USERNAME=demo@example.org\nPASSWORD=wrong\n")
+        secret.chmod(0o600)
+        async with house(tmp_path, username=None, password=None, credentials=str(secret)) as h:
+            with pytest.raises(DeviceError, match="refused USERNAME or PASSWORD"):
+                await h.poll()
+            secret.write_text(f"USERNAME={h.sim.username}\nPASSWORD={PASSWORD}\n")
+            await h.backend.reload(h.backend.config)
+            await h.poll()
+
+    run(story)
+
+
+@pytest.mark.parametrize("fault", [Fault("status", status=503), Fault("html"), Fault("reset"), Fault("empty")])
+def test_route_b_serves_when_route_a_fails(tmp_path: Path, fault: Fault) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.faults["/tokens"] = fault
+            await h.poll()
+            assert h.asked("/entrez-auth-token") == 1
+
+    run(story)
+
+
+def test_a_token_that_works_is_kept_when_its_renewal_fails_and_renewed_when_that_is_possible(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.set(token_lifetime=20 * DAY)
+            h.sim.cloud.lifetime = 20 * DAY
+            await h.poll()
+            first = h.backend._authority.token
+            assert first is not None
+            h.sim.faults["cloud"] = Fault("status", status=503)
+            h.clock.wall_offset += 15 * DAY
+            for _ in range(20):
+                await h.poll(30)
+                await asyncio.sleep(0.01)
+            assert h.backend._authority.token is first
+            h.sim.faults.clear()
+            for _ in range(200):
+                await h.poll(60)
+                await asyncio.sleep(0.005)
+                if h.backend._authority.token is not first:
+                    break
+            assert h.backend._authority.token is not first
+            await h.poll()
+
+    caplog.set_level(logging.INFO)
+    run(story)
+    assert sum("could not be renewed; the present one goes on" in r.message for r in caplog.records) == 1
+    assert sum("The token has been renewed" in r.message for r in caplog.records) == 1
+
+
+def test_no_renewal_on_battery(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.cloud.lifetime = 20 * DAY
+            h.sim.set(grid="outage", soc=90)
+            await h.poll()
+            h.clock.wall_offset += 15 * DAY
+            logins = h.sim.cloud.logins
+            for _ in range(10):
+                await h.poll(10)
+                await asyncio.sleep(0.005)
+            assert h.sim.cloud.logins == logins
+            h.sim.set(grid="on")
+            await h.poll()
+            await asyncio.sleep(0.1)
+            await h.poll()
+            assert h.sim.cloud.logins == logins + 1
+
+    run(story)
+
+
+def test_an_ended_token_is_replaced_when_the_gateway_refuses_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.cloud.lifetime = 12 * 3600
+            await h.poll()
+            h.clock.wall_offset += 13 * 3600
+            h.sim.cloud.lifetime = None
+            await h.poll()
+            token = h.backend._authority.token
+            assert token is not None
+            assert token.left(h.clock.wall()) > 360 * DAY
+
+    run(story)
+
+
+def test_an_ended_token_without_the_cloud_is_a_failed_poll_with_few_logins_and_recovers(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.cloud.lifetime = 12 * 3600
+            await h.poll()
+            h.clock.wall_offset += 13 * 3600
+            h.sim.faults["cloud"] = Fault("status", status=503)
+            before = h.asked("/login/login.json")
+            for _ in range(120):
+                with pytest.raises(DeviceError):
+                    await h.poll(30)
+            assert h.asked("/login/login.json") - before <= 4
+            h.sim.faults.clear()
+            for _ in range(140):
+                try:
+                    await h.poll(60)
+                    break
+                except DeviceError:
+                    continue
+            else:
+                raise AssertionError("never recovered")
+
+    run(story)
+
+
+def _gateway_clock(h: House, seconds: float) -> None:
+    h.sim.gateway_clock_offset = seconds
+
+
+def test_a_gateway_with_a_wrong_clock_refuses_good_tokens_and_the_cloud_is_not_hammered(tmp_path: Path) -> None:
+    """After a power loss without internet the gateway's clock stands in the past; NTP heals it."""
+
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.poll()
+            logins = h.sim.cloud.logins
+            _gateway_clock(h, -3000 * DAY)
+            for _ in range(360):
+                with pytest.raises(DeviceError, match="is the gateway's clock right"):
+                    await h.poll(10)
+            assert h.sim.cloud.logins - logins == 1
+            _gateway_clock(h, 0)
+            await h.poll(10)
+
+    run(story)
+
+
+def test_a_stray_401_is_looked_into_once_and_repeated_without_a_new_token(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.poll()
+            logins = h.sim.cloud.logins
+            h.sim.faults["/ivp/ensemble/relay"] = Fault("status", status=401, times=1)
+            await h.poll()
+            assert h.sim.cloud.logins == logins
+            assert h.asked("/auth/check_jwt") == 1
+
+    run(story)
+
+
+def test_firmware_that_wants_its_cookie_gets_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.needs_cookie = True
+            for _ in range(5):
+                assert str((await h.poll()).status) == "OL"
+            assert h.sim.cloud.logins == 1
+
+    run(story)
+
+
+def test_a_token_for_another_gateway_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.authority.issue_for = None  # type: ignore[attr-defined]
+            original = h.sim.authority.issue
+            h.sim.authority.issue = lambda serial, **more: original("999888777666", **more)  # type: ignore[method-assign]
+            with pytest.raises(DeviceError, match="999888777666"):
+                await h.poll()
+
+    run(story)
+
+
+def test_a_disk_without_space_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.polls(5)
+            assert not (tmp_path / "home.token").exists()
+            assert [p for p in tmp_path.iterdir() if "token" in p.name] == []
+
+    run(story)
+    assert sum("No space left on device" in record.message for record in caplog.records) == 1
