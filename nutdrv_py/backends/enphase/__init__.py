@@ -67,6 +67,9 @@ _CHECK = "/auth/check_jwt"
 STREAM_AGAIN = 13 * 60.0
 """Seconds between two requests to keep the live stream on; the gateway ends it after 15 minutes."""
 
+STANDSTILL = 4.0
+"""Seconds without a new time stamp after which livedata are frozen: they move each second while they live."""
+
 STREAM_RETRY = 60.0
 """Seconds before the stream is asked for again when livedata are frozen all the same."""
 
@@ -129,7 +132,7 @@ class Enphase(Backend):
         self._reason = "none since the start"
         self._silent_since: float | None = None
         self._stream_at: float | None = None
-        self._live_update: float | None = None
+        self._live_update: tuple[float | None, float] = (None, 0.0)
         self._live_age: float | None = None
         self._counted: tuple[float, float] | None = None
         self._drain = 0.0
@@ -205,7 +208,11 @@ class Enphase(Backend):
             self.publish(self._reading())
             self._forget_powers(state)
         self._authority.maintain(self._serial, on_battery=not state.on_grid)
+        first = not self._data.keys() - {"info"}
         await self._ask_due()
+        if first and "livedata" not in self._data and self.clock.monotonic() - now <= self._options.pollinterval:
+            # The first answer only showed that the stream was off. Clients make their sensors from the first reading.
+            await self._ask_due()
         return self._reading()
 
     @property
@@ -320,8 +327,9 @@ class Enphase(Backend):
         stream = find({"l": payload}, "l.connection.sc_stream")
         update = to_number(find({"l": payload}, "l.meters.last_update"))
         age = site.live_age(payload, gateway_time, self.clock.wall())
-        still = update is not None and update == self._live_update
-        self._live_update = update
+        if update != self._live_update[0]:
+            self._live_update = update, now
+        still = now - self._live_update[1] > STANDSTILL
         self._live_age = age
         frozen = stream != "enabled" or age is None or age > site.LIVE_AGE or still
         if frozen:
@@ -550,6 +558,8 @@ class Enphase(Backend):
             values["battery.charge"] = round(charge)
             values["battery.voltage"] = site.battery_voltage(charge)
             values["battery.charger.status"] = charger_status(direction, charge)
+        if backup is not None:
+            values[_BACKUP_CHARGE] = round(backup)
         if seen.capacity:
             values["battery.charge.low"] = low if low is not None else 20.0
             values["battery.capacity"] = seen.capacity / site.NOMINAL_VOLTAGE

@@ -172,7 +172,7 @@ def check(config: EnphaseConfig) -> None:
             raise ConfigError(f"{name} = {getattr(config, name)!r} is not a URL")
         if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ConfigError(f"{name}: plain http would show the password to everyone on the way; write https")
-    if config.serial is not None and not config.serial.isdigit():
+    if config.serial is not None and not config.serial.isalnum():
         raise ConfigError(
             f"serial = {config.serial!r} is not the gateway's serial number (twelve digits, on its label and in the app)"
         )

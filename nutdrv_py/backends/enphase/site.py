@@ -73,9 +73,7 @@ FIELDS: tuple[Field, ...] = (
     Field("battery.charge.restart",                "secctrl.soc_recovery_exit",        PERCENT),
     Field("experimental.battery.charge.reserve",   "secctrl.configured_backup_soc",    PERCENT),
     Field("experimental.battery.charge.verylow",   "secctrl.VLS_Limit",                PERCENT),
-    Field("experimental.battery.encharge.charge",  "livedata.meters.enc_agg_soc",      PERCENT),
-    Field("experimental.battery.encharge.charge",  "secctrl.ENC_agg_soc",              PERCENT),
-    Field("experimental.battery.acb.charge",       "secctrl.ACB_agg_soc",              PERCENT),
+    Field("experimental.battery.acb.charge",       "secctrl.ACB_agg_soc",              between(1, 100, integer)),
     Field("experimental.battery.health",           "secctrl.ENC_agg_soh",              between(1, 100, integer)),
     Field("experimental.relay.admin",              "relay.mains_admin_state",          text),
     Field("experimental.relay.oper",               "relay.mains_oper_state",           text),
@@ -215,7 +213,7 @@ def identity(document: bytes) -> Identity:
         match = re.search(f"<{name}>\\s{{0,20}}([A-Za-z0-9._-]{{1,40}})\\s{{0,20}}</{name}>".encode(), device)
         if match:
             found[name] = match.group(1).decode("ascii")
-    if not found.get("sn", "").isdigit():
+    if not found.get("sn", "").isalnum():
         raise DeviceError("/info: this does not look like an Enphase gateway; is port = its address?")
     return Identity(found["sn"], found.get("pn", ""), found.get("software", ""))
 
@@ -318,19 +316,24 @@ def storage_power(raw: Raw) -> float | None:
 def load(raw: Raw, state: Grid) -> float | None:
     """What the house uses, in W; None when nothing measures it.
 
-    On the grid it takes a consumption meter. In an island the meters' own powers read 0, so livedata's load or, if that is
-    nothing, the balance of battery and PV counts.
+    On the grid it takes a consumption meter: livedata's load, else what the house's meters and batteries add up to. In an
+    island the meters' own powers read 0, so livedata's load or, if that is nothing, the balance of battery and PV counts.
     """
     live = MW(find(raw, "livedata.meters.load.agg_p_mw"))
+    storage = storage_power(raw)
     if state.on_grid:
         kinds = meter_kinds(raw)
-        metered = kinds is None or bool(kinds & _CONSUMPTION)
-        if isinstance(live, float) and metered and (kinds is not None or live > 0):
+        if kinds is not None and not kinds & _CONSUMPTION:
+            return None
+        if isinstance(live, float) and (kinds is not None or live > 0):
             return max(0.0, live)
-        return _number(find(raw, "total.cumulative"), "currW") if metered else None
+        made, bought = (_number(find(raw, f"{name}.cumulative"), "currW") for name in ("production", "net"))
+        if made is not None and bought is not None and storage is not None:
+            return max(0.0, made + bought + storage)
+        # The total counts a charging battery as consumption on most systems, so it only serves while there is none.
+        return _number(find(raw, "total.cumulative"), "currW") if not storage else None
     if isinstance(live, float) and live > 0:
         return live
-    storage = storage_power(raw)
     if storage is None:
         return None
     others = sum(p for key in ("pv", "generator") if isinstance(p := MW(find(raw, f"livedata.meters.{key}.agg_p_mw")), float))

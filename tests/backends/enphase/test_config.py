@@ -48,7 +48,7 @@ def _check(tmp_path: Path, **options: Any) -> EnphaseConfig:
         ({}, "no way to log in"),
         ({"username": "a@b.c"}, "the password of the Enlighten account is missing"),
         ({"password": "x"}, "the username of the Enlighten account is missing"),
-        ({"token": "x", "serial": "12x"}, "not the gateway's serial number"),
+        ({"token": "x", "serial": "12-x"}, "not the gateway's serial number"),
         ({"token": "x", "login_url": "enlighten"}, "is not a URL"),
         ({"token": "x", "token_url": "http://mirror.example/tokens"}, "plain http would show the password"),
         ({"credentials": "nothing.conf"}, "cannot be read: No such file"),
