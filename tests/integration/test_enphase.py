@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.integration.conftest import Client, alive, wait
 
 from nutdrv_py.commands.demo import Stage
 from nutdrv_py.simulators.enphase import Fault, RunningSimulator, load_scenario
+from tests.integration.conftest import Client, alive, wait
 
 
 class Home(Stage):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.backends.enphase.conftest import house, run
-from tests.conftest import REPO, FakeClock
 
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.simulators.enphase import GatewaySimulator
+from tests.backends.enphase.conftest import house, run
+from tests.conftest import REPO, FakeClock
 
 CAPTURES = REPO.parent / "shared" / "captures" / "enphase"
 needed = pytest.mark.skipif(not CAPTURES.is_dir(), reason="no captured answers at hand")

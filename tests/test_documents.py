@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is written for people agrees with the program."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from tests.backends.enphase.conftest import house, run
+from tests.conftest import REPO
+
+from nutdrv_py import __version__
+from nutdrv_py.backend import load, names
+from nutdrv_py.backends.enphase.config import EnphaseConfig
+from nutdrv_py.cli import main
+from nutdrv_py.config import backend_options
+
+EXAMPLE = (REPO / "ups.conf.example").read_text()
+README = (REPO / "README.md").read_text()
+
+
+def _section(name: str) -> str:
+    return EXAMPLE.split(f"[{name}]")[1].split("# ----")[0]
+
+
+@pytest.mark.parametrize("name", list(backend_options(EnphaseConfig)))
+def test_the_example_shows_every_option_of_enphase_with_its_default(name: str) -> None:
+    found = re.search(rf"^\s*(?:# )?{name}\s*(?:= *([^#\n]*))?(?:#.*)?$", _section("home"), re.MULTILINE)
+    assert found, name
+    default = next(item.default for item in dataclasses.fields(EnphaseConfig) if item.name == name)
+    if default not in (None, dataclasses.MISSING, False) and name not in ("port",):
+        assert found.group(1).strip() == str(default)
+
+
+def test_the_example_shows_every_option_promised_for_rct() -> None:
+    for name in ("nominal_power", "charge_low_margin", "wakeup", "window", "nominal_voltage", "nominal_frequency", "lowbatt"):
+        assert name in _section("rct")
+
+
+def test_the_example_is_read_by_the_driver(tmp_path: Path) -> None:
+    from nutdrv_py.config import load as load_settings
+    from nutdrv_py.config import read_ups_conf
+
+    (tmp_path / "ups.conf").write_text(EXAMPLE)
+    (tmp_path / "enphase-home.conf").write_text("USERNAME=a\nPASSWORD=b\n")
+    (tmp_path / "enphase-home.conf").chmod(0o600)
+    conf = read_ups_conf(tmp_path / "ups.conf", "home")
+    settings = load_settings("home", "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
+    assert settings.backend_name == "enphase"
+    assert settings.notes == ()
+
+
+def test_the_readmes_table_names_what_is_served_and_all_of_it(tmp_path: Path) -> None:
+    table = README.split("## What is served")[1].split("## ")[0]
+    named = {word for row in table.splitlines() if row.startswith("| `") for word in re.findall(r"`([a-z]+\.[A-Za-z0-9.-]+)`", row)}
+    served: set[str] = set()
+
+    async def story() -> None:
+        for scenario in ("split-phase", "online"):
+            (tmp_path / scenario).mkdir()
+            async with house(tmp_path / scenario, scenario) as h:
+                served.update(h.shown(await h.polls(2)))
+                h.sim.set(packs_bad=5)
+                served.update(h.shown(await h.polls(2, 301)))
+
+    run(story)
+    served.add("experimental.data.age")  # by the driver
+    assert named <= served
+    families = ("input.L", "output.L", "battery.voltage.", "device.", "experimental.battery.", "experimental.controller", "experimental.livedata.stream", "output.power")
+    assert {name for name in served - named if not name.startswith(families)} == {"ups.realpower.nominal"} - named
+
+
+def test_the_version_stands_in_the_changelog() -> None:
+    assert f"## {__version__}" in (REPO / "CHANGELOG.md").read_text()
+
+
+def test_built_in_backends_come_through_the_strangers_door() -> None:
+    assert "enphase" in names()
+    assert load("enphase").__name__ == "Enphase"
+
+
+def test_the_backends_command_lists_options_with_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nutdrv_py", "backends"]) == 0
+    text = capsys.readouterr().out
+    assert "backend = enphase" in text
+    for name in backend_options(EnphaseConfig):
+        assert name in text
+    assert main(["nutdrv_py", "backends", "nothing"]) == 1
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["simulate", "--help"], ["demo", "--help"], ["install", "--help"]])
+def test_help_exits_0(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["nutdrv_py", *words])
+    assert caught.value.code == 0
+
+
+def test_install_links_the_driver_and_takes_it_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["nutdrv_py", "install", "--driverpath", str(tmp_path)])
+    out = capsys.readouterr()
+    link = tmp_path / "nutdrv_py"
+    assert link.is_symlink()
+    assert code == 0 or "may not enter" in out.err
+    assert main(["nutdrv_py", "install", "--driverpath", str(tmp_path)]) == code
+    link.unlink()
+    link.write_text("somebody else's")
+    assert main(["nutdrv_py", "install", "--driverpath", str(tmp_path)]) == 1
+    link.unlink()
+    link.symlink_to("/bin/true")
+    assert main(["nutdrv_py", "install", "--driverpath", str(tmp_path), "--remove"]) == 0
+    assert not link.exists()
+    # The interpreter of the driver's name was removed too; the next start makes it again.
