@@ -86,6 +86,9 @@ CORE: tuple[Core, ...] = (
 # fmt: on
 _CORE = {row.name: row for row in CORE}
 _PREFIXES = ("default.", "override.")
+LEAST_POLLS = 2
+"""Poll intervals that ``maxage`` must hold, or a healthy device would be stale between its polls."""
+
 _FIXED = ("ups", "progname", "paths", "user", "group", "synchronous", "backend")  # fields of Settings
 _ON = frozenset({"", "1", "yes", "true", "on", "enabled"})
 _OFF = frozenset({"0", "no", "false", "off", "disabled"})
@@ -217,6 +220,8 @@ def load(
     for entry in [*entries, *section]:
         prefix = next((p for p in _PREFIXES if entry.name.startswith(p)), None)
         lowered = entry.name.lower()
+        if prefix is not None and entry.name[len(prefix) :].lower() == "ups.status":
+            raise ConfigError(f"{entry.where}: {entry.name} would hide outages from upsmon; remove the line")
         if prefix is not None:
             extra[prefix][entry.name[len(prefix) :]] = entry.value or ""
         elif entry.name in _CORE:
@@ -243,6 +248,12 @@ def load(
     for name, value in _convert(backend.Config, own, notes):
         values[name] = value
     config = backend.Config(**values)  # type: ignore[arg-type]
+    if config.maxage < LEAST_POLLS * config.pollinterval:
+        notes.append(
+            f"maxage = {config.maxage} is too short for pollinterval = {config.pollinterval} and is raised to "
+            f"{LEAST_POLLS * config.pollinterval}: between two good polls the data must not go stale"
+        )
+        config = dataclasses.replace(config, maxage=LEAST_POLLS * config.pollinterval)
     backend.check(config)
     return Settings(
         ups=ups,

@@ -54,6 +54,9 @@ went stale for dead and shuts down, although the grid is there."""
 DEADLY_WHEN_STALE = Status.CAL | Status.BYPASS | Status.OVER
 """Tokens that upsmon, like an alarm, holds against a UPS that then goes stale; withdrawn together with the alarms."""
 
+COMMAND_LIMIT = 30.0
+"""Seconds after which a setting or an instant command is given up, so that it cannot keep the polls away for ever."""
+
 LEAVE = 2.0
 """Seconds the backend gets to close its connection at exit."""
 
@@ -102,7 +105,7 @@ class Driver:
         self._killpower = settings.allow_killpower
         self._reading: Reading | None = None
         self._good_at: float | None = None
-        self._held: Reading | None = None
+        self._held: tuple[Reading, float] | None = None
         self._started = clock.monotonic()
         self._poll_began = self._started
         self.backend.publish = self._early
@@ -151,7 +154,7 @@ class Driver:
             self.set_state("cleanup.upsdrv")
             for task in [*tasks, stopped]:
                 task.cancel()
-            await asyncio.gather(*tasks, stopped, return_exceptions=True)
+            await asyncio.wait([*tasks, stopped], timeout=LEAVE)
             await self.close()
             self.set_state("cleanup.exit")
 
@@ -181,10 +184,13 @@ class Driver:
     async def _poll_loop(self) -> None:
         while True:
             began = self._poll_began = self.clock.monotonic()
-            self.set_state("updateinfo")
-            await self.poll_once()
-            self.set_state("quiet")
-            self.alive()
+            try:
+                self.set_state("updateinfo")
+                await self.poll_once()
+                self.set_state("quiet")
+            except Exception as error:
+                self._internal("poll loop", error)
+            self._feed()
             rest = max(0.0, began + self.settings.config.pollinterval - self.clock.monotonic())
             await self._pause(rest)
 
@@ -212,6 +218,11 @@ class Driver:
             self._good(reading)
         except TimeoutError:
             self._failed(f"the device did not finish a poll within {limit:.0f} s")
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._failed(f"internal error in the backend {self.settings.backend_name}: it cancelled its own poll", error)
         except NutdrvError as error:
             self._failed(str(error))
         except Exception as error:
@@ -225,22 +236,50 @@ class Driver:
             self._failed(str(error))
             return
         if self._reading is None and Status.OB not in reading.status:
-            self._held = reading
+            self._held = reading, self.clock.monotonic()
             return
         self._good(reading, whole=False)
 
-    def _good(self, reading: Reading, *, whole: bool = True) -> None:
+    def _good(self, reading: Reading, *, whole: bool = True, at: float | None = None) -> None:
         if self._reading is not None and reading.status != self._reading.status:
             log.log.log(log.debug(1), "status: %s -> %s", self._reading.status, reading.status)
         self._reading = reading
         self._held = None
-        self._good_at = self.clock.monotonic()
+        self._good_at = self.clock.monotonic() if at is None else at
         if whole:
             self.trouble.clear("poll", "Communications with the device are established again: the data are current")
         self._build(reading, stale=False)
+        if whole and self.settings.ignorelb and not self._can_ignore_lb():
+            return
         self.ready.set()
 
-    def _failed(self, message: str, error: Exception | None = None) -> None:
+    def _can_ignore_lb(self) -> bool:
+        """Whether LB can be derived as ``ignorelb`` wants it; at the start a driver that cannot is not started (main.c)."""
+        names = self.snapshot.variables
+        if any(name in names and f"{name}.low" in names for name in ("battery.charge", "battery.runtime")):
+            return True
+        self.trouble.report(
+            "ignorelb",
+            "The 'ignorelb' flag is set, but there is no way to determine the battery state of charge: neither battery.charge "
+            "and battery.charge.low nor battery.runtime and battery.runtime.low are there. Add override.battery.charge.low = 20",
+            logging.ERROR,
+        )
+        if self.ready.is_set():
+            return True
+        self.stop(1)
+        return False
+
+    def _internal(self, where: str, error: Exception) -> None:
+        """A bug of ours or of a backend must not end the driver: no driver is worse than one that missed a turn."""
+        if self.trouble.report(where, f"internal error in the {where}: {type(error).__name__}: {error}", logging.ERROR):
+            log.log.error("please report this:", exc_info=error)
+
+    def _feed(self) -> None:
+        """Feed the watchdog, but only while polls come to an end."""
+        if self.clock.monotonic() - self._poll_began < max(LONGEST_POLL, float(self.settings.config.maxage)) + COMMAND_LIMIT:
+            self.alive()
+
+    def _failed(self, message: str, error: BaseException | None = None) -> None:
         if self.trouble.report("poll", message, logging.ERROR if error else logging.WARNING) and error is not None:
             log.log.error("please report this:", exc_info=error)
         self._age()
@@ -251,13 +290,18 @@ class Driver:
     async def _age_loop(self) -> None:
         while True:
             await self.clock.sleep(TICK)
-            self.alive()
+            self._feed()
             if not self.ready.is_set() and self.clock.monotonic() - self._started >= FIRST_WAIT:
                 self.ready.set()
-            held = self._held
-            if held is not None and self.clock.monotonic() - self._started >= FIRST_HOLD:
-                self._good(held, whole=False)
-            self._age()
+            try:
+                held, self._held = self._held, None
+                if held is not None and self.clock.monotonic() - self._started >= FIRST_HOLD:
+                    self._good(held[0], whole=False, at=held[1])
+                elif held is not None:
+                    self._held = held
+                self._age()
+            except Exception as error:
+                self._internal("age loop", error)
 
     def _age(self) -> None:
         """Serve the last reading as old as it is, or declare the data stale."""
@@ -269,8 +313,23 @@ class Driver:
             if not self.snapshot.stale:
                 log.log.warning("Data stale: no usable answer from the device for %.0f s (maxage = %d)", age, config.maxage)
                 self._build(self._reading, stale=True, age=age)
-        elif age > config.pollinterval + FRESH or (age > TICK and "poll" in self.trouble.active()):
+        elif self._old(age):
             self._build(self._coasted(self._reading, age), stale=False, age=age)
+
+    def _old(self, age: float) -> bool:
+        return age > self.settings.config.pollinterval + FRESH or (age > TICK and "poll" in self.trouble.active())
+
+    def _rebuild(self) -> None:
+        """The last reading again, as old as it is, with other settings."""
+        if self._reading is None or self._good_at is None:
+            return
+        age = self.clock.monotonic() - self._good_at
+        if self.snapshot.stale:
+            self._build(self._reading, stale=True, age=age)
+        elif self._old(age):
+            self._build(self._coasted(self._reading, age), stale=False, age=age)
+        else:
+            self._build(self._reading, stale=False)
 
     def _coasted(self, reading: Reading, age: float) -> Reading:
         try:
@@ -348,8 +407,8 @@ class Driver:
         except CommandError as error:
             log.log.warning("SET %s: %s", name, error)
             return error.code
-        except DeviceError as error:
-            log.log.error("SET %s failed: %s", name, error)
+        except (DeviceError, TimeoutError) as error:
+            log.log.error("SET %s failed: %s", name, error or "no answer in time")
             return Result.FAILED
         except Exception:
             log.log.exception("SET %s failed by an internal error", name)
@@ -378,13 +437,13 @@ class Driver:
         if rule is None or found[1].immutable:
             raise CommandError("the variable is read-only", Result.INVALID)
         rule.check(value)
-        async with self._device:
+        async with asyncio.timeout(COMMAND_LIMIT), self._device:
             await self.backend.set(found[0], value)
         log.log.info("SET %s to %s", found[0], value)
         if self._reading is not None:
             values = {**self._reading.values, found[0]: value}
             self._reading = dataclasses.replace(self._reading, values=values)
-            self._build(self._reading, stale=self.snapshot.stale)
+            self._rebuild()
         self._wake.set()
 
     # INSTCMD
@@ -397,7 +456,7 @@ class Driver:
             "driver.reload": (True, self._reload_later),
             "driver.reload-or-error": (True, self._reload_or_error),
             "driver.reload-or-exit": (True, self._reload_or_exit_later),
-            "shutdown.default": (True, self._shutdown),
+            "shutdown.default": (True, self.shutdown),
         }
 
     async def instcmd(self, name: str, param: str | None) -> Result:
@@ -410,8 +469,8 @@ class Driver:
         except CommandError as error:
             log.log.warning("INSTCMD %s: %s", name, error)
             return error.code
-        except DeviceError as error:
-            log.log.error("INSTCMD %s failed: %s", name, error)
+        except (DeviceError, TimeoutError) as error:
+            log.log.error("INSTCMD %s failed: %s", name, error or "no answer in time")
             return Result.FAILED
         except Exception:
             log.log.exception("INSTCMD %s failed by an internal error", name)
@@ -423,7 +482,7 @@ class Driver:
         if known is None:
             raise CommandError("there is no such instant command", Result.UNKNOWN)
         log.log.info("Instant command: %s%s", known, f" {param}" if param else "")
-        async with self._device:
+        async with asyncio.timeout(COMMAND_LIMIT), self._device:
             await self.backend.command(known, param)
         self._wake.set()
 
@@ -431,13 +490,17 @@ class Driver:
         log.log.info("Asked over the socket to exit")
         asyncio.get_running_loop().call_soon(self.stop, 0)
 
-    async def _shutdown(self) -> None:
+    async def shutdown(self) -> None:
+        """Run ``sdcommands`` until one works, else the backend's shutdown; :class:`CommandError` when nothing did."""
         for name in self.settings.sdcommands:
             if name == "shutdown.default":
                 break
             if await self.instcmd(name, None) is Result.HANDLED:
                 return
-        async with self._device:
+        async with asyncio.timeout(COMMAND_LIMIT), self._device:
+            if not self._opened:
+                await self.backend.__aenter__()
+                self._opened = True
             await self.backend.shutdown()
 
     async def _killpower_command(self) -> None:
@@ -445,7 +508,7 @@ class Driver:
             raise CommandError("refused: driver.flag.allow_killpower is 0", Result.INVALID)
         self.set_state("fsd.killpower")
         try:
-            await self._shutdown()
+            await self.shutdown()
         finally:
             self.set_state("quiet")
         asyncio.get_running_loop().call_soon(self.stop, 0)
@@ -509,6 +572,7 @@ class Driver:
         for note in new.notes:
             if note not in self.settings.notes:
                 log.log.warning("%s", note)
+        allowed = self.settings.allow_killpower
         level_was = max(self._cli_debug, self.settings.debug_min)
         self.settings = dataclasses.replace(
             self.settings,
@@ -527,10 +591,10 @@ class Driver:
         )
         if log.debug_level() == level_was:
             log.set_debug_level(max(self._cli_debug, new.debug_min))
-        self._killpower = self._killpower or new.allow_killpower
+        if new.allow_killpower != allowed:
+            self._killpower = new.allow_killpower
         await self.backend.reload(config)
-        if self._reading is not None and not self.snapshot.stale:
-            self._build(self._reading, stale=False)
+        self._rebuild()
         self._refresh()
         self._wake.set()
 

@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from nutdrv_py import log
 from nutdrv_py.errors import StartError
-from nutdrv_py.nut.messages import GetPid, InstCmd, Message, NoBroadcast, Pid, Request, Set, Tracking, parse_message
+from nutdrv_py.nut.messages import InstCmd, Message, NoBroadcast, Request, Set, Tracking, parse_message
 from nutdrv_py.nut.parseconf import BadLine, Reader
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "group_id",
     "named_interpreter",
     "notify",
+    "own_group",
     "replace_older",
     "watchdog",
 ]
@@ -140,6 +142,14 @@ def group_id(name: str) -> int:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         raise StartError(f"OS group {name} not found; create it or change `group =`") from None
+
+
+def own_group(user: str) -> str | None:
+    """The name of the primary group of ``user``; None when there is no such user."""
+    try:
+        return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+    except KeyError:
+        return None
 
 
 def drop_privileges(user: str) -> None:
@@ -299,12 +309,16 @@ def killpower_running(path: Path, timeout: float) -> int | None:
     return command(path, Set("driver.flag.allow_killpower", "1"), name="driver.killpower", timeout=timeout)
 
 
-def running_pid(path: Path) -> int | None:
-    """The process id that the driver at socket ``path`` tells; None when nobody answers."""
+def listening_pid(path: Path) -> int | None:
+    """The process that listens on socket ``path``, as the kernel tells, so a hanging one is found too; None when nobody does."""
     try:
-        return next((m.pid for m in ask(path, NoBroadcast(), GetPid()) if isinstance(m, Pid)), None)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(ANSWER)
+            sock.connect(os.fspath(path))
+            pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     except OSError:
         return None
+    return int(pid) or None
 
 
 def _alive(pid: int) -> bool:
@@ -319,23 +333,24 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _is_driver(pid: int, progname: str) -> bool:
-    """Whether that process runs a program of this name: a pid file may outlive its driver and name a stranger."""
+def _is_driver(pid: int, progname: str, ups: str) -> bool:
+    """Whether that process is the driver ``progname`` for ``ups``: a pid file may outlive its driver and name a stranger."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        words = [os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
     except OSError:
         return False
-    return any(os.path.basename(os.fsdecode(word)) == progname for word in words[:4])
+    for_ups = any(word == ups or (word.startswith("-") and word.endswith(ups)) for word in words[1:])
+    return for_ups and any(os.path.basename(word) == progname for word in words[:4])
 
 
-def replace_older(socket_path: Path, pid_file: PidFile, progname: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+def replace_older(socket_path: Path, pid_file: PidFile, progname: str, ups: str) -> None:
     """End a driver that runs for the same UPS: asked over the socket, then SIGTERM, then SIGKILL.
 
     Without this the old one would go on polling the device, unseen by upsd.
     """
-    told = running_pid(socket_path)
+    told = listening_pid(socket_path)
     candidates = {pid for pid in (told, pid_file.read()) if pid is not None and pid != os.getpid()}
-    older = {pid for pid in candidates if _alive(pid) and (pid == told or _is_driver(pid, progname))}
+    older = {pid for pid in candidates if _alive(pid) and (pid == told or _is_driver(pid, progname, ups))}
     if not older:
         return
     steps: list[tuple[str, Callable[[], object]]] = []
@@ -358,7 +373,7 @@ def replace_older(socket_path: Path, pid_file: PidFile, progname: str, *, sleep:
         while time.monotonic() < deadline:
             if not any(map(_alive, older)):
                 return
-            sleep(0.05)
+            time.sleep(0.05)
     raise StartError(f"another {progname} for this UPS (pid {', '.join(map(str, older))}) does not end; stop it first")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 from pathlib import Path
@@ -18,8 +19,8 @@ from nutdrv_py import log
 from nutdrv_py.driver import Driver
 from nutdrv_py.errors import Result, StartError
 from nutdrv_py.nut.connection import Connection, answer, encode
-from nutdrv_py.nut.messages import InstCmd, Logout, Request, Set, Tracking, Unknown
-from nutdrv_py.nut.snapshot import Snapshot, diff
+from nutdrv_py.nut.messages import DumpAll, InstCmd, Logout, Request, Set, Tracking, Unknown
+from nutdrv_py.nut.snapshot import Snapshot, diff, dump
 
 __all__ = ["MAX_BACKLOG", "MAX_CLIENTS", "Server", "bind"]
 
@@ -28,6 +29,12 @@ MAX_BACKLOG = 1 << 20
 
 MAX_CLIENTS = 128
 """Clients at once. upsd needs one; the limit keeps file descriptors for the device."""
+
+MAX_READ = 4096
+"""Bytes taken from one client at a time, so that a flood from one leaves time for the others."""
+
+MAX_UNKNOWN = 10
+"""Lines of one client that no rule fits and that are logged; the rest only for debugging."""
 
 MAX_PENDING = 32
 """SET and INSTCMD of one client that may wait for the device; more are answered FAILED at once."""
@@ -83,6 +90,7 @@ class Server:
         self._clients: set[_Client] = set()
         self._server: asyncio.AbstractServer | None = None
         self._identity: tuple[int, int] | None = None
+        self._dumped: tuple[Snapshot, bytes] | None = None
         driver.subscribe(self._changed)
 
     async def start(self, group: int | None = None) -> None:
@@ -114,6 +122,13 @@ class Server:
         """Clients connected now."""
         return len(self._clients)
 
+    def dump(self) -> bytes:
+        """The answer to DUMPALL, made once per snapshot."""
+        snapshot = self._driver.snapshot
+        if self._dumped is None or self._dumped[0] is not snapshot:
+            self._dumped = snapshot, encode(dump(snapshot))
+        return self._dumped[1]
+
     def join(self, client: _Client) -> bool:
         """A client has come; false when there are too many."""
         if len(self._clients) >= MAX_CLIENTS:
@@ -132,13 +147,25 @@ class Server:
                 client.broadcast(data)
 
 
-class _Client(asyncio.Protocol):
+class _Client(asyncio.BufferedProtocol):
     def __init__(self, server: Server, driver: Driver) -> None:
         self._server = server
         self._driver = driver
         self._connection = Connection()
         self._transport: asyncio.Transport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._buffer = bytearray(MAX_READ)
+        self._unknown = 0
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        for request in self._connection.receive(bytes(self._buffer[:nbytes])):
+            if self._transport is None or self._transport.is_closing():
+                return
+            log.log.log(log.debug(5), "< %s", type(request).__name__)
+            self._handle(request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -154,21 +181,18 @@ class _Client(asyncio.Protocol):
         self._server.leave(self)
         log.log.log(log.debug(1), "sock_disconnect: a client has gone")
 
-    def data_received(self, data: bytes) -> None:
-        for request in self._connection.receive(data):
-            if self._transport is None:
-                return
-            log.log.log(log.debug(5), "< %s", type(request).__name__)
-            self._handle(request)
-
     def _handle(self, request: Request) -> None:
         match request:
             case Set() | InstCmd():
                 self._begin(request)
             case Unknown(words, reason):
-                log.log.info("%s: ", reason)
+                self._unknown += 1
+                level = logging.INFO if self._unknown <= MAX_UNKNOWN else log.debug(3)
+                log.log.log(level, "%s: ", reason)
                 for position, word in enumerate(words):
-                    log.log.info("arg %d: %s", position, word)
+                    log.log.log(level, "arg %d: %s", position, word)
+            case DumpAll():
+                self._write(self._server.dump())
             case _:
                 data = encode(answer(request, self._driver.snapshot, os.getpid()))
                 if data:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -39,6 +40,8 @@ NO_ANSWER = 255
 def main(argv: Sequence[str]) -> int:
     """Run driver mode with the whole ``argv``; returns the exit code."""
     progname = os.path.basename(argv[0])
+    if progname == "__main__.py":
+        progname = "nutdrv_py"
     # The default action of these would kill the process before its own handlers are there.
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
@@ -109,28 +112,34 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
     settings = read()
     level = max(args.debug_level, settings.debug_min)
     log.set_debug_level(level)
-    if args.dump:
-        return _dump(args, settings, level)
-    process.adopt_name(progname, argv)
+    if not args.dump:
+        process.adopt_name(progname, argv)
     for note in settings.notes:
         log.log.warning("%s", note)
 
     user = args.user or settings.user or layout().user
-    group_name = args.group or settings.group
+    # With another user than the packages' own, upsd reaches the socket through NUT's group (main.c does the same).
+    group_name = args.group or settings.group or (process.own_group(layout().user) if user != layout().user else None)
     group = process.group_id(group_name) if group_name else None
-    if os.geteuid() == 0 and not os.path.isdir(settings.paths.statepath):
+    needs_state = not (args.dump or args.killpower)
+    if needs_state and os.geteuid() == 0 and not os.path.isdir(settings.paths.statepath):
         raise StartError(
             f"Can't chdir to {settings.paths.statepath}: No such file or directory; "
             f"type: install -d -o root -g {user} -m 0770 {settings.paths.statepath}"
         )
     process.drop_privileges(user)
+    if args.dump:
+        return _dump(args, settings, level)
+    # Once more as this user: root could read the credentials, this one may not.
+    settings.backend.check(settings.config)
     where = settings.paths
     socket_path = Path(os.path.abspath(where.statepath)) / f"{progname}-{settings.ups}"
     pid_file = PidFile(Path(os.path.abspath(where.pidpath)) / f"{progname}-{settings.ups}.pid")
     if args.killpower:
-        return _killpower(settings, socket_path, pid_file, progname)
+        return _killpower(settings, socket_path)
     _enter(where.statepath)
-    process.replace_older(socket_path, pid_file, progname)
+    older = functools.partial(process.replace_older, socket_path, pid_file, progname, settings.ups)
+    older()
 
     ready = Ready() if args.in_foreground else process.background()
     if args.in_foreground:
@@ -139,14 +148,20 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
         )
     if args.save_pid:
         pid_file.write()
+    code = 1
     try:
-        return asyncio.run(_serve(args, settings, read, socket_path, group, ready, level))
-    except StartError as error:
+        # Not asyncio.run: that waits for threads, and a name that is being looked up may hold one for minutes.
+        code = asyncio.Runner().run(_serve(args, settings, read, socket_path, group, ready, older))
+    except (ConfigError, StartError) as error:
         print(error, file=sys.stderr, flush=True)
-        return 1
+    except Exception:
+        log.log.exception("The driver has failed; please report this:")
     finally:
         if args.save_pid:
             pid_file.remove()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _loader(args: Arguments, progname: str) -> Callable[[], Settings]:
@@ -184,7 +199,7 @@ async def _serve(
     socket_path: Path,
     group: int | None,
     ready: Ready,
-    level: int,
+    older: Callable[[], None],
 ) -> int:
     backend = settings.backend(settings.config, Clock())
     driver = Driver(settings, backend, backend.clock, load=read, debug=args.debug_level)
@@ -196,6 +211,8 @@ async def _serve(
     try:
         await asyncio.wait([running, first], return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
+            # Another start may have come to this point while this one waited for its device.
+            await asyncio.to_thread(older)
             await server.start(group)
             log.log.info("Startup successful")
             ready.detach()
@@ -275,7 +292,7 @@ def _data(driver: Driver) -> str:
 
 
 def _dump(args: Arguments, settings: Settings, level: int) -> int:
-    """-d N: N+1 further updates after the first, without socket, pid file or harm to a running driver."""
+    """-d N: N+1 updates, then the data; without socket, pid file or harm to a running driver."""
 
     async def collect() -> int:
         backend = settings.backend(settings.config, Clock())
@@ -294,7 +311,7 @@ def _dump(args: Arguments, settings: Settings, level: int) -> int:
     return asyncio.run(collect())
 
 
-def _killpower(settings: Settings, socket_path: Path, pid_file: PidFile, progname: str) -> int:
+def _killpower(settings: Settings, socket_path: Path) -> int:
     code = process.killpower_running(socket_path, LONGEST_POLL)
     if code is not None:
         log.log.info("Request to killpower via running driver instance returned code %d", code)
@@ -302,14 +319,17 @@ def _killpower(settings: Settings, socket_path: Path, pid_file: PidFile, prognam
         return 0
 
     async def cut() -> None:
-        async with settings.backend(settings.config, Clock()) as backend:
-            await backend.shutdown()
+        driver = Driver(settings, settings.backend(settings.config, Clock()), Clock())
+        try:
+            await driver.shutdown()
+        finally:
+            await driver.close()
 
     log.log.info("Initiating UPS shutdown")
     try:
         asyncio.run(cut())
-    except NutdrvError as error:
-        print(error, file=sys.stderr, flush=True)
+    except (NutdrvError, TimeoutError) as error:
+        print(error or "the device did not answer in time", file=sys.stderr, flush=True)
         return 1
     return 0
 

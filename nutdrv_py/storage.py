@@ -35,10 +35,20 @@ LEAST_LOAD = 30.0
 """W; below it no runtime is given, because the quotient would be noise."""
 
 PLAUSIBLE_DROP = 10.0
-"""Percentage points that a charge may fall between two readings; more is believed only if it stays."""
+"""Percentage points that a charge may fall at once (by the device's own correction); more is believed only if it stays."""
 
-CONFIRMATION = 60.0
-"""Seconds for which an implausible drop of the charge must stay before it is believed. Gateways answer 0 after a reboot."""
+FASTEST = 100 / 3600
+"""Percentage points per second that a charge may fall besides: no house empties its battery within an hour."""
+
+SAMPLES = 3
+"""Readings that an implausible charge must hold, besides :data:`CONFIRMATION`."""
+
+CONFIRMATION = 120.0
+"""Seconds for which an implausible drop of the charge must stay before it is believed. Gateways answer 0 after a reboot;
+a true drop of that kind costs two minutes of the half hour and more that the low mark leaves."""
+
+GAP = 60.0
+"""Seconds without a reading after which that waiting begins anew."""
 
 
 class Charger:
@@ -94,22 +104,40 @@ class Smoothed:
 
 
 class ChargeFilter:
-    """Holds back a charge that falls faster than a battery can, until it has stayed for :data:`CONFIRMATION` seconds."""
+    """Holds back a charge that falls faster than a battery can, until it has stayed.
+
+    It must stay for :data:`CONFIRMATION` seconds and :data:`SAMPLES` readings without a long gap: one zero before a restart
+    of the device and one after it are not a minute of zeros. A first reading of 0 is doubted too.
+    """
 
     def __init__(self) -> None:
         self._good: float | None = None
+        self._good_at = 0.0
+        self._last_at = 0.0
         self._suspect_since: float | None = None
+        self._samples = 0
 
     def update(self, charge: float, now: float) -> float | None:
-        """The charge to believe at monotonic time ``now``: this one, or the last one while this one is implausible."""
-        if self._good is not None and self._good - charge > PLAUSIBLE_DROP:
-            if self._suspect_since is None:
-                self._suspect_since = now
-            if now - self._suspect_since < CONFIRMATION:
-                return self._good
-        self._suspect_since = None
-        self._good = charge
-        return charge
+        """The charge to believe at monotonic time ``now``: this one, else the last believed one, else None."""
+        if not self._doubtful(charge, now):
+            self._suspect_since, self._samples = None, 0
+            self._good, self._good_at, self._last_at = charge, now, now
+            return charge
+        if self._suspect_since is None or now - self._last_at > GAP:
+            self._suspect_since, self._samples = now, 0
+        if now > self._last_at or not self._samples:
+            self._samples += 1
+        self._last_at = now
+        if now - self._suspect_since >= CONFIRMATION and self._samples >= SAMPLES:
+            self._suspect_since, self._samples = None, 0
+            self._good, self._good_at = charge, now
+        return self._good
+
+    def _doubtful(self, charge: float, now: float) -> bool:
+        if self._good is None:
+            return charge == 0
+        possible = PLAUSIBLE_DROP + (now - self._good_at) * FASTEST
+        return self._good - charge > min(possible, 100.0 if charge > 0 else PLAUSIBLE_DROP)
 
     @property
     def suspicious(self) -> bool:

@@ -7,6 +7,7 @@ Here and nowhere else: number formats, clean text, ``ups.status`` and ``ups.alar
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Mapping
 
@@ -100,7 +101,8 @@ def shape(
     for name, text in defaults.items():
         result[name] = Variable(sanitize(text))
     for name, value in reading.values.items():
-        result[name] = Variable(format_value(name, value))
+        if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+            result[name] = Variable(format_value(name, value))
     for name, rule in writable.items():
         if name in result and name not in overrides:
             result[name] = _writable(result[name].value, rule)

@@ -135,9 +135,19 @@ def test_secrets_are_not_published(tmp_path: Path) -> None:
 
 
 def test_a_value_below_the_minimum_is_raised_and_said(tmp_path: Path) -> None:
-    settings = _load(tmp_path, BASE + " maxage = 0\n")
-    assert settings.config.maxage == 1
+    settings = _load(tmp_path, BASE + " pollfreq = 0\n")
+    assert settings.config.pollfreq == 1
     assert any("raised to 1" in note for note in settings.notes)
+
+
+def test_data_of_a_healthy_device_must_not_go_stale_between_two_polls(tmp_path: Path) -> None:
+    settings = _load(tmp_path, BASE + " pollinterval = 30\n maxage = 20\n")
+    assert settings.config.maxage == 60
+    assert any("raised to 60" in note for note in settings.notes)
+
+
+def test_an_override_that_would_hide_outages_is_refused(tmp_path: Path) -> None:
+    assert "hide outages" in _refused(tmp_path, BASE + " override.ups.status = OL\n")
 
 
 def test_the_launchers_name_presets_the_backend(tmp_path: Path) -> None:

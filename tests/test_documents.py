@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.backends.enphase.conftest import house, run
-from tests.conftest import REPO
 
 from nutdrv_py import __version__
 from nutdrv_py.backend import load, names
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.cli import main
 from nutdrv_py.config import backend_options
+from tests.backends.enphase.conftest import house, run
+from tests.conftest import REPO
 
 EXAMPLE = (REPO / "ups.conf.example").read_text()
 README = (REPO / "README.md").read_text()
@@ -62,7 +62,7 @@ def test_the_readmes_table_names_what_is_served_and_all_of_it(tmp_path: Path) ->
             (tmp_path / scenario).mkdir()
             async with house(tmp_path / scenario, scenario) as h:
                 served.update(h.shown(await h.polls(2)))
-                h.sim.set(packs_bad=5)
+                h.sim.set(packs_bad=h.sim.site.setup.packs)
                 served.update(h.shown(await h.polls(2, 301)))
 
     run(story)

@@ -524,6 +524,83 @@ def test_a_command_error_of_the_device_is_answered_with_its_code(clock: FakeCloc
     run(story)
 
 
+def test_a_command_or_setting_that_hangs_does_not_keep_the_polls_away(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nutdrv_py.driver.COMMAND_LIMIT", 0.05)
+
+    async def story() -> None:
+        async with World(clock) as world:
+
+            async def hang(*words: object) -> None:
+                await asyncio.Event().wait()
+
+            world.device.command = world.device.set = hang  # type: ignore[method-assign,assignment]
+            world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
+            await clock.advance(5)
+            assert await world.driver.instcmd("load.off", None) is Result.FAILED
+            assert await world.driver.set("battery.charge.low", "30") is Result.FAILED
+            polls = world.device.polls
+            await clock.advance(10)
+            assert world.device.polls > polls
+
+    run(story)
+
+
+@pytest.mark.parametrize("how", ["coast", "cancel", "value"])
+def test_no_bug_of_a_backend_ends_the_driver(clock: FakeClock, how: str) -> None:
+    async def story() -> None:
+        async with World(clock) as world:
+            if how == "coast":
+                world.device.coast = lambda reading, seconds: dataclasses.replace(reading, values={"x": None})  # type: ignore[method-assign,dict-item]
+                world.device.answer = DeviceError("x")
+            elif how == "cancel":
+                world.device.answer = asyncio.CancelledError()  # type: ignore[assignment]
+
+                async def cancelled() -> Reading:
+                    raise asyncio.CancelledError
+
+                world.device.answer = cancelled
+            else:
+                world.device.answer = Reading({"battery.charge": float("nan"), "ups.load": None, "ups.id": object()}, Status.OL)  # type: ignore[dict-item]
+            await clock.advance(60)
+            assert not world.task.done()
+            assert world.status == "OL"
+            assert world.value("battery.charge") in (None, "80")
+
+    run(story)
+
+
+def test_lb_of_a_coasted_reading_survives_a_reload_and_a_setting(clock: FakeClock) -> None:
+    async def story() -> None:
+        base, load = _reloading(lambda s: dataclasses.replace(s, debug_min=1))
+        world = World(clock, load=load)
+        base.append(world.settings)
+        world.device.answer = Reading({"battery.charge": 22, "battery.charge.low": 20}, Status.OB)
+        async with world:
+            world.device.answer = DeviceError("no answer")
+            await clock.advance(40)
+            assert world.status == "OB LB"
+            await world.driver.instcmd("driver.reload-or-error", None)
+            await world.driver.set("battery.charge.low", "15")
+            await clock.settle()
+            assert all(s.variables["ups.status"].value != "OB" for s in world.history[-6:])
+
+    run(story)
+
+
+def test_ignorelb_without_a_low_mark_does_not_start(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        world = World(clock, ignorelb=True)
+        async with world:
+            assert await world.task == 1
+            assert not world.driver.ready.is_set()
+        good = World(FakeClock(), ignorelb=True, overrides={"battery.charge.low": "30"})
+        async with good:
+            assert good.driver.ready.is_set()
+
+    run(story)
+    assert "no way to determine the battery state of charge" in caplog.text
+
+
 def test_the_summary_is_a_sentence_for_systemd(clock: FakeClock) -> None:
     async def story() -> None:
         async with World(clock) as world:

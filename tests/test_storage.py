@@ -79,8 +79,25 @@ def test_a_charge_that_falls_faster_than_a_battery_can_must_stay_before_it_is_be
     assert charge.update(0, 5) == 80
     assert charge.suspicious
     assert charge.update(79, 10) == 79
-    assert charge.update(0, 20) == 79
+    for at in (20, 70, 120):
+        assert charge.update(0, at) == 79
     assert charge.update(0, 20 + CONFIRMATION) == 0
+
+
+def test_one_zero_before_a_restart_and_one_after_it_are_not_a_minute_of_zeros() -> None:
+    charge = ChargeFilter()
+    charge.update(80, 0)
+    assert charge.update(0, 5) == 80
+    for at in range(70, 180, 10):
+        assert charge.update(0, at) == 80
+
+
+def test_after_a_long_silence_a_much_lower_charge_is_believed_but_not_a_zero() -> None:
+    charge = ChargeFilter()
+    charge.update(60, 0)
+    assert charge.update(12, 3600) == 12
+    charge.update(60, 3700)
+    assert charge.update(0, 9000) == 60
 
 
 def test_a_charge_that_falls_as_batteries_do_is_believed_at_once() -> None:

@@ -24,7 +24,7 @@ from types import MappingProxyType
 
 from nutdrv_py.commands.install import launcher, link
 from nutdrv_py.errors import NutdrvError, StartError
-from nutdrv_py.nut.parseconf import quote
+from nutdrv_py.nut.parseconf import MAX_WORD, quote
 from nutdrv_py.simulators.enphase import RunningSimulator, load_scenario
 
 __all__ = ["Stage", "configure", "find_program", "run"]
@@ -83,12 +83,15 @@ class Stage:
         self.port = free_port()
         self.shutdown_file = self.folder / "SHUTDOWNCMD-was-called"
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._started = False
         for name in ("etc", "run", "bin", "log"):
             (self.folder / name).mkdir(mode=0o700)
         root = os.geteuid() == 0
         link(launcher(), self.folder / "bin")
-        lines = "".join(f"    {name} = {quote(value)}\n" for name, value in section.items())
+        # upsmon tells every terminal of the machine about its shutdown, through whatever `wall` it finds first.
+        wall = self.folder / "bin" / "wall"
+        wall.write_text("#!/bin/sh\nexec cat >/dev/null\n", encoding="ascii")
+        wall.chmod(0o700)
+        lines = "".join(f"    {name} = {quote(value, MAX_WORD)}\n" for name, value in section.items())
         self._write("ups.conf", f"driverpath = {self.folder}/bin\n" + "user = root\n" * root + f"[{ups}]\n{lines}")
         self._write("upsd.conf", f"LISTEN 127.0.0.1 {self.port}\nMAXAGE 15\n")
         self._write("upsd.users", "[demo]\n    password = demo\n    upsmon primary\n    actions = SET\n    instcmds = ALL\n")
@@ -112,6 +115,7 @@ class Stage:
         state = str(self.folder / "run")
         return {
             **os.environ,
+            "PATH": f"{self.folder}/bin:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}",
             "NUT_CONFPATH": str(self.folder / "etc"),
             "NUT_STATEPATH": state,
             "NUT_ALTPIDPATH": state,
@@ -142,11 +146,9 @@ class Stage:
 
     def upsdrvctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run upsdrvctl to its end."""
-        done = subprocess.run(
+        return subprocess.run(
             [find_program("upsdrvctl"), *words], env=self.environment(), capture_output=True, text=True, timeout=120, check=False
         )
-        self._started = self._started or words[:1] == ("start",)
-        return done
 
     def upsd(self) -> subprocess.Popen[bytes]:
         """Start upsd."""
@@ -170,12 +172,8 @@ class Stage:
         """End what was started here, by process id, and remove the scratch directory."""
         for process in reversed(self._processes):
             _end(process)
-        if self._started:
-            self.upsdrvctl("stop")
-            pid_file = self.folder / "run" / f"nutdrv_py-{self.ups}.pid"
-            deadline = time.monotonic() + 5
-            while pid_file.exists() and time.monotonic() < deadline:
-                time.sleep(0.05)
+        for pid_file in (self.folder / "run").glob("*.pid"):
+            _end_driver(pid_file)
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -191,6 +189,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     # Each was started as the leader of a group of its own, so this reaches only its children.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end_driver(pid_file: Path) -> None:
+    """End the driver that wrote this pid file, if it still runs here."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            pid = int(pid_file.read_text())
+            if pid_file.parent.samefile(f"/proc/{pid}/cwd"):
+                os.kill(pid, number)
+        except (OSError, ValueError):
+            return
+        deadline = time.monotonic() + 5
+        while pid_file.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 class _Screen:
@@ -220,6 +232,8 @@ def run(args: argparse.Namespace) -> int:
     screen = _Screen()
     for name in ("upsd", "upsmon", "upsc", "upsdrvctl"):
         find_program(name)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGHUP, lambda number, frame: sys.exit(128 + number))
     print("nutdrv_py demo: a simulated house with two Enphase batteries, and the real upsdrvctl, upsd, upsc and upsmon.")
     print(f"All of it runs on 127.0.0.1 and in a scratch directory; time in the house runs {SPEED:g} times as fast as yours.")
     house = dataclasses.replace(load_scenario("demo"), timeline=())
@@ -294,9 +308,14 @@ def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
         if name in found:
             screen.plain(f"{name}: {found[name]}")
     screen.plain(f"... and {len(found) - len(_SHOWN)} more")
-    stage.upsmon()
-    screen.line("upsmon watches; its SHUTDOWNCMD only writes a file here")
-    time.sleep(3)
+    monitor = stage.upsmon()
+    time.sleep(1)
+    watched = monitor.poll() is None
+    if watched:
+        screen.line("upsmon watches; its SHUTDOWNCMD only writes a file here")
+    else:
+        screen.line("this machine runs an upsmon already, and NUT allows only one: the demo shows all but its shutdown")
+    time.sleep(2)
 
     screen.title("2. The grid fails")
     running.set(grid="outage")
@@ -323,8 +342,9 @@ def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
 
     screen.title("4. Low battery: upsmon shuts the host down")
     screen.line(f"LB at {found['battery.charge']} % (battery.charge.low is {found['battery.charge.low']})")
-    took = _wait("SHUTDOWNCMD", stage.shutdown_file.exists)
-    screen.line(f"upsmon called SHUTDOWNCMD {took:.1f} s later: a real server would be down safely by now")
+    if watched:
+        took = _wait("SHUTDOWNCMD", stage.shutdown_file.exists)
+        screen.line(f"upsmon called SHUTDOWNCMD {took:.1f} s later: a real server would be down safely by now")
 
     screen.title("5. The grid returns")
     running.set(grid="on", pv=4800)
@@ -339,9 +359,10 @@ def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
 def _epilogue() -> None:
     print(
         """
-For your own gateway, as root:
+For your own gateway, as root, in the folder of this README:
 
-    nutdrv_py install                                # once: puts the driver where upsdrvctl looks
+    python3 -m venv /opt/nutdrv_py && /opt/nutdrv_py/bin/pip install .
+    /opt/nutdrv_py/bin/nutdrv_py install             # puts the driver where upsdrvctl looks
     cat >> /etc/nut/ups.conf <<END
     [home]
         driver      = nutdrv_py
@@ -350,7 +371,8 @@ For your own gateway, as root:
         credentials = enphase-home.conf              # in /etc/nut, mode 0640, owner root:nut
         desc        = "House battery"
     END
-    install -m 0640 -g nut /dev/null /etc/nut/enphase-home.conf
+    install -m 0640 -o root -g nut /dev/null /etc/nut/enphase-home.conf
     editor /etc/nut/enphase-home.conf                # USERNAME=... and PASSWORD=... of the Enphase app
+    editor /etc/nut/nut.conf                         # MODE=standalone, or upsd does not start
     upsdrvctl start home && systemctl restart nut-server && upsc home"""
     )

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     except (OSError, StartError, subprocess.SubprocessError) as error:
         print(f"note: no interpreter of the driver's name ({error}); upsdrvctl 2.8.3 and later cannot stop the driver")
     user = layout().user
-    blocked = hidden_from(user, launcher())
+    blocked = hidden_from(user, launcher()) or hidden_from(user, Path(sys.executable))
     if blocked is not None:
         raise ConfigError(
             f"NUT's user {user} may not enter {blocked}, so the driver would fail after it gave up root; "

@@ -9,6 +9,7 @@ wrong without touching it. See :mod:`~nutdrv_py.backends.enphase.site` for what 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,16 +19,17 @@ from typing import ClassVar, cast
 from nutdrv_py.backend import Backend, Writable
 from nutdrv_py.backend import Config as BaseConfig
 from nutdrv_py.backends.enphase import site
+from nutdrv_py.backends.enphase.charge import Charge
 from nutdrv_py.backends.enphase.client import Absent, Gateway, Refused, Stranger, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig, check, credentials, gateway_url, pinned, token_path
 from nutdrv_py.backends.enphase.site import Grid, Identity
 from nutdrv_py.backends.enphase.token import DAY, Authority
 from nutdrv_py.clock import Clock
-from nutdrv_py.errors import AuthError, CommandError, DeviceError, Result
+from nutdrv_py.errors import AuthError, CommandError, ConfigError, DeviceError, Result
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.mapping import find, to_number, translate
 from nutdrv_py.reading import Reading, Status, Value
-from nutdrv_py.storage import ChargeFilter, Charger, Smoothed, charger_status, coast, is_low, runtime, threshold
+from nutdrv_py.storage import Charger, Smoothed, charger_status, coast, is_low, runtime, threshold
 
 __all__ = ["ENDPOINTS", "Endpoint", "Enphase"]
 
@@ -91,8 +93,11 @@ DEAF = 20.0
 PACK_MISSING = 3600.0
 """Seconds a battery must be missing before RB asks for its replacement."""
 
-CHARGE_AGE = 30.0
-"""Seconds of age of the charge from which it is counted down on battery, although other things are still answered."""
+SHORT = 20.0
+"""Seconds for which the runtime must stay at or below ``battery.runtime.low`` before it makes LB."""
+
+PROBE = (60.0, 600.0, 3600.0)
+"""Seconds before a feature that is absent is asked for again; the last one repeats. A stray answer must not hide it for good."""
 
 
 @dataclass(slots=True)
@@ -120,13 +125,13 @@ class Enphase(Backend):
         self._identity: Identity | None = None
         self._data: dict[str, _Datum] = {}
         self._next: dict[str, float] = {}
-        self._absent: set[str] = set()
+        self._absent: dict[str, int] = {}
+        self._answered: set[str] = set()
         self._relay: object = None
         self._grid: Grid | None = None
         self._measured_in: Grid | None = None
         self._charger = Charger()
-        self._charge = ChargeFilter()
-        self._backup = ChargeFilter()
+        self._charge = Charge()
         self._load = Smoothed()
         self._written: dict[str, float] = {}
         self._reason = "none since the start"
@@ -134,14 +139,13 @@ class Enphase(Backend):
         self._stream_at: float | None = None
         self._live_update: tuple[float | None, float] = (None, 0.0)
         self._live_age: float | None = None
-        self._counted: tuple[float, float] | None = None
-        self._drain = 0.0
-        self._size = 0.0
         self._bad_since: float | None = None
         self._checked_at: float | None = None
         self._token_at: float | None = None
         self._spoken: set[str] = set()
-        self._coasting: tuple[float | None, float | None] = (None, None)
+        self._able = False
+        self._coasting: tuple[float, float | None, float | None] = (0.0, None, None)
+        self._short_since: float | None = None
 
     @property
     def _options(self) -> EnphaseConfig:
@@ -205,7 +209,7 @@ class Enphase(Backend):
         self._silent_since = None
         if state is not self._grid:
             self._transfer(state)
-            self.publish(self._reading())
+            self.publish(self._reading(early=True))
             self._forget_powers(state)
         self._authority.maintain(self._serial, on_battery=not state.on_grid)
         first = not self._data.keys() - {"info"}
@@ -223,9 +227,14 @@ class Enphase(Backend):
 
     def _woken(self) -> None:
         """The gateway was away: it may have another firmware now."""
-        self._absent.clear()
+        self._ask_absent_again()
         self._next["info"] = 0.0
         self._stream_at = None
+
+    def _ask_absent_again(self) -> None:
+        for name in self._absent:
+            self._next[name] = 0.0
+        self._absent.clear()
 
     def _transfer(self, state: Grid) -> None:
         before, self._grid = self._grid, state
@@ -250,20 +259,16 @@ class Enphase(Backend):
 
     async def _ask_relay(self) -> Grid:
         timeout = float(self._options.api_timeout)
-        if "relay" in self._absent:
+        try:
+            self._relay = await self._authorised(_RELAY, timeout)
+        except Absent:
+            # The same object is a part of a larger one.
             status = await self._authorised("/ivp/ensemble/status", timeout)
             self._relay = find({"s": status}, "s.relay")
-        else:
-            try:
-                self._relay = await self._authorised(_RELAY, timeout)
-            except Absent:
-                # The same object is a part of a larger one.
-                self._absent.add("relay")
-                return await self._ask_relay()
         return site.grid(self._relay)
 
     async def _ask_due(self) -> None:
-        slow_left = 1 if "inventory" in self._data or "inventory" in self._absent else len(ENDPOINTS)
+        slow_left = len(ENDPOINTS) if not self._data.keys() - {"info"} else 1
         alert = self._grid is None or not self._grid.on_grid
         began = self.clock.monotonic()
         full = float(min(self._options.pollfreq, self._options.pollfreqalert) if alert else self._options.pollfreq)
@@ -272,7 +277,7 @@ class Enphase(Backend):
             if now - began > self._options.pollinterval:
                 # The relay does not wait for several that hang; the others have their turn in the next poll.
                 break
-            if endpoint.name in self._absent or self._next.get(endpoint.name, 0.0) > now:
+            if self._next.get(endpoint.name, 0.0) > now:
                 continue
             if endpoint.meters and self._options.disable_meters:
                 continue
@@ -284,21 +289,30 @@ class Enphase(Backend):
             self._next[endpoint.name] = now + every
             try:
                 await self._ask(endpoint)
-            except Absent as error:
-                self._absent.add(endpoint.name)
-                self._data.pop(endpoint.name, None)
-                log.info("This gateway does not offer %s: %s", endpoint.name, error)
-            except Refused as error:
-                # The relay was just answered with the same token, so it is the role that may not.
-                self._absent.add(endpoint.name)
-                log.info("The token's role may not read %s: %s", endpoint.name, error)
+            except (Absent, Refused) as error:
+                # The relay was just answered with the same token, so a refusal is the role's or a stray one.
+                self._missing(endpoint, error, now)
             except DeviceError as error:
                 # One that hangs must not take the time of the others in each poll; one that fails at once costs nothing.
                 took = self.clock.monotonic() - now
                 self._next[endpoint.name] = now + (RETRY if every > 0 or took > QUICK else 0.0)
                 self._trouble.report(endpoint.name, f"{endpoint.name}: {error}")
             else:
+                self._answered.add(endpoint.name)
+                self._absent.pop(endpoint.name, None)
                 self._trouble.clear(endpoint.name, f"{endpoint.name} is answered again")
+
+    def _missing(self, endpoint: Endpoint, error: DeviceError, now: float) -> None:
+        """The gateway says that it does not have the endpoint, or not for this role. What it had before it has again soon."""
+        if endpoint.name in self._answered:
+            self._next[endpoint.name] = now + RETRY
+            self._trouble.report(endpoint.name, f"{endpoint.name}: {error}")
+            return
+        tries = self._absent.get(endpoint.name, 0)
+        self._absent[endpoint.name] = tries + 1
+        self._next[endpoint.name] = now + PROBE[min(tries, len(PROBE) - 1)]
+        if not tries:
+            log.info("%s is not to be had from this gateway with this token: %s", endpoint.name, error)
 
     async def _ask(self, endpoint: Endpoint) -> None:
         timeout = float(self._options.api_timeout)
@@ -342,7 +356,10 @@ class Enphase(Backend):
             if frozen and self._stream_at is not None:
                 self._trouble.report("stream", "livedata are frozen although the stream was asked for; other sources serve")
             self._stream_at = now
-            await self._gateway.post(_STREAM, {"enable": 1}, timeout=float(self._options.api_timeout), token=token)
+            try:
+                await self._gateway.post(_STREAM, {"enable": 1}, timeout=float(self._options.api_timeout), token=token)
+            except DeviceError as error:
+                self._trouble.report("stream", f"The live data stream could not be switched on: {error}")
 
     # Login and identity
 
@@ -381,20 +398,20 @@ class Enphase(Backend):
         """
         now = self.clock.monotonic()
         token = await self._authority.current(self._serial)
-        if token.left(self.clock.wall()) > 0:
-            if self._checked_at is None or now - self._checked_at >= REAUTHENTICATE:
-                self._checked_at = now
-                with contextlib.suppress(DeviceError):
-                    await self._gateway.get(_CHECK, timeout=float(self._options.api_timeout), token=token.text)
-                    return True
-            if self._token_at is not None and now - self._token_at < NEW_TOKEN:
-                return False
-        self._token_at = now
+        ended = token.left(self.clock.wall()) <= 0
+        if not ended and (self._checked_at is None or now - self._checked_at >= REAUTHENTICATE):
+            self._checked_at = now
+            with contextlib.suppress(DeviceError):
+                await self._gateway.get(_CHECK, timeout=float(self._options.api_timeout), token=token.text)
+                return True
+        if self._token_at is not None and now - self._token_at < NEW_TOKEN:
+            return False
         try:
             await self._authority.fetch(self._serial)
         except AuthError as error:
             self._trouble.report("renewal", f"No new token: {error}")
             return False
+        self._token_at = now
         return True
 
     async def _meet(self) -> None:
@@ -428,7 +445,7 @@ class Enphase(Backend):
             )
         if self._identity is not None and found.software != self._identity.software:
             log.info("The gateway's firmware has changed from %s to %s", self._identity.software, found.software)
-            self._absent.clear()
+            self._ask_absent_again()
         self._identity = found
         self._next["info"] = self.clock.monotonic() + next(e.every for e in ENDPOINTS if e.name == "info")
         self._data["info"] = _Datum(
@@ -460,7 +477,7 @@ class Enphase(Backend):
                 f"{stranger} (SHA-256 {stranger.fingerprint or 'unknown'}); if that is the gateway's new one, put it into "
                 f"certificate = {self._options.certificate}"
             )
-        expected = self._pin[0] if self._pin is not None else ""
+        expected = (self._pin[0] if self._pin is not None else "") or self._options.serial or ""
         answer, fingerprint = await self._gateway.meet("/info", timeout=float(self._options.api_timeout))
         found = site.identity(answer.body)
         if fingerprint != stranger.fingerprint or (expected and found.serial != expected):
@@ -472,16 +489,21 @@ class Enphase(Backend):
             "The gateway %s shows a new certificate (SHA-256 %s); it named the right serial number, so it is trusted from now on",
             found.serial, fingerprint,
         )  # fmt: skip
-        self._remember(found.serial, fingerprint)
         self._introduced(found)
+        self._remember(found.serial, fingerprint)
 
     def _read_pin(self) -> tuple[str, str] | None:
         if self._options.certificate != "pin":
             return None
         try:
             words = self._pin_path.read_text(encoding="ascii", errors="replace").split()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ConfigError(
+                f"{self._pin_path}, which holds the fingerprint of the gateway's certificate, cannot be read: {error.strerror}; "
+                f"type: chown {os.geteuid()} {self._pin_path}"
+            ) from error
         wanted = self._options.serial
         if len(words) != 2 or len(words[1]) != 64 or (wanted is not None and words[0] != wanted):
             return None
@@ -515,8 +537,8 @@ class Enphase(Backend):
         raw["relay"] = self._relay
         return raw
 
-    def _reading(self) -> Reading:
-        """Everything that is known now."""
+    def _reading(self, *, early: bool = False) -> Reading:
+        """Everything that is known now; ``early`` when the relay has just moved and the powers are those from before."""
         now = self.clock.monotonic()
         state = self._grid
         if state is None:
@@ -528,29 +550,32 @@ class Enphase(Backend):
         values.update(_FIXED)
         status = Status.OL if state.on_grid else Status.OB
 
-        seen = site.battery(raw)
-        charge = None if seen.charge is None else self._charge.update(seen.charge, now)
-        backup = None if seen.backup is None else self._backup.update(seen.backup, now)
         power = site.storage_power(raw)
         watts = site.load(raw, measured_in)
         rated = site.rated_power(raw)
         packs = site.packs(raw)
         direction = self._charger.update(power, packs.count if packs is not None else 1)
+        seen = self._charge.update(
+            self._timed("livedata", find(raw, "livedata.meters")),
+            self._timed("secctrl", raw.get("secctrl")),
+            on_grid=state.on_grid,
+            drain=power if power is not None else watts,
+            now=now,
+        )
+        charge, backup = seen.charge, seen.backup
 
-        verylow = to_number(find(raw, "secctrl.VLS_Limit")) or 0.0
-        restart = to_number(find(raw, "secctrl.soc_recovery_exit")) or 0.0
-        low = self._limit("battery.charge.low", option=self.config.lowbatt, device=max(20.0, verylow + 5, restart + 5))
+        low = self._limit("battery.charge.low", option=self.config.lowbatt, device=self._charge.low)
         runtime_low = self._limit("battery.runtime.low")
         left = None
         if watts is not None:
             smooth = self._load.update(watts, now)
-            if seen.available is not None and seen.capacity:
-                left = runtime(seen.available - verylow / 100 * seen.capacity, smooth)
-        counted = self._count_down(backup if backup is not None else charge, power, watts, seen.capacity, now)
-        if not state.on_grid and is_low(counted, low, left, runtime_low):
+            if seen.energy is not None and seen.capacity:
+                left = runtime(seen.energy - self._charge.verylow / 100 * seen.capacity, smooth)
+        short = self._runs_short(left, runtime_low, now) and not early
+        if not state.on_grid and (is_low(seen.decisive, low) or short):
             status |= Status.LB
         limit = rated or (seen.capacity or 0.0) / 1000 * self._options.loadkwh
-        if not state.on_grid and watts is not None and limit and watts > limit:
+        if not state.on_grid and not early and watts is not None and limit and watts > limit:
             status |= Status.OVER
         status |= direction | self._replace(packs, now)
 
@@ -565,8 +590,8 @@ class Enphase(Backend):
             values["battery.capacity"] = seen.capacity / site.NOMINAL_VOLTAGE
             values["experimental.battery.energy.capacity"] = round(seen.capacity)
             values.update(_BATTERY_FIXED)
-        if seen.available is not None and seen.capacity:
-            values["experimental.battery.energy"] = round(seen.available)
+        if seen.energy is not None and seen.capacity:
+            values["experimental.battery.energy"] = round(seen.energy)
         if left is not None:
             values["battery.runtime"] = left
         if runtime_low is not None:
@@ -593,26 +618,19 @@ class Enphase(Backend):
             values["ups.power"] = values["output.power"]
         self._observe(values, state, raw)
         # While polls fail, what the battery loses is what the house uses; the sun may go at any time.
-        self._coasting = (max(power or 0.0, watts or 0.0), seen.capacity)
+        self._coasting = (max(self._charge.drain, watts or 0.0), low, runtime_low)
         return Reading(values, status, self._alarms(raw, packs), raw)
 
-    def _count_down(
-        self, charge: float | None, power: float | None, watts: float | None, capacity: float | None, now: float
-    ) -> float | None:
-        """The charge for LB: counted down from the last one told, while on battery nobody tells a new one."""
-        told_at = max((self._data[name].at for name in ("livedata", "secctrl") if name in self._data), default=None)
-        if charge is not None and told_at is not None:
-            self._counted = charge, told_at
-        if power is not None or watts is not None:
-            self._drain = max(power or 0.0, watts or 0.0)
-        self._size = capacity or self._size
-        if self._counted is None:
-            return charge
-        last, at = self._counted
-        age = now - at
-        if age < CHARGE_AGE or not self._size:
-            return last
-        return max(0.0, last - self._drain * age / 36 / self._size)
+    def _timed(self, name: str, payload: object) -> tuple[object, float] | None:
+        return (payload, self._data[name].at) if payload is not None and name in self._data else None
+
+    def _runs_short(self, left: float | None, low: float | None, now: float) -> bool:
+        """Whether the runtime has been at or below its low mark for a while: a kettle is no reason to shut down."""
+        if not is_low(None, None, left, low):
+            self._short_since = None
+            return False
+        self._short_since = self._short_since if self._short_since is not None else now
+        return now - self._short_since >= SHORT
 
     def _replace(self, packs: site.Packs | None, now: float) -> Status:
         if packs is None or not packs.bad:
@@ -637,6 +655,9 @@ class Enphase(Backend):
         values["experimental.grid.state"] = state.value
         values["input.transfer.reason"] = self._reason
         able, kind = site.can_see_outage(raw)
+        # A gateway that has just started may not know its devices yet; one that once could can again.
+        self._able = self._able or bool(able) or not state.on_grid
+        able = True if self._able else able
         if kind:
             values["experimental.controller.type"] = kind
         if able is False and state.on_grid:
@@ -657,21 +678,16 @@ class Enphase(Backend):
 
     def coast(self, reading: Reading, seconds: float) -> Reading:
         """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
-        load, capacity = self._coasting
-        values = reading.values
-        decisive = _BACKUP_CHARGE if _BACKUP_CHARGE in values else "battery.charge"
-        coasted = coast(
-            reading,
-            seconds,
-            load=load,
-            capacity=capacity,
-            charge=decisive,
-            charge_low=to_number(values.get("battery.charge.low")),
-            runtime_low=to_number(values.get("battery.runtime.low")),
-        )
-        if decisive == "battery.charge":
-            return coasted
-        return coast(coasted, seconds, load=load, capacity=capacity, left="")
+        load, low, runtime_low = self._coasting
+        size = self._charge.capacity
+        coasted = coast(reading, seconds, load=load, capacity=size, runtime_low=runtime_low)
+        coasted = coast(coasted, seconds, load=load, capacity=size, charge=_BACKUP_CHARGE, left="")
+        counted = self._charge.counted
+        if Status.OB in reading.status and counted is not None and size:
+            counted -= load * seconds / 36 / size
+            if is_low(counted, low):
+                coasted = dataclasses.replace(coasted, status=coasted.status | Status.LB)
+        return coasted
 
 
 _BACKUP_CHARGE = "experimental.battery.encharge.charge"

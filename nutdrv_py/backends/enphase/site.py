@@ -19,11 +19,9 @@ from nutdrv_py.reading import Value
 
 __all__ = [
     "FIELDS",
-    "Battery",
     "Grid",
     "Identity",
     "Packs",
-    "battery",
     "battery_voltage",
     "can_see_outage",
     "controller_lost",
@@ -219,39 +217,6 @@ def identity(document: bytes) -> Identity:
 
 
 # Batteries
-
-
-@dataclass(frozen=True, slots=True)
-class Battery:
-    """Charge in percent, energies in Wh. ``backup`` is the charge of the IQ Batteries, which alone carry an island."""
-
-    charge: float | None
-    backup: float | None
-    available: float | None
-    capacity: float | None
-
-
-def battery(raw: Raw) -> Battery:
-    """The batteries from livedata (fresher) and secctrl.
-
-    With first-generation AC Batteries the combined charge says nothing of an island, which those cannot carry; ``backup``
-    does. A capacity of 0 means that there is no battery.
-    """
-    live, control = find(raw, "livedata.meters"), raw.get("secctrl")
-    capacity = _positive(control, "Enc_max_available_capacity")
-    total = _positive(control, "Max_energy") or capacity
-    if control is not None and not total:
-        return Battery(None, None, None, None)
-    acb = bool(_positive(control, "ACB_agg_energy") or _positive(control, "ACB_agg_soc"))
-    charge = _first(_percent(live, "soc"), _percent(control, "agg_soc"), _percent(control, "ENC_agg_soc"))
-    backup = _first(_percent(live, "enc_agg_soc"), _percent(control, "ENC_agg_soc"))
-    if backup is None and not acb:
-        backup = charge
-    if charge == 0 and not total:
-        # Zeros without a capacity come from a gateway that has just started, not from an empty battery.
-        charge = backup = None
-    available = _first(_number(live, "enc_agg_energy"), _number(control, "ENC_agg_avail_energy"))
-    return Battery(charge, backup, available, capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -504,11 +469,6 @@ def _number(source: object, key: str) -> float | None:
 def _positive(source: object, key: str) -> float | None:
     value = _number(source, key)
     return value if value is not None and value > 0 else None
-
-
-def _percent(source: object, key: str) -> float | None:
-    value = _number(source, key)
-    return value if value is not None and 0 <= value <= 100 else None
 
 
 _T = TypeVar("_T")

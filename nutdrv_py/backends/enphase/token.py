@@ -42,6 +42,9 @@ BACKOFF = (60.0, 300.0, 1800.0, 3600.0)
 REJECTED = 6 * 3600.0
 """Seconds without a try after the account was refused: the same password will be refused again and may lock the account."""
 
+SPACING = 3600.0
+"""Seconds between two renewals that worked: a host's clock that runs ahead makes every token look due."""
+
 MOST_TEXT = 16384
 """Bytes of a token or an answer of the cloud; a token has about 400."""
 
@@ -123,6 +126,8 @@ class Authority:
         self._trouble = trouble
         self._backoff = Backoff(clock)
         self._renewal: asyncio.Task[None] | None = None
+        self._fetched_at: float | None = None
+        self._one = asyncio.Lock()
         self.token: Token | None = None
 
     def reload(self, config: EnphaseConfig, credentials: Credentials) -> None:
@@ -156,8 +161,12 @@ class Authority:
         now = self._clock.wall()
         if not self._credentials.account:
             self._warn(token, now)
-        elif token.due(now) and not on_battery and self._backoff.left() == 0 and (self._renewal is None or self._renewal.done()):
+        elif token.due(now) and not on_battery and self._may_renew():
             self._renewal = asyncio.ensure_future(self._renew(serial))
+
+    def _may_renew(self) -> bool:
+        lately = self._fetched_at is not None and self._clock.monotonic() - self._fetched_at < SPACING
+        return not lately and self._backoff.left() == 0 and (self._renewal is None or self._renewal.done())
 
     def _warn(self, token: Token, now: float) -> None:
         left = token.left(now)
@@ -175,7 +184,7 @@ class Authority:
 
     async def _renew(self, serial: str) -> None:
         try:
-            await self.fetch(serial)
+            await self.fetch(serial, only_longer=True)
         except AuthError as error:
             self._trouble.report("renewal", f"The token could not be renewed; the present one goes on: {error}")
         else:
@@ -235,8 +244,18 @@ class Authority:
 
     # The cloud
 
-    async def fetch(self, serial: str) -> Token:
-        """Log in and fetch a new token for the gateway ``serial``; keeps and returns it. Raises :class:`AuthError`."""
+    async def fetch(self, serial: str, *, only_longer: bool = False) -> Token:
+        """Log in and fetch a new token for the gateway ``serial``; keeps and returns it. Raises :class:`AuthError`.
+
+        With ``only_longer`` a token that ends earlier than the present one is a failure. Two calls at once are one login.
+        """
+        before = self.token
+        async with self._one:
+            if self.token is not None and self.token is not before:
+                return self.token
+            return await self._fetch(serial, only_longer=only_longer)
+
+    async def _fetch(self, serial: str, *, only_longer: bool) -> Token:
         if not self._credentials.account:
             raise AuthError(
                 "there is no usable token and no account to fetch one: put USERNAME= and PASSWORD= (or a new TOKEN=) into the "
@@ -248,6 +267,8 @@ class Authority:
             raise AuthError(f"{self._backoff.reason} (the next try is due in {max(1, round(left / 60))} min)")
         try:
             token = await self._ask_cloud(serial)
+            if only_longer and self.token is not None and token.expires <= self.token.expires:
+                raise AuthError("the cloud's new token ends earlier than the present one")
         except AuthError as error:
             self._backoff.failed(error)
             raise
@@ -256,6 +277,7 @@ class Authority:
             self._backoff.failed(failure)
             raise failure from None
         self._backoff.reset()
+        self._fetched_at = self._clock.monotonic()
         self.token = token
         self._write(token)
         log.info("A token for gateway %s was fetched; it lasts %.0f days", serial, token.left(self._clock.wall()) / DAY)

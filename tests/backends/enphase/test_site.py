@@ -109,31 +109,6 @@ def test_storage_power_is_positive_when_the_battery_discharges(raw: dict[str, ob
     assert site.storage_power(raw) == watts
 
 
-SECCTRL = {
-    "agg_soc": 39, "Max_energy": 12400, "ENC_agg_soc": 10, "ENC_agg_avail_energy": 1000, "Enc_max_available_capacity": 10000,
-    "ACB_agg_soc": 90, "ACB_agg_energy": 2160,
-}  # fmt: skip
-
-
-def test_capacity_is_capacity_and_ac_batteries_do_not_carry_an_island() -> None:
-    found = site.battery({"secctrl": SECCTRL})
-    assert found == site.Battery(39, 10, 1000, 10000)
-
-
-def test_livedata_are_fresher_than_secctrl_for_charge_and_energy_but_tell_no_capacity() -> None:
-    raw = {"secctrl": SECCTRL, **_live(soc=38, enc_agg_soc=9, enc_agg_energy=900)}
-    assert site.battery(raw) == site.Battery(38, 9, 900, 10000)
-
-
-def test_no_battery_is_no_charge_rather_than_an_empty_one() -> None:
-    zeros = dict.fromkeys(SECCTRL, 0)
-    assert site.battery({"secctrl": zeros, **_live(soc=0, enc_agg_energy=0)}) == site.Battery(None, None, None, None)
-
-
-def test_zeros_of_a_gateway_that_just_started_are_no_empty_battery() -> None:
-    assert site.battery(_live(soc=0, enc_agg_soc=0, enc_agg_energy=0)).charge is None
-
-
 PACK = {"communicating": True, "dc_switch_off": False, "maxCellTemp": 30}
 
 
@@ -261,7 +236,6 @@ def test_any_payload_anywhere_is_read_without_an_exception(first: object, second
             raw = {name: payload}
             for state in Grid:
                 raw.update(site.meters(raw, state))
-                site.battery(raw)
                 site.packs(raw)
                 site.rated_power(raw)
                 site.storage_power(raw)

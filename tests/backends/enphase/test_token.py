@@ -254,6 +254,7 @@ def test_a_token_that_works_is_kept_when_its_renewal_fails_and_renewed_when_that
             assert first is not None
             h.sim.faults["cloud"] = Fault("status", status=503)
             h.clock.wall_offset += 15 * DAY
+            h.clock.now += 4000
             for _ in range(20):
                 await h.poll(30)
                 await asyncio.sleep(0.01)
@@ -280,6 +281,7 @@ def test_no_renewal_on_battery(tmp_path: Path) -> None:
             h.sim.set(grid="outage", soc=90)
             await h.poll()
             h.clock.wall_offset += 15 * DAY
+            h.clock.now += 4000
             logins = h.sim.cloud.logins
             for _ in range(10):
                 await h.poll(10)
@@ -330,6 +332,54 @@ def test_an_ended_token_without_the_cloud_is_a_failed_poll_with_few_logins_and_r
                     continue
             else:
                 raise AssertionError("never recovered")
+
+    run(story)
+
+
+def test_a_host_whose_clock_runs_ahead_fetches_no_token_after_the_other(tmp_path: Path) -> None:
+    """Local time taken for UTC, and a token of 12 hours: each new one looks due, or ended, at once."""
+
+    async def story(ahead: float) -> None:
+        async with house(tmp_path) as h:
+            h.sim.cloud.lifetime = 12 * 3600
+            h.sim.gateway_clock_offset = -ahead
+            h.sim.cloud.wall = lambda: h.clock.wall() - ahead  # type: ignore[attr-defined]
+            for _ in range(60):
+                with contextlib.suppress(DeviceError):
+                    await h.poll(5)
+                await asyncio.sleep(0.002)
+            assert h.sim.cloud.logins <= 2
+
+    for ahead in (10 * 3600, 13 * 3600):
+        run(lambda ahead=ahead: story(ahead))  # type: ignore[misc]
+
+
+def test_a_renewal_does_not_replace_a_longer_token_by_a_shorter_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.cloud.lifetime = 29 * DAY * 12
+            await h.poll()
+            h.clock.wall_offset += 29 * DAY * 11
+            h.clock.now += 4000
+            first = h.backend._authority.token
+            h.sim.cloud.lifetime = 12 * 3600
+            for _ in range(5):
+                await h.poll()
+                await asyncio.sleep(0.02)
+            assert h.backend._authority.token is first
+            assert h.sim.cloud.logins == 2
+
+    run(story)
+
+
+def test_two_wishes_for_a_token_at_once_are_one_login(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.poll()
+            logins = h.sim.cloud.logins
+            authority = h.backend._authority
+            await asyncio.gather(*(authority.fetch(h.sim.serial) for _ in range(3)))
+            assert h.sim.cloud.logins == logins + 1
 
     run(story)
 

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which charge to believe, and how it falls while nobody tells it.
+
+Two sources tell the charge, livedata and secctrl; each may be late, absent, or zero because the gateway has just started. A
+wrong charge of 0 shuts servers down for nothing, a charge that stands still while the battery empties shuts them down too
+late. So the fresher believable source counts, and what nobody tells is counted down, but only while the house is off the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nutdrv_py.mapping import between, to_number
+from nutdrv_py.storage import ChargeFilter
+
+__all__ = ["Charge", "State", "Told"]
+
+COMPARABLE = 120.0
+"""Seconds between the two sources within which a livedata charge far below secctrl's is not believed."""
+
+FAR_BELOW = 10.0
+"""Percentage points that are far below."""
+
+HIGHEST_LOW = 50.0
+"""Percent; a low mark from the device's own limits is never above it, whatever they say."""
+
+LEAST_LOW = 20.0
+MARGIN = 5.0
+"""Percent: the default low mark is the greatest of 20, very low limit + 5 and recovery exit + 5."""
+
+_PERCENT = between(0, 100)
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one source says, at monotonic time ``at``: charges in percent, energy left in Wh."""
+
+    charge: float | None
+    backup: float | None
+    energy: float | None
+    at: float
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The batteries as they are believed to be.
+
+    ``charge`` is that of all batteries, ``backup`` that of the IQ Batteries, which alone carry an island; both None when too
+    old or unknown. ``decisive`` is the backup charge for LB, counted down while nobody tells one. ``energy`` in Wh is of the
+    same source as the charge; ``capacity`` in Wh, of the IQ Batteries, is remembered.
+    """
+
+    charge: float | None = None
+    backup: float | None = None
+    decisive: float | None = None
+    energy: float | None = None
+    capacity: float | None = None
+
+class Charge:
+    """Remembers what was told of the batteries, from reading to reading."""
+
+    def __init__(self) -> None:
+        self._charge = ChargeFilter()
+        self._backup = ChargeFilter()
+        self._taken: Told | None = None
+        self._energy: float | None = None
+        self._counted: float | None = None
+        self._counted_at = 0.0
+        self._drain = 0.0
+        self._on_grid = True
+        self._verylow: float | None = None
+        self._exit: float | None = None
+        self.capacity: float | None = None
+        """Wh of the IQ Batteries, the last one told; None when there are none."""
+
+    @property
+    def verylow(self) -> float:
+        """Percent at which the system stops, the last one told; 0 when it never was."""
+        return self._verylow or 0.0
+
+    @property
+    def low(self) -> float:
+        """The low mark in percent that follows from the device's own limits, remembered for the life of the driver."""
+        limits = [limit + MARGIN for limit in (self._verylow, self._exit) if limit is not None]
+        return min(HIGHEST_LOW, max([LEAST_LOW, *limits]))
+
+    @property
+    def drain(self) -> float:
+        """W that the battery loses, the last ones known."""
+        return self._drain
+
+    @property
+    def counted(self) -> float | None:
+        """The charge for LB as it was counted last."""
+        return self._counted
+
+    def update(
+        self,
+        live: tuple[object, float] | None,
+        control: tuple[object, float] | None,
+        *,
+        on_grid: bool,
+        drain: float | None,
+        now: float,
+    ) -> State:
+        """Take in the ``meters`` of livedata and secctrl, each with its time; ``drain`` is what the battery loses, in W."""
+        if drain is not None:
+            self._drain = max(0.0, drain)
+        if control is not None:
+            self._learn(control[0])
+        told = self._choose(live, control)
+        believed = self._believe(told)
+        self._count(on_grid=on_grid, now=now)
+        if told is None:
+            return State(decisive=self._counted, capacity=self.capacity)
+        charge, backup = believed
+        return State(charge, backup, self._counted, self._energy, self.capacity)
+
+    def _learn(self, control: object) -> None:
+        capacity = _number(control, "Enc_max_available_capacity")
+        if capacity is not None and capacity > 0:
+            self.capacity = capacity
+        verylow = _PERCENT(_get(control, "VLS_Limit"))
+        leave = _PERCENT(_get(control, "soc_recovery_exit"))
+        self._verylow = verylow if isinstance(verylow, float) else self._verylow
+        self._exit = leave if isinstance(leave, float) else self._exit
+
+    def _choose(self, live: tuple[object, float] | None, control: tuple[object, float] | None) -> Told | None:
+        """The fresher of the sources that can be believed."""
+        slow = self._from_control(control)
+        fast = self._from_live(live)
+        if fast is not None and slow is not None and abs(fast.at - slow.at) <= COMPARABLE and _far_below(fast, slow):
+            fast = None
+        if fast is None or slow is None:
+            return fast or slow
+        return slow if slow.at > fast.at else fast
+
+    def _from_control(self, control: tuple[object, float] | None) -> Told | None:
+        if control is None:
+            return None
+        payload, at = control
+        if not (_number(payload, "Enc_max_available_capacity") or _number(payload, "Max_energy")):
+            # No battery, or a gateway that has just started and does not know them yet.
+            return None
+        mixed = bool(_number(payload, "ACB_agg_energy") or _number(payload, "ACB_agg_soc"))
+        encharge = _percent(payload, "ENC_agg_soc")
+        charge = _percent(payload, "agg_soc")
+        charge = encharge if charge is None else charge
+        backup = encharge if encharge is not None or mixed else charge
+        return None if charge is None else Told(charge, backup, _number(payload, "ENC_agg_avail_energy"), at)
+
+    def _from_live(self, live: tuple[object, float] | None) -> Told | None:
+        if live is None:
+            return None
+        payload, at = live
+        charge, backup = _percent(payload, "soc"), _percent(payload, "enc_agg_soc")
+        if charge is None or (charge == 0 and self.capacity is None):
+            return None
+        energy = _number(payload, "enc_agg_energy")
+        return Told(charge, backup if backup is not None else charge, energy, at)
+
+    def _believe(self, told: Told | None) -> tuple[float | None, float | None]:
+        if told is None or told.charge is None:
+            return None, None
+        charge = self._charge.update(told.charge, told.at)
+        backup = None if told.backup is None else self._backup.update(told.backup, told.at)
+        doubted = self._charge.suspicious or self._backup.suspicious
+        if self._taken is None or told.at > self._taken.at or told != self._taken:
+            self._taken = told
+            if not doubted:
+                usable = told.energy is not None and (told.energy > 0 or (charge or 0.0) <= self.verylow + 1)
+                self._energy = told.energy if usable else None
+                self._counted = backup if backup is not None else charge
+                self._counted_at = told.at
+        return charge, backup
+
+    def _count(self, *, on_grid: bool, now: float) -> None:
+        """On the grid nothing is lost; off it the charge falls from the last one told, or from when the relay opened."""
+        if on_grid or self._on_grid:
+            self._counted_at = max(self._counted_at, now)
+        self._on_grid = on_grid
+        if on_grid or self._counted is None or not self.capacity:
+            return
+        lost = self._drain * max(0.0, now - self._counted_at) / 36 / self.capacity
+        self._counted = max(0.0, self._counted - lost)
+        self._counted_at = max(self._counted_at, now)
+
+def _far_below(fast: Told, slow: Told) -> bool:
+    pairs = ((fast.charge, slow.charge), (fast.backup, slow.backup))
+    return any(one is not None and other is not None and (other - one > FAR_BELOW) for one, other in pairs)
+
+def _get(source: object, key: str) -> object:
+    return source.get(key) if isinstance(source, Mapping) else None
+
+def _number(source: object, key: str) -> float | None:
+    return to_number(_get(source, key))
+
+def _percent(source: object, key: str) -> float | None:
+    value = _PERCENT(_get(source, key))
+    return float(value) if isinstance(value, int | float) else None
+

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which charge to believe: each row is a way in which a server was, or would have been, shut down wrongly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nutdrv_py.backends.enphase.charge import Charge, State
+from nutdrv_py.errors import DeviceError
+from nutdrv_py.reading import Status
+from nutdrv_py.simulators.enphase import Fault
+from tests.backends.enphase.conftest import house, run
+from tests.test_mapping import json_values
+
+SECCTRL = {
+    "agg_soc": 39, "Max_energy": 12400, "ENC_agg_soc": 30, "ENC_agg_avail_energy": 3000, "Enc_max_available_capacity": 10000,
+    "ACB_agg_soc": 90, "ACB_agg_energy": 2160, "VLS_Limit": 10, "soc_recovery_exit": 10,
+}  # fmt: skip
+PLAIN = {**SECCTRL, "agg_soc": 60, "ENC_agg_soc": 60, "ENC_agg_avail_energy": 6000, "Max_energy": 10000, "ACB_agg_soc": 0, "ACB_agg_energy": 0}
+ZEROS = dict.fromkeys(SECCTRL, 0)
+
+
+def _live(soc: float, energy: float | None = None, encharge: float | None = None) -> dict[str, object]:
+    return {"soc": soc, "enc_agg_soc": soc if encharge is None else encharge, "enc_agg_energy": soc * 100 if energy is None else energy}
+
+
+def _first(live: object = None, control: object = None, *, on_grid: bool = True) -> State:
+    return Charge().update((live, 100) if live else None, (control, 100) if control else None, on_grid=on_grid, drain=None, now=100)
+
+
+def test_ac_batteries_do_not_count_in_an_island() -> None:
+    assert _first(control=SECCTRL) == State(39, 30, 30, 3000, 10000)
+
+
+def test_the_fresher_source_counts() -> None:
+    charge = Charge()
+    state = charge.update((_live(58), 100), (PLAIN, 70), on_grid=True, drain=None, now=100)
+    assert (state.charge, state.energy, state.capacity) == (58, 5800, 10000)
+    state = charge.update((_live(58), 100), (PLAIN | {"agg_soc": 55, "ENC_agg_soc": 55}, 160), on_grid=True, drain=None, now=160)
+    assert state.charge == 55
+
+
+def test_no_battery_is_no_charge_rather_than_an_empty_one() -> None:
+    assert _first(_live(0, 0), ZEROS) == State()
+
+
+def test_zeros_of_livedata_do_not_beat_a_secctrl_that_knows() -> None:
+    state = _first(_live(0, 0), PLAIN, on_grid=False)
+    assert (state.charge, state.decisive, state.energy) == (60, 60, 6000)
+
+
+def test_zeros_of_secctrl_do_not_beat_livedata_that_know() -> None:
+    charge = Charge()
+    charge.update(None, (PLAIN, 100), on_grid=True, drain=None, now=100)
+    state = charge.update((_live(55), 200), (ZEROS, 200), on_grid=False, drain=-2000, now=200)
+    assert (state.charge, state.decisive, state.capacity) == (55, 55, 10000)
+
+
+def test_a_first_zero_is_doubted() -> None:
+    charge = Charge()
+    control = {**PLAIN, "agg_soc": 0, "ENC_agg_soc": 0, "ENC_agg_avail_energy": 0}
+    for at in (0, 40, 80):
+        state = charge.update(None, (control, at), on_grid=False, drain=500, now=at)
+        assert state.charge is None
+        assert state.decisive is None
+    assert charge.update(None, (control, 125), on_grid=False, drain=500, now=125).charge == 0
+
+
+def test_time_on_the_grid_and_time_away_is_no_drain() -> None:
+    """A gateway away for six hours, back in an outage: the battery did not run all that time."""
+    charge = Charge()
+    charge.update(None, (PLAIN | {"agg_soc": 90, "ENC_agg_soc": 90}, 100), on_grid=True, drain=3000, now=100)
+    state = charge.update(None, None, on_grid=True, drain=3000, now=21700)
+    assert state.decisive == 90
+    state = charge.update(None, None, on_grid=False, drain=3000, now=21760)
+    assert state.decisive == 90
+    assert charge.update(None, None, on_grid=False, drain=3000, now=22960).decisive == pytest.approx(80)
+
+
+def test_counting_down_follows_the_power_and_ends_with_the_next_word() -> None:
+    charge = Charge()
+    charge.update(None, (PLAIN, 0), on_grid=False, drain=3600, now=0)
+    assert charge.update(None, (PLAIN, 0), on_grid=False, drain=3600, now=100).decisive == pytest.approx(59)
+    assert charge.update(None, (PLAIN, 0), on_grid=False, drain=-5000, now=1000).decisive == pytest.approx(59), "the sun shines"
+    assert charge.update(None, (PLAIN, 0), on_grid=False, drain=None, now=1100).decisive == pytest.approx(59)
+    newer = PLAIN | {"agg_soc": 57, "ENC_agg_soc": 57}
+    assert charge.update(None, (newer, 1200), on_grid=False, drain=None, now=1200).decisive == 57
+
+
+@pytest.mark.parametrize(
+    ("control", "low"),
+    [
+        (PLAIN, 20),
+        (PLAIN | {"soc_recovery_exit": 30}, 35),
+        (PLAIN | {"VLS_Limit": 25}, 30),
+        (PLAIN | {"VLS_Limit": 255}, 20),
+        (PLAIN | {"VLS_Limit": 95}, 50),
+        (PLAIN | {"VLS_Limit": None, "soc_recovery_exit": "unknown"}, 20),
+    ],
+)
+def test_the_low_mark_follows_the_devices_limits_within_reason_and_is_remembered(control: object, low: float) -> None:
+    charge = Charge()
+    charge.update(None, (control, 0), on_grid=True, drain=None, now=0)
+    charge.update(None, None, on_grid=False, drain=None, now=3000)
+    assert charge.low == low
+
+
+@given(json_values, json_values, st.booleans(), st.none() | st.floats(-1e6, 1e6))
+def test_any_payload_is_taken_without_an_exception(live: object, control: object, on_grid: bool, drain: float | None) -> None:
+    charge = Charge()
+    for now in (0.0, 5.0, 70.0):
+        for payload in (control, {"VLS_Limit": control, "Enc_max_available_capacity": 5000, "agg_soc": live}):
+            state = charge.update((live, now), (payload, now), on_grid=on_grid, drain=drain, now=now)
+            for value in (state.charge, state.backup, state.decisive):
+                assert value is None or 0 <= value <= 100
+
+
+# Whole stories
+
+
+def test_a_gateway_that_comes_back_in_an_outage_after_hours_is_not_low(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.set(soc=90, load=3000, pv=0, policy="rest")
+            await h.polls(3)
+            h.sim.offline = True
+            with pytest.raises(DeviceError):
+                await h.poll(6 * 3600)
+            h.sim.set(grid="outage", soc=90)
+            h.sim.offline = False
+            reading = await h.poll(10)
+            assert all(Status.LB not in early.status for early in h.early)
+            assert Status.LB not in reading.status
+
+    run(story)
+
+
+@pytest.mark.parametrize("fault", [Fault("status", status=401, times=1), Fault("status", status=404, times=1), Fault("status", status=301, times=1)])
+def test_one_stray_answer_does_not_hide_an_endpoint(tmp_path: Path, fault: Fault) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.polls(2)
+            h.sim.faults["/ivp/livedata/status"] = fault
+            h.sim.faults["/ivp/ensemble/secctrl"] = fault
+            await h.polls(30, 10)
+            reading = await h.poll()
+            assert {"livedata", "secctrl"} <= set(reading.raw)
+
+    run(story)
+
+
+def test_a_refused_stream_does_not_cost_the_live_data(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.set(stream=True)
+            h.sim.faults["/ivp/livedata/stream"] = Fault("status", status=401)
+            reading = await h.polls(3)
+            assert "livedata" in reading.raw
+
+    run(story)
+
+
+def test_a_stray_404_of_the_relay_is_not_remembered(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.poll()
+            missing = Fault("status", status=404, times=1)
+            h.sim.faults["/ivp/ensemble/relay"] = missing
+            h.sim.faults["/ivp/ensemble/status"] = missing
+            with pytest.raises(DeviceError):
+                await h.poll()
+            await h.polls(5)
+
+    run(story)
+
+
+def test_a_heavy_load_before_the_outage_makes_no_lb_and_no_over_in_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path, defaults={"battery.runtime.low": "600"}) as h:
+            h.sim.set(load=30000, pv=0, policy="rest", soc=90)
+            await h.polls(3)
+            h.sim.set(load=500, grid="outage")
+            readings = [await h.poll() for _ in range(3)]
+            assert not any(r.status & (Status.LB | Status.OVER) for r in [*h.early, *readings])
+
+    run(story)
+
+
+def test_a_short_runtime_makes_lb_when_it_stays_short(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path, defaults={"battery.runtime.low": "7200"}) as h:
+            h.sim.set(load=3000, pv=0, soc=60, grid="outage")
+            statuses = [(await h.poll()).status for _ in range(8)]
+            assert Status.LB not in statuses[0]
+            assert Status.LB in statuses[-1]
+
+    run(story)
+
+
+def test_coasting_without_secctrl_still_reaches_lb(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.set(soc=22, load=3000, pv=0, policy="rest")
+            await h.polls(3)
+            h.sim.faults["/ivp/ensemble/secctrl"] = Fault("status", status=503)
+            await h.polls(70, 10)
+            h.sim.set(grid="outage", soc=22)
+            reading = await h.polls(2)
+            assert Status.LB not in reading.status
+            assert Status.LB in h.backend.coast(reading, 300).status
+
+    run(story)
