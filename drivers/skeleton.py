@@ -94,7 +94,10 @@ class Skeleton(Backend):
 
     async def shutdown(self) -> None:
         """OPTIONAL: cut the power of the load; most house batteries cannot and leave this out."""
-        Path(self.config.port + ".off").write_text("off\n", encoding="utf-8")  # noqa: ASYNC240 - a local file
+        try:
+            Path(self.config.port + ".off").write_text("off\n", encoding="utf-8")  # noqa: ASYNC240 - a local file
+        except OSError as error:
+            raise CommandError(f"the switch did not move: {error.strerror}", Result.FAILED) from error
 
 
 def settings(backend: Skeleton) -> SkeletonConfig:

@@ -91,7 +91,9 @@ def make_named_interpreter(progname: str) -> Path:
         except OSError:
             shutil.copy2(source, new)
             new.chmod(0o755)
-        tried = subprocess.run([new, "-c", "import nutdrv_py"], capture_output=True, check=False, timeout=30)
+        # It must find its own library and the packages of this environment.
+        question = f"import asyncio, sys; sys.exit(sys.prefix != {sys.prefix!r})"
+        tried = subprocess.run([new, "-c", question], capture_output=True, check=False, timeout=30)
         if tried.returncode != 0:
             raise StartError(f"the interpreter copied to {target} does not run: {tried.stderr.decode(errors='replace')[-200:]}")
         new.replace(target)

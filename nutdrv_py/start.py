@@ -331,6 +331,9 @@ def _killpower(settings: Settings, socket_path: Path) -> int:
     except (NutdrvError, TimeoutError) as error:
         print(error or "the device did not answer in time", file=sys.stderr, flush=True)
         return 1
+    except Exception as error:
+        print(f"internal error in the backend: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return 1
     return 0
 
 

@@ -314,7 +314,9 @@ def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
     if watched:
         screen.line("upsmon watches; its SHUTDOWNCMD only writes a file here")
     else:
-        screen.line("this machine runs an upsmon already, and NUT allows only one: the demo shows all but its shutdown")
+        said = (stage.folder / "log" / "upsmon").read_text(errors="replace").strip().splitlines() or ["nothing"]
+        reason = next((line for line in said if "already running" in line or line.startswith("Can not")), said[-1])
+        screen.line(f'upsmon ended at once, so the demo shows all but its shutdown; it said: "{reason.strip()}"')
     time.sleep(2)
 
     screen.title("2. The grid fails")
