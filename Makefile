@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python
 STAMP := $(VENV)/.installed
 NUT := packaging/install-nut
 
-.PHONY: demo test check bench deb matrix nut clean help
+.PHONY: demo test check bench nut clean help
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"

@@ -69,6 +69,11 @@ class Client:
         self.send(request)
         return self.until(end)
 
+    def silence(self) -> None:
+        """No more unasked lines, and those that came before are taken away."""
+        self.ask(b"NOBROADCAST\nPING\n", b"PONG\n")
+        self.text = b""
+
     def messages(self, data: bytes) -> list[Message | None]:
         return [parse_message(item.words) for item in Reader().feed(data) if isinstance(item, Line)]
 

@@ -80,7 +80,7 @@ def test_pong_comes_within_a_second_while_the_gateway_hangs() -> None:
     with _home(api_timeout="10") as home:
         home.start()
         client = home.client()
-        client.send(b"NOBROADCAST\n")
+        client.silence()
         home.running.fault("*", Fault("hang"))
         deadline = time.monotonic() + 12
         worst = 0.0

@@ -16,7 +16,7 @@ from tests.integration.conftest import Lab, alive, wait
 def test_ping_in_every_spelling_and_silence_for_nonsense(lab: Lab) -> None:
     lab.start()
     client = lab.client()
-    client.send(b"NOBROADCAST\n")
+    client.silence()
     for request in (b"PING\n", b"ping\r\n", b"PI\x00NG\n", b"PING foo\n", b"PI\\\nNG\n"):
         assert client.ask(request, b"\n") == b"PONG\n"
     for request in (b"\n", b"# x\n", b"FOO\n", b"DUMPVALUE\n", b"SET x\n", b"INSTCMD\n", b"INSTCMD c a b\n", b"NOBROADCASTPING\n"):
@@ -28,7 +28,7 @@ def test_ping_in_every_spelling_and_silence_for_nonsense(lab: Lab) -> None:
 def test_a_line_in_pieces_long_words_many_words_and_an_open_quote_do_no_harm(lab: Lab) -> None:
     lab.start()
     client = lab.client()
-    client.send(b"NOBROADCAST\n")
+    client.silence()
     for byte in b"PING\n":
         client.send(bytes([byte]))
         time.sleep(0.01)
@@ -85,7 +85,7 @@ def test_dump_and_broadcast_escape_alike_and_send_no_raw_text(lab: Lab) -> None:
 def test_one_value_status_pid_and_goodbye(lab: Lab) -> None:
     lab.start()
     client = lab.client()
-    client.send(b"NOBROADCAST\n")
+    client.silence()
     assert client.ask(b"DUMPSTATUS\n", b"DUMPDONE\n") == b'SETINFO ups.status "OL"\nDATAOK\nDUMPDONE\n'
     assert client.ask(b"DUMPVALUE Battery.Charge\n", b"DUMPDONE\n") == b'SETINFO battery.charge "87"\nDATAOK\nDUMPDONE\n'
     assert client.ask(b"DUMPVALUE nothing\n", b"DUMPDONE\n") == b"DATAOK\nDUMPDONE\n"
@@ -100,8 +100,7 @@ def test_set_and_instcmd_answer_only_with_an_id_and_after_the_broadcast(lab: Lab
     client.send(b'SET ups.delay.shutdown "26" TRACKING ABC-1\n')
     lines = client.until(b"TRACKING ABC-1 0\n")
     assert b'SETINFO ups.delay.shutdown "26"\n' in lines
-    client.send(b"NOBROADCAST\n")
-    client.quiet(0.1)
+    client.silence()
     table = [
         (b'SET ups.status "OB" TRACKING a\n', b"TRACKING a 2\n"),
         (b'SET no.such "1" TRACKING a\n', b"TRACKING a 1\n"),
@@ -131,8 +130,7 @@ def test_set_and_instcmd_answer_only_with_an_id_and_after_the_broadcast(lab: Lab
 def test_nobroadcast_is_silence_and_broadcast_ends_it(lab: Lab) -> None:
     lab.start()
     client = lab.client()
-    client.send(b"NOBROADCAST\nPING\n")
-    client.until(b"PONG\n")
+    client.silence()
     lab.say(soc=50)
     assert client.quiet(1.5) == b""
     client.send(b"BROADCAST 1\n")
@@ -156,7 +154,7 @@ def test_driver_exit_says_so_and_leaves_nothing_behind(lab: Lab) -> None:
 def test_a_client_that_never_reads_is_cut_off_and_the_others_are_served(lab: Lab) -> None:
     lab.start()
     deaf, other = lab.client(), lab.client()
-    other.send(b"NOBROADCAST\n")
+    other.silence()
     worst = 0.0
     deaf.sock.setblocking(False)
     sent = 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,11 +20,12 @@ from nutdrv_py.backend import Config as BaseConfig
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.charge import Charge
 from nutdrv_py.backends.enphase.client import Absent, Gateway, Refused, Stranger, decode
-from nutdrv_py.backends.enphase.config import EnphaseConfig, check, credentials, gateway_url, pinned, token_path
+from nutdrv_py.backends.enphase.config import EnphaseConfig, check, credentials, gateway_url, token_path
+from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Grid, Identity
 from nutdrv_py.backends.enphase.token import DAY, Authority
 from nutdrv_py.clock import Clock
-from nutdrv_py.errors import AuthError, CommandError, ConfigError, DeviceError, Result
+from nutdrv_py.errors import AuthError, CommandError, DeviceError, Result
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.mapping import find, to_number, translate
 from nutdrv_py.reading import Reading, Status, Value
@@ -117,10 +117,8 @@ class Enphase(Backend):
         super().__init__(config, clock)
         options = self._options
         self._trouble = Trouble()
-        self._pinned = pinned(options)
-        self._pin_path = token_path(options).with_suffix(".pin")
-        self._pin: tuple[str, str] | None = self._read_pin()
-        self._gateway = Gateway(gateway_url(options.port), self._trusted)
+        self._pin = Pin(options, self._trouble)
+        self._gateway = Gateway(gateway_url(options.port), self._pin.trusts)
         self._authority = Authority(options, credentials(options), token_path(options), clock, self._trouble)
         self._identity: Identity | None = None
         self._data: dict[str, _Datum] = {}
@@ -451,78 +449,34 @@ class Enphase(Backend):
         self._data["info"] = _Datum(
             {"sn": found.serial, "pn": found.part, "software": found.software}, self.clock.monotonic()
         )
-        if self._pin is not None and self._pin[0] == "":
-            self._remember(found.serial, self._pin[1])
+        self._pin.introduced(found.serial)
 
     # The certificate
-
-    def _trusted(self, fingerprint: str) -> bool:
-        if self._options.certificate == "any":
-            return True
-        if self._pinned is not None:
-            return fingerprint in self._pinned
-        if self._pin is None:
-            # The first certificate seen; it is remembered for good once the serial number is known.
-            self._pin = ("", fingerprint)
-            return True
-        return fingerprint == self._pin[1]
 
     async def _new_certificate(self, stranger: Stranger) -> None:
         """A certificate that is not the pinned one: gateways make a new one each year and at upgrades.
 
         It is taken only if whoever shows it names the same serial number, asked without a token, and it is said loudly.
         """
-        if self._options.certificate != "pin" or not stranger.fingerprint:
+        if not self._pin.changeable or not stranger.fingerprint:
             raise DeviceError(
                 f"{stranger} (SHA-256 {stranger.fingerprint or 'unknown'}); if that is the gateway's new one, put it into "
                 f"certificate = {self._options.certificate}"
             )
-        expected = (self._pin[0] if self._pin is not None else "") or self._options.serial or ""
+        expected = self._pin.serial or self._options.serial or ""
         answer, fingerprint = await self._gateway.meet("/info", timeout=float(self._options.api_timeout))
         found = site.identity(answer.body)
         if fingerprint != stranger.fingerprint or (expected and found.serial != expected):
             raise DeviceError(
                 f"the certificate at {self.config.port} has changed and the gateway names serial {found.serial} instead of "
-                f"{expected}: nothing secret was sent. If the gateway was replaced, remove {self._pin_path}"
+                f"{expected}: nothing secret was sent. If the gateway was replaced, remove {self._pin.path}"
             )
         log.warning(
             "The gateway %s shows a new certificate (SHA-256 %s); it named the right serial number, so it is trusted from now on",
             found.serial, fingerprint,
         )  # fmt: skip
         self._introduced(found)
-        self._remember(found.serial, fingerprint)
-
-    def _read_pin(self) -> tuple[str, str] | None:
-        if self._options.certificate != "pin":
-            return None
-        try:
-            words = self._pin_path.read_text(encoding="ascii", errors="replace").split()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise ConfigError(
-                f"{self._pin_path}, which holds the fingerprint of the gateway's certificate, cannot be read: {error.strerror}; "
-                f"type: chown {os.geteuid()} {self._pin_path}"
-            ) from error
-        wanted = self._options.serial
-        if len(words) != 2 or len(words[1]) != 64 or (wanted is not None and words[0] != wanted):
-            return None
-        return words[0], words[1]
-
-    def _remember(self, serial: str, fingerprint: str) -> None:
-        self._pin = (serial, fingerprint)
-        new = self._pin_path.with_name(f".{self._pin_path.name}.{os.getpid()}")
-        try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(fd, "w", encoding="ascii") as file:
-                file.write(f"{serial} {fingerprint}\n")
-            new.replace(self._pin_path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                new.unlink()
-            self._trouble.report(
-                "pin", f"The certificate's fingerprint could not be kept in {self._pin_path}: {error.strerror}"
-            )
+        self._pin.remember(found.serial, fingerprint)
 
     # The reading
 

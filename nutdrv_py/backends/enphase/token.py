@@ -279,7 +279,8 @@ class Authority:
         self._backoff.reset()
         self._fetched_at = self._clock.monotonic()
         self.token = token
-        self._write(token)
+        # A slow disk must not keep upsd's PING waiting.
+        await asyncio.to_thread(self._write, token)
         log.info("A token for gateway %s was fetched; it lasts %.0f days", serial, token.left(self._clock.wall()) / DAY)
         return token
 

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which certificate of the gateway is trusted: the remembered one of its serial number, named ones, or any."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from nutdrv_py.backends.enphase.config import EnphaseConfig, pinned, token_path
+from nutdrv_py.errors import ConfigError
+from nutdrv_py.log import Trouble
+
+__all__ = ["Pin"]
+
+
+class Pin:
+    """The trust in fingerprints (SHA-256 of the certificate, hex), as ``certificate =`` wants it.
+
+    With ``pin`` the first certificate seen is trusted, and remembered in a file beside the token as soon as the serial
+    number is known. Raises :class:`ConfigError` when that file is there but cannot be read: trusting anew whoever answers
+    would be worse than not starting.
+    """
+
+    def __init__(self, config: EnphaseConfig, trouble: Trouble) -> None:
+        self._trouble = trouble
+        self._wanted_serial = config.serial
+        self._named = pinned(config)
+        self._any = config.certificate == "any"
+        self.path = token_path(config).with_suffix(".pin")
+        self.serial = ""
+        """Serial number for which the fingerprint was remembered; empty when none was."""
+        self._fingerprint = ""
+        if self.changeable:
+            self._read()
+
+    @property
+    def changeable(self) -> bool:
+        """Whether a new certificate may be accepted at all: only with ``pin``."""
+        return self._named is None and not self._any
+
+    def trusts(self, fingerprint: str) -> bool:
+        """Whether a certificate may see the token; with ``pin`` the very first one becomes the trusted one."""
+        if self._any:
+            return True
+        if self._named is not None:
+            return fingerprint in self._named
+        if not self._fingerprint:
+            self._fingerprint = fingerprint
+        return fingerprint == self._fingerprint
+
+    def introduced(self, serial: str) -> None:
+        """The gateway behind the first certificate has named its serial number: remember both."""
+        if self.changeable and self._fingerprint and not self.serial:
+            self.remember(serial, self._fingerprint)
+
+    def remember(self, serial: str, fingerprint: str) -> None:
+        """Trust this certificate for this serial number from now on, also after a restart."""
+        self.serial, self._fingerprint = serial, fingerprint
+        new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(fd, "w", encoding="ascii") as file:
+                file.write(f"{serial} {fingerprint}\n")
+            new.replace(self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            self._trouble.report("pin", f"The certificate's fingerprint could not be kept in {self.path}: {error.strerror}")
+
+    def _read(self) -> None:
+        try:
+            words = self.path.read_text(encoding="ascii", errors="replace").split()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}, which holds the fingerprint of the gateway's certificate, cannot be read: {error.strerror}; "
+                f"type: chown {os.geteuid()} {self.path}"
+            ) from error
+        if len(words) == 2 and len(words[1]) == 64 and self._wanted_serial in (None, words[0]):
+            self.serial, self._fingerprint = words
