@@ -513,7 +513,8 @@ class Enphase(Backend):
             self._timed("livedata", find(raw, "livedata.meters")),
             self._timed("secctrl", raw.get("secctrl")),
             on_grid=state.on_grid,
-            drain=power if power is not None else watts,
+            # On the grid it is the load that the battery would have to carry, whatever it does now.
+            drain=power if power is not None and not measured_in.on_grid else watts,
             now=now,
         )
         charge, backup = seen.charge, seen.backup

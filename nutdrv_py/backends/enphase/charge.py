@@ -29,6 +29,9 @@ LEAST_LOW = 20.0
 MARGIN = 5.0
 """Percent: the default low mark is the greatest of 20, very low limit + 5 and recovery exit + 5."""
 
+ASSUMED_DRAIN = 1000.0
+"""W that the battery is taken to lose off the grid while neither a charge nor a power was ever told: a house at evening."""
+
 _PERCENT = between(0, 100)
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Charge:
         self._energy: float | None = None
         self._counted: float | None = None
         self._counted_at = 0.0
-        self._drain = 0.0
+        self._drain = ASSUMED_DRAIN
         self._on_grid = True
         self._verylow: float | None = None
         self._exit: float | None = None

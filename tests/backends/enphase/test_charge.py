@@ -119,6 +119,22 @@ def test_any_payload_is_taken_without_an_exception(live: object, control: object
                 assert value is None or 0 <= value <= 100
 
 
+def test_the_load_from_before_the_outage_is_what_the_battery_then_loses(tmp_path: Path) -> None:
+    """Nothing but the relay answers any more: an idle or charging battery before it must not stop the countdown."""
+
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.set(soc=25, load=5000, pv=9000, policy="self-consumption")
+            await h.polls(3)
+            for path in ("/ivp/ensemble/secctrl", "/ivp/livedata/status", "/ivp/ensemble/power", "/ivp/meters/reports"):
+                h.sim.faults[path] = Fault("status", status=503)
+            h.sim.set(grid="outage")
+            assert Status.LB not in (await h.polls(2)).status
+            assert Status.LB in (await h.polls(90, 5)).status
+
+    run(story)
+
+
 # Whole stories
 
 
