@@ -29,6 +29,7 @@ def main() -> None:
                 running.set(grid=grid)
                 while not upsc(stage, "home", "ups.status").startswith(status):
                     time.sleep(0.02)
+                    assert time.monotonic() - began < 60, "the driver does not follow the relay; see log/ of the stage"
                 ours.append(time.monotonic() - began)
                 began = time.monotonic()
                 text = peer.read_text().rsplit("ups.status", 1)[0]

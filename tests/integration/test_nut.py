@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nutdrv_py.commands.demo import find_program
+from nutdrv_py.nut import messages as m
 from tests.integration.conftest import Lab, alive, wait
 
 
@@ -167,3 +168,23 @@ def test_pong_comes_within_a_second_while_the_device_blocks_a_command(served: La
         client.send(b"PING\n")
         client.until(b"PONG\n")
     assert time.monotonic() - began < 1
+
+
+def test_upsd_and_pynut2_list_exactly_what_the_driver_said(served: Lab) -> None:
+    """LIST VAR, RW, CMD and RANGE against the driver's own dump."""
+    from pynut2.nut2 import PyNUTClient
+
+    client = served.client()
+    client.silence()
+    dump = client.messages(client.ask(b"DUMPALL\n", b"DUMPDONE\n"))
+    nut = PyNUTClient(host="127.0.0.1", port=served.port, login="demo", password="demo")
+    expected = {message.name: message.value for message in dump if isinstance(message, m.SetInfo)}
+    listed = nut.list_vars("ups")
+    assert set(listed) == set(expected)
+    assert {name: value for name, value in listed.items() if name != "driver.state"} == {
+        name: value for name, value in expected.items() if name != "driver.state"
+    }
+    assert set(nut.list_rw_vars("ups")) == {message.name for message in dump if isinstance(message, m.SetFlags) and "RW" in message.flags}
+    assert set(nut.list_commands("ups")) == {message.name for message in dump if isinstance(message, m.AddCmd)}
+    assert nut.list_range("ups", "ups.delay.shutdown") == ["0"], "pynut2 gives the lower bound only"
+    assert nut.list_ups()["ups"]
