@@ -352,6 +352,8 @@ def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
     running.set(grid="on", pv=4800)
     took = _wait("OL", lambda: "OL" in stage.upsc("ups.status").stdout)
     screen.line(f"upsc says {stage.upsc('ups.status').stdout.strip()}, {took:.1f} s after the relay closed")
+    if watched:
+        screen.plain("FSD is upsd's own note of the shutdown; it keeps it until it is restarted")
     stopped = stage.upsdrvctl("stop", stage.ups)
     if stopped.returncode != 0:
         raise _Missed(f"upsdrvctl stop ended with {stopped.returncode}: {stopped.stderr}")
