@@ -136,7 +136,7 @@ class ChargeFilter:
     def _doubtful(self, charge: float, now: float) -> bool:
         if self._good is None:
             return charge == 0
-        possible = PLAUSIBLE_DROP + (now - self._good_at) * FASTEST
+        possible = PLAUSIBLE_DROP + max(0.0, now - self._good_at) * FASTEST
         return self._good - charge > min(possible, 100.0 if charge > 0 else PLAUSIBLE_DROP)
 
     @property

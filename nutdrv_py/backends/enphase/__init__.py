@@ -96,6 +96,9 @@ PACK_MISSING = 3600.0
 SHORT = 20.0
 """Seconds for which the runtime must stay at or below ``battery.runtime.low`` before it makes LB."""
 
+ALERT_MOST = 45.0
+"""Seconds between full polls off the grid, at most: a doubted charge is confirmed by readings less than a minute apart."""
+
 PROBE = (60.0, 600.0, 3600.0)
 """Seconds before a feature that is absent is asked for again; the last one repeats. A stray answer must not hide it for good."""
 
@@ -269,7 +272,7 @@ class Enphase(Backend):
         slow_left = len(ENDPOINTS) if not self._data.keys() - {"info"} else 1
         alert = self._grid is None or not self._grid.on_grid
         began = self.clock.monotonic()
-        full = float(min(self._options.pollfreq, self._options.pollfreqalert) if alert else self._options.pollfreq)
+        full = float(min(self._options.pollfreq, self._options.pollfreqalert, ALERT_MOST) if alert else self._options.pollfreq)
         for endpoint in sorted(ENDPOINTS, key=lambda endpoint: self._next.get(endpoint.name, 0.0)):
             now = self.clock.monotonic()
             if now - began > self._options.pollinterval:
@@ -515,6 +518,7 @@ class Enphase(Backend):
             on_grid=state.on_grid,
             # On the grid it is the load that the battery would have to carry, whatever it does now.
             drain=power if power is not None and not measured_in.on_grid else watts,
+            load=watts,
             now=now,
         )
         charge, backup = seen.charge, seen.backup
@@ -573,7 +577,7 @@ class Enphase(Backend):
             values["ups.power"] = values["output.power"]
         self._observe(values, state, raw)
         # While polls fail, what the battery loses is what the house uses; the sun may go at any time.
-        self._coasting = (max(self._charge.drain, watts or 0.0), low, runtime_low)
+        self._coasting = (max(self._charge.drain, watts or 0.0), low, None if early else runtime_low)
         return Reading(values, status, self._alarms(raw, packs), raw)
 
     def _timed(self, name: str, payload: object) -> tuple[object, float] | None:
@@ -634,7 +638,9 @@ class Enphase(Backend):
     def coast(self, reading: Reading, seconds: float) -> Reading:
         """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
         load, low, runtime_low = self._coasting
-        size = self._charge.capacity
+        size = self._charge.size
+        if seconds < SHORT and self._short_since is None:
+            runtime_low = None
         coasted = coast(reading, seconds, load=load, capacity=size, runtime_low=runtime_low)
         coasted = coast(coasted, seconds, load=load, capacity=size, charge=_BACKUP_CHARGE, left="")
         counted = self._charge.counted

@@ -22,6 +22,12 @@ COMPARABLE = 120.0
 FAR_BELOW = 10.0
 """Percentage points that are far below."""
 
+DOUBT = 120.0
+"""Seconds for which a livedata charge that fell at once is put behind secctrl's; then it may be the truer one."""
+
+DRAIN_AGE = 180.0
+"""Seconds for which a power counts; after that the sun may have gone, and the last known load is taken for the loss."""
+
 HIGHEST_LOW = 50.0
 """Percent; a low mark from the device's own limits is never above it, whatever they say."""
 
@@ -69,11 +75,24 @@ class Charge:
         self._counted: float | None = None
         self._counted_at = 0.0
         self._drain = ASSUMED_DRAIN
-        self._on_grid = True
+        self._told_drain: tuple[float, float] | None = None
+        self._load = ASSUMED_DRAIN
+        self._off_since: float | None = None
+        self._believed: tuple[float | None, float | None] = (None, None)
+        self._last_live: Told | None = None
+        self._sudden_since: float | None = None
+        self._mixed = False
+        self._empty_at: float | None = None
+        self._estimate: float | None = None
         self._verylow: float | None = None
         self._exit: float | None = None
         self.capacity: float | None = None
         """Wh of the IQ Batteries, the last one told; None when there are none."""
+
+    @property
+    def size(self) -> float | None:
+        """Wh to count down with: the capacity, else what livedata's energy and charge come to."""
+        return self.capacity or self._estimate
 
     @property
     def verylow(self) -> float:
@@ -104,22 +123,37 @@ class Charge:
         on_grid: bool,
         drain: float | None,
         now: float,
+        load: float | None = None,
     ) -> State:
-        """Take in the ``meters`` of livedata and secctrl, each with its time; ``drain`` is what the battery loses, in W."""
-        if drain is not None:
-            self._drain = max(0.0, drain)
+        """Take in the ``meters`` of livedata and secctrl, each with its time.
+
+        ``drain`` is what the battery loses and ``load`` what the house uses, in W; None when it is not told now.
+        """
+        self._off_since = None if on_grid else now if self._off_since is None else self._off_since
+        self._lose(drain, load, now)
         if control is not None:
-            self._learn(control[0])
-        told = self._choose(live, control)
+            self._learn(*control)
+        told = self._choose(live, control, now)
         believed = self._believe(told)
-        self._count(on_grid=on_grid, now=now)
+        self._count(now)
         if told is None:
             return State(decisive=self._counted, capacity=self.capacity)
         charge, backup = believed
         return State(charge, backup, self._counted, self._energy, self.capacity)
 
-    def _learn(self, control: object) -> None:
+    def _lose(self, drain: float | None, load: float | None, now: float) -> None:
+        if load is not None and load > 0:
+            self._load = load
+        if drain is not None:
+            self._told_drain = max(0.0, drain), now
+        fresh = self._told_drain is not None and now - self._told_drain[1] <= DRAIN_AGE
+        last = self._told_drain[0] if self._told_drain is not None else 0.0
+        self._drain = last if fresh else max(last, self._load)
+
+    def _learn(self, control: object, at: float) -> None:
         capacity = _number(control, "Enc_max_available_capacity")
+        self._empty_at = None if capacity else at
+        self._mixed = self._mixed or bool(_number(control, "ACB_agg_energy") or _number(control, "ACB_agg_soc"))
         if capacity is not None and capacity > 0:
             self.capacity = capacity
         verylow = _PERCENT(_get(control, "VLS_Limit"))
@@ -127,15 +161,31 @@ class Charge:
         self._verylow = verylow if isinstance(verylow, float) else self._verylow
         self._exit = leave if isinstance(leave, float) else self._exit
 
-    def _choose(self, live: tuple[object, float] | None, control: tuple[object, float] | None) -> Told | None:
+    def _choose(
+        self, live: tuple[object, float] | None, control: tuple[object, float] | None, now: float
+    ) -> Told | None:
         """The fresher of the sources that can be believed."""
         slow = self._from_control(control)
         fast = self._from_live(live)
-        if fast is not None and slow is not None and abs(fast.at - slow.at) <= COMPARABLE and _far_below(fast, slow):
+        if fast is not None and self._doubtful(fast, slow, now):
             fast = None
+        elif fast is not None:
+            self._last_live = fast
         if fast is None or slow is None:
             return fast or slow
         return slow if slow.at > fast.at else fast
+
+    def _doubtful(self, fast: Told, slow: Told | None, now: float) -> bool:
+        """Whether livedata say what a gateway says that has just started, or fell at once while secctrl did not."""
+        zero = fast.charge == 0 or fast.backup == 0
+        if zero and self._empty_at is not None and abs(fast.at - self._empty_at) <= COMPARABLE:
+            return True
+        sudden = zero or (self._last_live is not None and _far_below(fast, self._last_live))
+        if not sudden or slow is None or abs(fast.at - slow.at) > COMPARABLE or not _far_below(fast, slow):
+            self._sudden_since = None
+            return False
+        self._sudden_since = now if self._sudden_since is None else self._sudden_since
+        return now - self._sudden_since < DOUBT
 
     def _from_control(self, control: tuple[object, float] | None) -> Told | None:
         if control is None:
@@ -144,12 +194,23 @@ class Charge:
         if not (_number(payload, "Enc_max_available_capacity") or _number(payload, "Max_energy")):
             # No battery, or a gateway that has just started and does not know them yet.
             return None
-        mixed = bool(_number(payload, "ACB_agg_energy") or _number(payload, "ACB_agg_soc"))
         encharge = _percent(payload, "ENC_agg_soc")
         charge = _percent(payload, "agg_soc")
         charge = encharge if charge is None else charge
-        backup = encharge if encharge is not None or mixed else charge
-        return None if charge is None else Told(charge, backup, _number(payload, "ENC_agg_avail_energy"), at)
+        if charge is None:
+            return None
+        energy = _number(payload, "ENC_agg_avail_energy")
+        return Told(charge, self._carrying(encharge, charge, energy), energy, at)
+
+    def _carrying(self, encharge: float | None, charge: float, energy: float | None) -> float | None:
+        """The charge of the IQ Batteries; a 0 beside energy left, or beside a charge that nothing else holds, was not told."""
+        if encharge is None:
+            return None if self._mixed else charge
+        if encharge > 0 or (charge == 0 and not energy):
+            return encharge
+        if energy and self.capacity:
+            return min(100.0, energy / self.capacity * 100)
+        return encharge if self._mixed else charge
 
     def _from_live(self, live: tuple[object, float] | None) -> Told | None:
         if live is None:
@@ -159,33 +220,36 @@ class Charge:
         if charge is None or (charge == 0 and self.capacity is None):
             return None
         energy = _number(payload, "enc_agg_energy")
-        return Told(charge, backup if backup is not None else charge, energy, at)
+        if energy and backup and backup >= FAR_BELOW:
+            self._estimate = energy / backup * 100
+        return Told(charge, self._carrying(backup, charge, energy), energy, at)
 
     def _believe(self, told: Told | None) -> tuple[float | None, float | None]:
         if told is None or told.charge is None:
             return None, None
+        if self._taken is not None and told.at < self._taken.at:
+            # The other source has gone and this one is older: it adds nothing to what is believed.
+            return self._believed
         charge = self._charge.update(told.charge, told.at)
         backup = None if told.backup is None else self._backup.update(told.backup, told.at)
         doubted = self._charge.suspicious or self._backup.suspicious
-        if self._taken is None or told.at > self._taken.at or told != self._taken:
+        if told != self._taken:
             self._taken = told
             if not doubted:
                 usable = told.energy is not None and (told.energy > 0 or (charge or 0.0) <= self.verylow + 1)
                 self._energy = told.energy if usable else None
                 self._counted = backup if backup is not None else charge
                 self._counted_at = told.at
+        self._believed = charge, backup
         return charge, backup
 
-    def _count(self, *, on_grid: bool, now: float) -> None:
+    def _count(self, now: float) -> None:
         """On the grid nothing is lost; off it the charge falls from the last one told, or from when the relay opened."""
-        if on_grid or self._on_grid:
-            self._counted_at = max(self._counted_at, now)
-        self._on_grid = on_grid
-        if on_grid or self._counted is None or not self.capacity:
+        if self._off_since is None or self._counted is None or not self.size:
             return
-        lost = self._drain * max(0.0, now - self._counted_at) / 36 / self.capacity
-        self._counted = max(0.0, self._counted - lost)
-        self._counted_at = max(self._counted_at, now)
+        began = max(self._counted_at, self._off_since)
+        self._counted = max(0.0, self._counted - self._drain * max(0.0, now - began) / 36 / self.size)
+        self._counted_at = max(began, now)
 
 def _far_below(fast: Told, slow: Told) -> bool:
     pairs = ((fast.charge, slow.charge), (fast.backup, slow.backup))

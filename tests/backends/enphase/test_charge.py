@@ -135,6 +135,64 @@ def test_the_load_from_before_the_outage_is_what_the_battery_then_loses(tmp_path
     run(story)
 
 
+def test_zeros_of_both_sources_after_a_restart_in_an_outage_are_never_believed() -> None:
+    charge = Charge()
+    for at in range(0, 30, 5):
+        charge.update((_live(80), at), (PLAIN | {"agg_soc": 80, "ENC_agg_soc": 80}, 0), on_grid=False, drain=500, now=at)
+    for at in range(30, 400, 5):
+        state = charge.update((_live(0, 0), at), (ZEROS, at), on_grid=False, drain=500, now=at)
+        assert state.decisive is not None
+        assert state.decisive > 78
+
+
+def test_after_sunshine_that_nobody_tells_of_any_more_the_load_is_lost() -> None:
+    charge = Charge()
+    charge.update(None, (PLAIN, 0), on_grid=False, drain=-3000, load=2000, now=0)
+    assert charge.update(None, None, on_grid=False, drain=None, now=150).decisive == 60
+    for at in range(155, 8000, 5):
+        state = charge.update(None, None, on_grid=False, drain=None, now=at)
+    assert state.decisive is not None
+    assert state.decisive < 20
+
+
+def test_an_older_source_that_is_left_over_in_an_outage_brings_no_drain_from_the_grid() -> None:
+    charge = Charge()
+    control = (PLAIN | {"Enc_max_available_capacity": 5000}, 0)
+    for at in range(0, 300, 5):
+        charge.update((_live(60), at), control, on_grid=True, drain=11000, now=at)
+    charge.update((_live(60), 295), control, on_grid=False, drain=11000, now=300)
+    state = charge.update(None, control, on_grid=False, drain=None, now=301)
+    assert state.decisive == pytest.approx(60, abs=0.3)
+
+
+def test_a_secctrl_that_stands_still_does_not_hide_a_battery_that_empties() -> None:
+    charge = Charge()
+    soc = 60.0
+    for at in range(0, 6000, 5):
+        soc = max(1.0, 60 - at / 100)
+        state = charge.update((_live(soc), at), (PLAIN, at), on_grid=False, drain=3000, now=at)
+    assert state.decisive is not None
+    assert state.decisive <= 5
+
+
+def test_without_secctrl_the_capacity_is_worked_out_to_count_down_with() -> None:
+    charge = Charge()
+    charge.update((_live(60), 0), None, on_grid=False, drain=3600, now=0)
+    for at in range(5, 4000, 5):
+        state = charge.update(None, None, on_grid=False, drain=None, now=at)
+    assert state.decisive is not None
+    assert state.decisive < 21
+
+
+def test_a_zero_of_the_iq_batteries_beside_energy_left_was_not_told() -> None:
+    charge = Charge()
+    for at in range(0, 300, 5):
+        state = charge.update((_live(80, 8000, encharge=0), at), None, on_grid=True, drain=None, now=at)
+    assert state.decisive == 80
+    control = PLAIN | {"agg_soc": 80, "ENC_agg_soc": 0, "ENC_agg_avail_energy": 8000}
+    assert _first(control=control).backup == 80
+
+
 # Whole stories
 
 
@@ -213,6 +271,19 @@ def test_a_short_runtime_makes_lb_when_it_stays_short(tmp_path: Path) -> None:
             statuses = [(await h.poll()).status for _ in range(8)]
             assert Status.LB not in statuses[0]
             assert Status.LB in statuses[-1]
+
+    run(story)
+
+
+def test_a_kettle_and_one_failed_poll_make_no_lb(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path, defaults={"battery.runtime.low": "7000"}) as h:
+            h.sim.set(load=1500, pv=0, soc=60, grid="outage")
+            await h.polls(6)
+            h.sim.set(load=7000)
+            reading = await h.polls(8, 3)
+            assert Status.LB not in h.backend.coast(reading, 2).status or Status.LB in reading.status
+            assert int(h.shown(reading)["battery.runtime"]) < 12000
 
     run(story)
 
