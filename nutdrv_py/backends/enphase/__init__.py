@@ -147,6 +147,7 @@ class Enphase(Backend):
         self._able = False
         self._coasting: tuple[float, float | None, float | None] = (0.0, None, None)
         self._short_since: float | None = None
+        self._short_for = 0.0
 
     @property
     def _options(self) -> EnphaseConfig:
@@ -586,10 +587,11 @@ class Enphase(Backend):
     def _runs_short(self, left: float | None, low: float | None, now: float) -> bool:
         """Whether the runtime has been at or below its low mark for a while: a kettle is no reason to shut down."""
         if not is_low(None, None, left, low):
-            self._short_since = None
+            self._short_since, self._short_for = None, 0.0
             return False
         self._short_since = self._short_since if self._short_since is not None else now
-        return now - self._short_since >= SHORT
+        self._short_for = now - self._short_since
+        return self._short_for >= SHORT
 
     def _replace(self, packs: site.Packs | None, now: float) -> Status:
         if packs is None or not packs.bad:
@@ -639,7 +641,7 @@ class Enphase(Backend):
         """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
         load, low, runtime_low = self._coasting
         size = self._charge.size
-        if seconds < SHORT and self._short_since is None:
+        if self._short_for + seconds < SHORT:
             runtime_low = None
         coasted = coast(reading, seconds, load=load, capacity=size, runtime_low=runtime_low)
         coasted = coast(coasted, seconds, load=load, capacity=size, charge=_BACKUP_CHARGE, left="")
