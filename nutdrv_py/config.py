@@ -24,7 +24,7 @@ from nutdrv_py.errors import ConfigError
 from nutdrv_py.nut.parseconf import BadLine, parse
 from nutdrv_py.paths import Paths, paths
 
-__all__ = ["CORE", "Core", "Entry", "Settings", "UpsConf", "backend_options", "load", "read_ups_conf", "section_names"]
+__all__ = ["CORE", "Core", "Entry", "Settings", "UpsConf", "backend_options", "default", "load", "read_ups_conf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ CORE: tuple[Core, ...] = (
 # fmt: on
 _CORE = {row.name: row for row in CORE}
 _PREFIXES = ("default.", "override.")
+
 LEAST_POLLS = 2
 """Poll intervals that ``maxage`` must hold, or a healthy device would be stale between its polls."""
 
@@ -167,23 +168,14 @@ def read_ups_conf(path: Path, ups: str) -> UpsConf:
     return UpsConf(tuple(sections[False]), tuple(sections[True]), tuple(notes))
 
 
-def section_names(path: Path) -> list[tuple[str, str]]:
-    """The sections of ups.conf with their ``driver``, in order; for commands that serve several drivers."""
-    result: list[tuple[str, str]] = []
-    for line in parse(path.read_bytes()):
-        if isinstance(line, BadLine):
-            continue
-        words = line.words
-        if len(words[0]) > 1 and words[0][0] == "[" and words[0][-1] == "]":
-            result.append((words[0][1:-1], ""))
-        elif result and len(words) >= 3 and words[:2] == ("driver", "="):
-            result[-1] = (result[-1][0], words[2])
-    return result
-
-
 def backend_options(config: type[Config]) -> dict[str, Option]:
     """The options a backend declares, by name, the common ones first."""
     return {item.name: item.metadata["option"] for item in dataclasses.fields(config) if "option" in item.metadata}
+
+
+def default(config: type[Config], name: str) -> object:
+    """The default of a backend's option; :data:`dataclasses.MISSING` when it has none."""
+    return next(item.default for item in dataclasses.fields(config) if item.name == name)
 
 
 def load(

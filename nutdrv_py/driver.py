@@ -294,11 +294,8 @@ class Driver:
             if not self.ready.is_set() and self.clock.monotonic() - self._started >= FIRST_WAIT:
                 self.ready.set()
             try:
-                held, self._held = self._held, None
-                if held is not None and self.clock.monotonic() - self._started >= FIRST_HOLD:
-                    self._good(held[0], whole=False, at=held[1])
-                elif held is not None:
-                    self._held = held
+                if self._held is not None and self.clock.monotonic() - self._started >= FIRST_HOLD:
+                    self._good(self._held[0], whole=False, at=self._held[1])
                 self._age()
             except Exception as error:
                 self._internal("age loop", error)
@@ -320,18 +317,16 @@ class Driver:
         return age > self.settings.config.pollinterval + FRESH or (age > TICK and "poll" in self.trouble.active())
 
     def _rebuild(self) -> None:
-        """The last reading again, as old as it is, with other settings."""
+        """The last reading again, with other settings; as old as it is."""
         if self._reading is None or self._good_at is None:
             return
         age = self.clock.monotonic() - self._good_at
-        if self.snapshot.stale:
-            self._build(self._reading, stale=True, age=age)
-        elif self._old(age):
-            self._build(self._coasted(self._reading, age), stale=False, age=age)
-        else:
-            self._build(self._reading, stale=False)
+        self._build(self._coasted(self._reading, age), stale=self.snapshot.stale, age=age)
 
     def _coasted(self, reading: Reading, age: float) -> Reading:
+        """The reading as it is served at that age: unchanged while it is current."""
+        if not self._old(age):
+            return reading
         try:
             reading = self.backend.coast(reading, age)
         except Exception as error:
@@ -398,24 +393,10 @@ class Driver:
 
     async def set(self, name: str, value: str) -> Result:
         """Carry out SET; the result goes into TRACKING. Read-only and unknown variables are refused here again."""
-        try:
-            shared = {"driver.debug": self._set_debug, "driver.flag.allow_killpower": self._set_killpower}.get(name)
-            if shared is not None:
-                shared(value)
-            else:
-                await self._set_on_device(name, value)
-        except CommandError as error:
-            log.log.warning("SET %s: %s", name, error)
-            return error.code
-        except (DeviceError, TimeoutError) as error:
-            log.log.error("SET %s failed: %s", name, error or "no answer in time")
-            return Result.FAILED
-        except Exception:
-            log.log.exception("SET %s failed by an internal error", name)
-            return Result.FAILED
-        return Result.HANDLED
+        shared = {"driver.debug": self._set_debug, "driver.flag.allow_killpower": self._set_killpower}.get(name)
+        return await _outcome(f"SET {name}", shared(value) if shared is not None else self._set_on_device(name, value))
 
-    def _set_debug(self, value: str) -> None:
+    async def _set_debug(self, value: str) -> None:
         try:
             level = int(value.strip())
         except ValueError:
@@ -423,7 +404,7 @@ class Driver:
         log.set_debug_level(level if level >= 0 else max(self._cli_debug, self.settings.debug_min))
         self._refresh()
 
-    def _set_killpower(self, value: str) -> None:
+    async def _set_killpower(self, value: str) -> None:
         word = value.strip().lower()
         number = truncated(word)
         self._killpower = word.startswith("enable") or word in ("true", "yes", "on") or (number is not None and number > 0)
@@ -461,21 +442,8 @@ class Driver:
 
     async def instcmd(self, name: str, param: str | None) -> Result:
         """Carry out INSTCMD; the result goes into TRACKING."""
-        try:
-            if name in self._shared():
-                await self._shared()[name][1]()
-            else:
-                await self._command_on_device(name, param)
-        except CommandError as error:
-            log.log.warning("INSTCMD %s: %s", name, error)
-            return error.code
-        except (DeviceError, TimeoutError) as error:
-            log.log.error("INSTCMD %s failed: %s", name, error or "no answer in time")
-            return Result.FAILED
-        except Exception:
-            log.log.exception("INSTCMD %s failed by an internal error", name)
-            return Result.FAILED
-        return Result.HANDLED
+        shared = self._shared().get(name)
+        return await _outcome(f"INSTCMD {name}", shared[1]() if shared is not None else self._command_on_device(name, param))
 
     async def _command_on_device(self, name: str, param: str | None) -> None:
         known = next((command for command in self.backend.commands if command.lower() == name.lower()), None)
@@ -597,6 +565,22 @@ class Driver:
         self._rebuild()
         self._refresh()
         self._wake.set()
+
+
+async def _outcome(what: str, work: Awaitable[None]) -> Result:
+    """Do the work of a SET or INSTCMD and give the code for the client; what went wrong goes to the log."""
+    try:
+        await work
+    except CommandError as error:
+        log.log.warning("%s: %s", what, error)
+        return error.code
+    except (DeviceError, TimeoutError) as error:
+        log.log.error("%s failed: %s", what, error or "no answer in time")
+        return Result.FAILED
+    except Exception:
+        log.log.exception("%s failed by an internal error", what)
+        return Result.FAILED
+    return Result.HANDLED
 
 
 def _refuse_nonsense(reading: Reading) -> None:

@@ -42,7 +42,7 @@ __all__ = [
     "notify",
     "own_group",
     "replace_older",
-    "watchdog",
+    "watched",
 ]
 
 ANSWER = 3.0
@@ -50,6 +50,9 @@ ANSWER = 3.0
 
 GOODBYE = 5.0
 """Seconds an older instance gets to end after each way of asking, before the next; together less than upsdrvctl waits."""
+
+NOTIFY = 0.2
+"""Seconds that systemd's socket may hold up the event loop, and with it upsd's PING."""
 
 _ADOPTED = "NUTDRV_PY_ADOPTED"
 
@@ -394,7 +397,7 @@ def notify(*assignments: str) -> None:
     if not address or address[0] not in "@/":
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(1.0)
+        sock.settimeout(NOTIFY)
         sock.sendto("\n".join(assignments).encode(), "\0" + address[1:] if address[0] == "@" else address)
 
 
@@ -403,10 +406,7 @@ def monotonic_usec() -> str:
     return f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 
-def watchdog() -> float | None:
-    """Seconds within which systemd wants ``WATCHDOG=1`` from this process; None when it does not watch it."""
+def watched() -> bool:
+    """Whether systemd wants ``WATCHDOG=1`` from this process."""
     usec = os.environ.get("WATCHDOG_USEC", "")
-    if not usec.isdigit() or int(usec) <= 0:
-        return None
-    pid = os.environ.get("WATCHDOG_PID")
-    return int(usec) / 1e6 if pid in (None, str(os.getpid())) else None
+    return usec.isdigit() and int(usec) > 0 and os.environ.get("WATCHDOG_PID") in (None, str(os.getpid()))

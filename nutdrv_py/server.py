@@ -82,7 +82,7 @@ def bind(path: Path, group: int | None = None) -> socket.socket:
 
 
 class Server:
-    """Serves a driver's snapshot on its socket. ``remove`` at the end deletes the socket file only if it is still ours."""
+    """Serves a driver's snapshot on its socket; at the end the socket file is removed only if it is still ours."""
 
     def __init__(self, driver: Driver, path: Path) -> None:
         self._driver = driver
@@ -116,11 +116,6 @@ class Server:
         # One turn for TRACKING answers that were promised, one for the transports to close.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-
-    @property
-    def count(self) -> int:
-        """Clients connected now."""
-        return len(self._clients)
 
     def dump(self) -> bytes:
         """The answer to DUMPALL, made once per snapshot."""

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nutdrv_py import __version__, log, process
-from nutdrv_py.backend import Backend, names
 from nutdrv_py.backend import load as load_backend
+from nutdrv_py.backend import names
 from nutdrv_py.clock import Clock
-from nutdrv_py.config import CORE, Settings, backend_options, load, read_ups_conf
+from nutdrv_py.config import CORE, Settings, backend_options, default, load, read_ups_conf
 from nutdrv_py.driver import LONGEST_POLL, NUT_VERSION, Driver
 from nutdrv_py.errors import CommandError, ConfigError, NutdrvError, Result, StartError
 from nutdrv_py.nut.parseconf import escape
@@ -81,19 +81,13 @@ def _show(args: Arguments, progname: str) -> None:
             backend = load_backend(name)
             print(f"Backend {name}: {backend.description} {backend.version}" if args.show == "h" else f"# backend = {name}")
             for option, settled in backend_options(backend.Config).items():
-                flag = isinstance(_default(backend, option), bool)
+                flag = isinstance(default(backend.Config, option), bool)
                 if settled.sensitive and args.show == "L":
                     print("UNKNOWN")
                 else:
                     print(_option_line(args.show, option, flag, settled.help))
     if args.show == "h":
         print("\nFor more information please see\n\tman nutdrv_py, man nutupsdrv, and the samples in ups.conf.example")
-
-
-def _default(backend: type[Backend], name: str) -> object:
-    import dataclasses
-
-    return next(item.default for item in dataclasses.fields(backend.Config) if item.name == name)
 
 
 def _option_line(show: str, name: str, flag: bool, text: str) -> str:
@@ -246,7 +240,7 @@ async def _tell_status(driver: Driver) -> None:
 
 
 def _watch(driver: Driver) -> None:
-    if process.watchdog() is not None:
+    if process.watched():
         driver.alive = lambda: process.notify("WATCHDOG=1")
 
     def reloading(begins: bool) -> None:

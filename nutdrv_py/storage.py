@@ -98,9 +98,9 @@ class Smoothed:
         self._at = now
         return self._value
 
-    def reset(self, value: float | None = None, now: float = 0.0) -> None:
+    def reset(self) -> None:
         """Forget the past: the load before an outage says little about the load in it."""
-        self._value, self._at = value, now
+        self._value = None
 
 
 class ChargeFilter:

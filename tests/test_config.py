@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.config import Entry, Settings, load, read_ups_conf, section_names
+from nutdrv_py.config import Entry, Settings, load, read_ups_conf
 from nutdrv_py.errors import ConfigError
 
 BASE = "[home]\n driver = nutdrv_py\n port = /dev/null\n backend = skeleton:Skeleton\n"
@@ -177,12 +177,6 @@ def test_what_a_reload_cannot_change_is_named(tmp_path: Path) -> None:
     changed = _load(tmp_path, BASE.replace("/dev/null", "/dev/zero") + "user = x\n")
     assert old.unchangeable(changed) == ["user", "port"]
     assert old.unchangeable(dataclasses.replace(old, group="x")) == ["group"]
-
-
-def test_sections_and_their_drivers_are_listed(tmp_path: Path) -> None:
-    path = tmp_path / "ups.conf"
-    path.write_text("x = 1\n" + BASE + "[two]\n driver = dummy-ups\n[three]\n")
-    assert section_names(path) == [("home", "nutdrv_py"), ("two", "dummy-ups"), ("three", "")]
 
 
 @given(st.binary(max_size=300))

@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 
 from nutdrv_py import backend as backends
-from nutdrv_py.config import backend_options
+from nutdrv_py import config
 from nutdrv_py.errors import ConfigError
 
 HELP = "list the backends installed, with their options"
@@ -30,14 +30,14 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name}: {error}")
             continue
         print(f"backend = {name}    {backend.description} {backend.version}")
-        for option, settled in backend_options(backend.Config).items():
+        for option, settled in config.backend_options(backend.Config).items():
             print(f"    {option:<16} {settled.help}{_default(backend, option, settled)}")
         print()
     return 0
 
 
 def _default(backend: type[backends.Backend], name: str, settled: backends.Option) -> str:
-    default = next(item.default for item in dataclasses.fields(backend.Config) if item.name == name)
+    default = config.default(backend.Config, name)
     if settled.default_text:
         return f" (default: {settled.default_text})"
     if default is dataclasses.MISSING:

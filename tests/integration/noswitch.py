@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A device that cannot switch its load off, as most house batteries."""
+"""Devices that cannot switch their load off, as most house batteries, or that take their time."""
 
 from __future__ import annotations
+
+import asyncio
 
 from skeleton import Skeleton
 
@@ -12,3 +14,10 @@ class NoSwitch(Skeleton):
     """The skeleton without shutdown."""
 
     shutdown = Backend.shutdown
+
+
+class SlowSwitch(Skeleton):
+    """The skeleton with a command that takes two seconds."""
+
+    async def command(self, name: str, param: str | None) -> None:
+        await asyncio.sleep(2)

@@ -13,6 +13,7 @@ import pytest
 
 from nutdrv_py.commands.demo import find_program
 from nutdrv_py.nut import messages as m
+from tests.conftest import REPO
 from tests.integration.conftest import Lab, alive, wait
 
 
@@ -161,13 +162,19 @@ def test_upsmon_does_nothing_when_the_driver_is_stopped_killed_or_stale_on_the_g
     assert not served.shutdown_file.exists()
 
 
-def test_pong_comes_within_a_second_while_the_device_blocks_a_command(served: Lab) -> None:
-    client = served.client()
+def test_pong_comes_within_a_second_while_the_device_takes_its_time_over_a_command(labs: Callable[..., Lab]) -> None:
+    lab = labs({"backend": "noswitch:SlowSwitch"}, environ={"PYTHONPATH": f"{REPO / 'drivers'}:{REPO / 'tests' / 'integration'}"})
+    lab.start()
+    client = lab.client()
+    client.silence()
+    client.send(b"INSTCMD test.battery.start TRACKING slow\n")
     began = time.monotonic()
     for _ in range(20):
         client.send(b"PING\n")
-        client.until(b"PONG\n")
+        assert client.until(b"PONG\n") == b"PONG\n", "the command is still under way"
     assert time.monotonic() - began < 1
+    assert client.until(b"TRACKING slow 0\n")
+    assert time.monotonic() - began > 1
 
 
 def test_upsd_and_pynut2_list_exactly_what_the_driver_said(served: Lab) -> None:

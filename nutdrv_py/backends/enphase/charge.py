@@ -40,6 +40,7 @@ ASSUMED_DRAIN = 1000.0
 
 _PERCENT = between(0, 100)
 
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What one source says, at monotonic time ``at``: charges in percent, energy left in Wh."""
@@ -48,6 +49,7 @@ class Told:
     backup: float | None
     energy: float | None
     at: float
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -64,6 +66,7 @@ class State:
     energy: float | None = None
     capacity: float | None = None
 
+
 class Charge:
     """Remembers what was told of the batteries, from reading to reading."""
 
@@ -72,9 +75,11 @@ class Charge:
         self._backup = ChargeFilter()
         self._taken: Told | None = None
         self._energy: float | None = None
-        self._counted: float | None = None
+        self.counted: float | None = None
+        """The charge for LB, as counted last; None when none was ever believed."""
         self._counted_at = 0.0
-        self._drain = ASSUMED_DRAIN
+        self.drain = ASSUMED_DRAIN
+        """W that the battery loses off the grid, as far as is known."""
         self._told_drain: tuple[float, float] | None = None
         self._load = ASSUMED_DRAIN
         self._off_since: float | None = None
@@ -105,16 +110,6 @@ class Charge:
         limits = [limit + MARGIN for limit in (self._verylow, self._exit) if limit is not None]
         return min(HIGHEST_LOW, max([LEAST_LOW, *limits]))
 
-    @property
-    def drain(self) -> float:
-        """W that the battery loses, the last ones known."""
-        return self._drain
-
-    @property
-    def counted(self) -> float | None:
-        """The charge for LB as it was counted last."""
-        return self._counted
-
     def update(
         self,
         live: tuple[object, float] | None,
@@ -137,9 +132,9 @@ class Charge:
         believed = self._believe(told)
         self._count(now)
         if told is None:
-            return State(decisive=self._counted, capacity=self.capacity)
+            return State(decisive=self.counted, capacity=self.capacity)
         charge, backup = believed
-        return State(charge, backup, self._counted, self._energy, self.capacity)
+        return State(charge, backup, self.counted, self._energy, self.capacity)
 
     def _lose(self, drain: float | None, load: float | None, now: float) -> None:
         if load is not None and load > 0:
@@ -148,11 +143,11 @@ class Charge:
             self._told_drain = max(0.0, drain), now
         fresh = self._told_drain is not None and now - self._told_drain[1] <= DRAIN_AGE
         last = self._told_drain[0] if self._told_drain is not None else 0.0
-        self._drain = last if fresh else max(last, self._load)
+        self.drain = last if fresh else max(last, self._load)
 
     def _learn(self, control: object, at: float) -> None:
         capacity = _number(control, "Enc_max_available_capacity")
-        self._empty_at = None if capacity else at
+        self._empty_at = None if _knows_batteries(control) else at
         self._mixed = self._mixed or bool(_number(control, "ACB_agg_energy") or _number(control, "ACB_agg_soc"))
         if capacity is not None and capacity > 0:
             self.capacity = capacity
@@ -191,7 +186,7 @@ class Charge:
         if control is None:
             return None
         payload, at = control
-        if not (_number(payload, "Enc_max_available_capacity") or _number(payload, "Max_energy")):
+        if not _knows_batteries(payload):
             # No battery, or a gateway that has just started and does not know them yet.
             return None
         encharge = _percent(payload, "ENC_agg_soc")
@@ -238,28 +233,36 @@ class Charge:
             if not doubted:
                 usable = told.energy is not None and (told.energy > 0 or (charge or 0.0) <= self.verylow + 1)
                 self._energy = told.energy if usable else None
-                self._counted = backup if backup is not None else charge
+                self.counted = backup if backup is not None else charge
                 self._counted_at = told.at
         self._believed = charge, backup
         return charge, backup
 
     def _count(self, now: float) -> None:
         """On the grid nothing is lost; off it the charge falls from the last one told, or from when the relay opened."""
-        if self._off_since is None or self._counted is None or not self.size:
+        if self._off_since is None or self.counted is None or not self.size:
             return
         began = max(self._counted_at, self._off_since)
-        self._counted = max(0.0, self._counted - self._drain * max(0.0, now - began) / 36 / self.size)
+        self.counted = max(0.0, self.counted - self.drain * max(0.0, now - began) / 36 / self.size)
         self._counted_at = max(began, now)
+
+
+def _knows_batteries(control: object) -> bool:
+    return bool(_number(control, "Enc_max_available_capacity") or _number(control, "Max_energy"))
+
 
 def _far_below(fast: Told, slow: Told) -> bool:
     pairs = ((fast.charge, slow.charge), (fast.backup, slow.backup))
     return any(one is not None and other is not None and (other - one > FAR_BELOW) for one, other in pairs)
 
+
 def _get(source: object, key: str) -> object:
     return source.get(key) if isinstance(source, Mapping) else None
 
+
 def _number(source: object, key: str) -> float | None:
     return to_number(_get(source, key))
+
 
 def _percent(source: object, key: str) -> float | None:
     value = _PERCENT(_get(source, key))

@@ -433,7 +433,6 @@ def test_firmware_that_wants_its_cookie_gets_it(tmp_path: Path) -> None:
 def test_a_token_for_another_gateway_is_refused_with_both_numbers(tmp_path: Path) -> None:
     async def story() -> None:
         async with house(tmp_path) as h:
-            h.sim.authority.issue_for = None  # type: ignore[attr-defined]
             original = h.sim.authority.issue
             h.sim.authority.issue = lambda serial, **more: original("999888777666", **more)  # type: ignore[method-assign]
             with pytest.raises(DeviceError, match="999888777666"):
