@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from nutdrv_py.commands.demo import Stage, find_program
 from nutdrv_py.simulators.enphase import RunningSimulator, load_scenario
+from nutdrv_py.stage import Stage, find_program
 
 PEER = "peer"
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nutdrv_py import __version__, log, process
+from nutdrv_py import __version__, interpreter, log, process
 from nutdrv_py.backend import load as load_backend
 from nutdrv_py.backend import names
 from nutdrv_py.clock import Clock
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     quiet = os.environ.get("NUT_QUIET_INIT_BANNER", "0") != "0"
     try:
         args = parse(argv[1:], progname)
-        if (not quiet or args.show) and not process.adopted():
+        if (not quiet or args.show) and not interpreter.adopted():
             print(_banner(), flush=True)
         if args.show:
             _show(args, progname)
@@ -107,7 +107,7 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
     level = max(args.debug_level, settings.debug_min)
     log.set_debug_level(level)
     if not args.dump:
-        process.adopt_name(progname, argv)
+        interpreter.adopt_name(progname, argv)
     for note in settings.notes:
         log.log.warning("%s", note)
 

@@ -28,6 +28,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "driver": ("backend", "clock", "config", "errors", "log", "nut.snapshot", "reading", "variables", "__version__"),
     "server": ("driver", "errors", "log", "nut"),
     "process": ("errors", "log", "nut"),
+    "interpreter": ("errors",),
+    "stage": ("commands.install", "errors", "nut.parseconf"),
     "backends": ("backend", "backends", "clock", "errors", "log", "mapping", "nut.portfile", "reading", "storage"),
     "simulators": ("simulators",),
     "start": ("",),
@@ -43,7 +45,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "construct": ("backends.rct", "simulators"),
     "yaml": ("simulators", "config", "commands"),
     "asyncio": ("driver", "server", "start", "clock", "backends", "simulators", "commands"),
-    "socket": ("server", "process", "commands", "simulators"),
+    "socket": ("server", "process", "stage", "simulators"),
 }
 
 

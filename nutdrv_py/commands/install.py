@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from nutdrv_py.errors import ConfigError, StartError
+from nutdrv_py.interpreter import make_named_interpreter, named_interpreter
 from nutdrv_py.paths import layout
-from nutdrv_py.process import make_named_interpreter, named_interpreter
 
 __all__ = ["configure", "driver_path", "launcher", "link", "run"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py.commands.demo import Stage
 from nutdrv_py.nut.messages import Message, parse_message
 from nutdrv_py.nut.parseconf import Line, Reader
+from nutdrv_py.stage import Stage
 from tests.conftest import REPO
 
 

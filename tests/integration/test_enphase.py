@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from nutdrv_py.commands.demo import Stage
 from nutdrv_py.simulators.enphase import Fault, RunningSimulator, load_scenario
+from nutdrv_py.stage import Stage
 from tests.integration.conftest import Client, alive, wait
 
 

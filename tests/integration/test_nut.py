@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from nutdrv_py.commands.demo import find_program
 from nutdrv_py.nut import messages as m
+from nutdrv_py.stage import find_program
 from tests.conftest import REPO
 from tests.integration.conftest import Lab, alive, wait
 

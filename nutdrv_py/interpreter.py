@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The interpreter under the driver's name.
+
+upsdrvctl 2.8.3 and later compare the name of a process's executable with the driver's before they signal it. A script's
+executable is ``python3.11``, so the driver goes on in a hard link to (or a copy of) the interpreter that has the right name.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nutdrv_py.errors import StartError
+
+__all__ = ["adopt_name", "adopted", "make_named_interpreter", "named_interpreter"]
+
+_ADOPTED = "NUTDRV_PY_ADOPTED"
+
+
+def named_interpreter(progname: str) -> Path:
+    """Where the interpreter called ``progname`` lives: in the virtual environment, else in /var/lib/nutdrv_py."""
+    if sys.prefix != sys.base_prefix:
+        return Path(sys.prefix) / "libexec" / progname
+    return Path("/var/lib/nutdrv_py") / progname
+
+
+def _trusted(path: Path) -> bool:
+    """Whether nobody but root and this user could have put the file or its directory there."""
+    for place in (path.parent, path):
+        try:
+            found = place.stat()
+        except OSError:
+            return False
+        if found.st_uid not in (0, os.geteuid()) or stat.S_IMODE(found.st_mode) & 0o022:
+            return False
+    return True
+
+
+def make_named_interpreter(progname: str) -> Path:
+    """Make (or renew) the interpreter called ``progname``: a hard link to this one, or a copy; tried before it is used.
+
+    Raises OSError when this user may not, and :class:`StartError` when the result does not run.
+    """
+    target = named_interpreter(progname)
+    source = Path(os.path.realpath(sys.executable))
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        try:
+            os.link(source, new)
+        except OSError:
+            shutil.copy2(source, new)
+            new.chmod(0o755)
+        # It must find its own library and the packages of this environment.
+        question = f"import asyncio, sys; sys.exit(sys.prefix != {sys.prefix!r})"
+        tried = subprocess.run([new, "-c", question], capture_output=True, check=False, timeout=30)
+        if tried.returncode != 0:
+            raise StartError(f"the interpreter copied to {target} does not run: {tried.stderr.decode(errors='replace')[-200:]}")
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)
+    return target
+
+
+def adopted() -> bool:
+    """Whether this process has just come back from :func:`adopt_name` under its new name."""
+    return os.environ.get(_ADOPTED) == str(os.getpid())
+
+
+def adopt_name(progname: str, argv: Sequence[str]) -> None:
+    """Go on as a process whose executable is called ``progname``; return when that is so already or cannot be had.
+
+    upsdrvctl 2.8.3 and later read /proc/PID/exe and leave alone what is not called like the driver. The interpreter
+    under that name is made by ``nutdrv_py install`` and repaired here after an upgrade of Python, where permissions
+    allow. Without it everything works but `upsdrvctl stop` of those releases.
+    """
+    current = os.path.basename(os.path.realpath("/proc/self/exe"))
+    again = adopted()
+    os.environ.pop(_ADOPTED, None)
+    if current == progname or again:
+        return
+    interpreter = named_interpreter(progname)
+    source = os.path.realpath(sys.executable)
+    try:
+        if not interpreter.exists() or not (
+            os.path.samefile(source, interpreter) or filecmp.cmp(source, interpreter, shallow=True)
+        ):
+            make_named_interpreter(progname)
+        if not _trusted(interpreter):
+            return
+        os.environ[_ADOPTED] = str(os.getpid())
+        flags = ["-I"] if sys.flags.isolated else []
+        os.execv(interpreter, [os.fspath(interpreter), *flags, *argv])
+    except (OSError, StartError, subprocess.SubprocessError):
+        os.environ.pop(_ADOPTED, None)
