@@ -21,9 +21,10 @@ from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.charge import Charge
 from nutdrv_py.backends.enphase.client import Absent, Gateway, Refused, Stranger, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig, check, credentials, gateway_url, token_path
+from nutdrv_py.backends.enphase.jwt import DAY
 from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Grid, Identity
-from nutdrv_py.backends.enphase.token import DAY, Authority
+from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, CommandError, DeviceError, Result
 from nutdrv_py.log import Trouble, log

@@ -9,29 +9,18 @@ an outage is when the internet may be gone; a token that still works is never th
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
-import json
 import os
-import ssl
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-import httpx
-
-from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, is_loopback, private_file
+from nutdrv_py.backends.enphase.cloud import ask_cloud
+from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, private_file
+from nutdrv_py.backends.enphase.jwt import DAY, MOST_TEXT, Token
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, ConfigError, ProtocolError
 from nutdrv_py.log import Trouble, log
 
-__all__ = ["Authority", "Backoff", "Token"]
-
-DAY = 86400.0
-
-RENEW_BEFORE = 30 * DAY
-"""Seconds of life under which a token is renewed; a third of its life if that is shorter (installer tokens: 12 h)."""
+__all__ = ["Authority", "Backoff"]
 
 WARN_DAYS = (30, 7, 1)
 """Days before the end of a token that cannot be renewed at which the log says so."""
@@ -44,48 +33,6 @@ REJECTED = 6 * 3600.0
 
 SPACING = 3600.0
 """Seconds between two renewals that worked: a host's clock that runs ahead makes every token look due."""
-
-MOST_TEXT = 16384
-"""Bytes of a token or an answer of the cloud; a token has about 400."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A gateway token and what it says of itself. Times are seconds since 1970."""
-
-    text: str = field(repr=False)
-    serial: str
-    role: str
-    issued: float
-    expires: float
-
-    @classmethod
-    def parse(cls, text: str) -> Token:
-        """Read a token without checking its signature (only the gateway can). Raises :class:`ProtocolError`."""
-        text = text.strip()
-        parts = text.split(".")
-        if len(parts) != 3 or len(text) > MOST_TEXT or not text.isascii() or any(c.isspace() for c in text):
-            raise ProtocolError("a token has three parts with dots between them, this is something else")
-        try:
-            payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        except (binascii.Error, ValueError, RecursionError):
-            raise ProtocolError("the token's middle part is not what it should be; was it copied whole?") from None
-        if not isinstance(payload, dict):
-            raise ProtocolError("the token's middle part is not an object")
-        expires, issued = payload.get("exp"), payload.get("iat")
-        if isinstance(expires, bool) or not isinstance(expires, int | float) or not 0 < expires < 1e11:
-            raise ProtocolError("the token does not say when it ends")
-        start = float(issued) if isinstance(issued, int | float) and 0 < issued < expires else float(expires) - 365 * DAY
-        return cls(text, str(payload.get("aud", "")), str(payload.get("enphaseUser", "")), start, float(expires))
-
-    def left(self, now: float) -> float:
-        """Seconds of life left; negative when it is over."""
-        return self.expires - now
-
-    def due(self, now: float) -> bool:
-        """Whether it is time to renew it."""
-        return self.left(now) < min(RENEW_BEFORE, (self.expires - self.issued) / 3)
-
 
 class Backoff:
     """When the cloud may be asked again."""
@@ -242,8 +189,6 @@ class Authority:
         else:
             self._trouble.clear("token file")
 
-    # The cloud
-
     async def fetch(self, serial: str, *, only_longer: bool = False) -> Token:
         """Log in and fetch a new token for the gateway ``serial``; keeps and returns it. Raises :class:`AuthError`.
 
@@ -266,16 +211,12 @@ class Authority:
         if left > 0:
             raise AuthError(f"{self._backoff.reason} (the next try is due in {max(1, round(left / 60))} min)")
         try:
-            token = await self._ask_cloud(serial)
+            token = await ask_cloud(self._config, self._credentials, serial)
             if only_longer and self.token is not None and token.expires <= self.token.expires:
                 raise AuthError("the cloud's new token ends earlier than the present one")
         except AuthError as error:
             self._backoff.failed(error)
             raise
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, TimeoutError) as error:
-            failure = AuthError(f"Enphase's cloud cannot be reached for a token: {type(error).__name__}")
-            self._backoff.failed(failure)
-            raise failure from None
         self._backoff.reset()
         self._fetched_at = self._clock.monotonic()
         self.token = token
@@ -283,87 +224,3 @@ class Authority:
         await asyncio.to_thread(self._write, token)
         log.info("A token for gateway %s was fetched; it lasts %.0f days", serial, token.left(self._clock.wall()) / DAY)
         return token
-
-    def _client(self) -> httpx.AsyncClient:
-        local = all(is_loopback(urlsplit(url).hostname) for url in (self._config.login_url, self._config.token_url))
-        context = ssl.create_default_context()
-        if local:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return httpx.AsyncClient(verify=context, timeout=self._config.login_timeout, follow_redirects=False, trust_env=not local)
-
-    async def _ask_cloud(self, serial: str) -> Token:
-        limit = self._config.login_timeout
-        async with self._client() as client:
-            async with asyncio.timeout(limit):
-                session = await self._login(client)
-            errors: list[str] = []
-            for route in (self._route_a, self._route_b):
-                try:
-                    async with asyncio.timeout(limit):
-                        token = Token.parse(await route(client, session, serial))
-                except ProtocolError as error:
-                    errors.append(str(error))
-                    continue
-                except (httpx.HTTPError, TimeoutError) as error:
-                    errors.append(type(error).__name__)
-                    continue
-                if token.serial not in (serial, "un-commissioned"):
-                    raise AuthError(
-                        f"the account has no gateway {serial}: the cloud gave a token for {token.serial or 'none'}; "
-                        "see serial = and which account owns the gateway",
-                        rejected=True,
-                    )
-                return token
-        raise AuthError(f"Enphase's cloud gave no token: {'; '.join(errors)}")
-
-    async def _login(self, client: httpx.AsyncClient) -> str:
-        form = {"user[email]": self._credentials.username or "", "user[password]": self._credentials.password or ""}
-        answer = await client.post(self._config.login_url, data=form, headers={"Accept": "application/json"})
-        said = _object(answer.content)
-        message = str(said.get("message", ""))
-        if said.get("isBlocked") is True or said.get("is_blocked") is True:
-            raise AuthError("the Enlighten account is locked; unlock it in the Enphase app before the next try", rejected=True)
-        if "many" in message.lower():
-            raise AuthError("the Enlighten account has too many active sessions")
-        if answer.status_code in (400, 401, 403, 422):
-            raise AuthError(
-                "Enphase's cloud refused USERNAME or PASSWORD; correct the credentials file, then reload", rejected=True
-            )
-        if answer.status_code != 200:
-            raise AuthError(f"Enphase's cloud answered the login with HTTP {answer.status_code}")
-        session = said.get("session_id")
-        if not isinstance(session, str) or not session:
-            if said:
-                raise AuthError(
-                    "the Enlighten account uses two-factor login (MFA), which a driver cannot answer: fetch a token at "
-                    "https://entrez.enphaseenergy.com and put it into the credentials file as TOKEN=",
-                    rejected=True,
-                )
-            raise AuthError("Enphase's cloud answered the login with something that is not JSON")
-        return session
-
-    async def _route_a(self, client: httpx.AsyncClient, session: str, serial: str) -> str:
-        body = {"session_id": session, "serial_num": serial, "username": self._credentials.username}
-        return _body(await client.post(self._config.token_url, json=body))
-
-    async def _route_b(self, client: httpx.AsyncClient, session: str, serial: str) -> str:
-        parts = urlsplit(self._config.login_url)
-        url = urlunsplit((parts.scheme, parts.netloc, "/entrez-auth-token", "", ""))
-        client.cookies.set("_enlighten_4_session", session)
-        answer = await client.get(url, params={"serial_num": serial}, headers={"Accept": "application/json"})
-        return str(_object(_body(answer).encode()).get("token", ""))
-
-
-def _body(answer: httpx.Response) -> str:
-    if answer.status_code != 200:
-        raise ProtocolError(f"HTTP {answer.status_code}")
-    return answer.text[:MOST_TEXT]
-
-
-def _object(body: bytes) -> dict[str, object]:
-    try:
-        said = json.loads(body[:MOST_TEXT])
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}

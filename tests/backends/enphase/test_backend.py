@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nutdrv_py.backends.enphase import ENDPOINTS, Enphase
 from nutdrv_py.backends.enphase.client import Answer
 from nutdrv_py.backends.enphase.config import EnphaseConfig
-from nutdrv_py.backends.enphase.token import Token
+from nutdrv_py.backends.enphase.jwt import Token
 from nutdrv_py.errors import CommandError, DeviceError
 from nutdrv_py.reading import Reading, Status
 from nutdrv_py.simulators.enphase import Fault

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig
-from nutdrv_py.backends.enphase.token import DAY, REJECTED, Authority, Backoff, Token
+from nutdrv_py.backends.enphase.jwt import DAY, Token
+from nutdrv_py.backends.enphase.token import REJECTED, Authority, Backoff
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
 from nutdrv_py.log import Trouble

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Enphase's cloud: a login, then a token for a gateway, by one of two ways."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, is_loopback
+from nutdrv_py.backends.enphase.jwt import MOST_TEXT, Token
+from nutdrv_py.errors import AuthError, ProtocolError
+
+__all__ = ["ask_cloud"]
+
+
+async def ask_cloud(config: EnphaseConfig, credentials: Credentials, serial: str) -> Token:
+    """Log in with the account and fetch a token for the gateway ``serial``. Raises :class:`AuthError`, nothing else."""
+    try:
+        return await _Cloud(config, credentials).token(serial)
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, TimeoutError) as error:
+        raise AuthError(f"Enphase's cloud cannot be reached for a token: {type(error).__name__}") from None
+
+
+class _Cloud:
+    def __init__(self, config: EnphaseConfig, credentials: Credentials) -> None:
+        self._config = config
+        self._credentials = credentials
+
+    def _client(self) -> httpx.AsyncClient:
+        local = all(is_loopback(urlsplit(url).hostname) for url in (self._config.login_url, self._config.token_url))
+        context = ssl.create_default_context()
+        if local:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return httpx.AsyncClient(verify=context, timeout=self._config.login_timeout, follow_redirects=False, trust_env=not local)
+
+    async def token(self, serial: str) -> Token:
+        limit = self._config.login_timeout
+        async with self._client() as client:
+            async with asyncio.timeout(limit):
+                session = await self._login(client)
+            errors: list[str] = []
+            for route in (self._route_a, self._route_b):
+                try:
+                    async with asyncio.timeout(limit):
+                        token = Token.parse(await route(client, session, serial))
+                except ProtocolError as error:
+                    errors.append(str(error))
+                    continue
+                except (httpx.HTTPError, TimeoutError) as error:
+                    errors.append(type(error).__name__)
+                    continue
+                if token.serial not in (serial, "un-commissioned"):
+                    raise AuthError(
+                        f"the account has no gateway {serial}: the cloud gave a token for {token.serial or 'none'}; "
+                        "see serial = and which account owns the gateway",
+                        rejected=True,
+                    )
+                return token
+        raise AuthError(f"Enphase's cloud gave no token: {'; '.join(errors)}")
+
+    async def _login(self, client: httpx.AsyncClient) -> str:
+        form = {"user[email]": self._credentials.username or "", "user[password]": self._credentials.password or ""}
+        answer = await client.post(self._config.login_url, data=form, headers={"Accept": "application/json"})
+        said = _object(answer.content)
+        message = str(said.get("message", ""))
+        if said.get("isBlocked") is True or said.get("is_blocked") is True:
+            raise AuthError("the Enlighten account is locked; unlock it in the Enphase app before the next try", rejected=True)
+        if "many" in message.lower():
+            raise AuthError("the Enlighten account has too many active sessions")
+        if answer.status_code in (400, 401, 403, 422):
+            raise AuthError(
+                "Enphase's cloud refused USERNAME or PASSWORD; correct the credentials file, then reload", rejected=True
+            )
+        if answer.status_code != 200:
+            raise AuthError(f"Enphase's cloud answered the login with HTTP {answer.status_code}")
+        session = said.get("session_id")
+        if not isinstance(session, str) or not session:
+            if said:
+                raise AuthError(
+                    "the Enlighten account uses two-factor login (MFA), which a driver cannot answer: fetch a token at "
+                    "https://entrez.enphaseenergy.com and put it into the credentials file as TOKEN=",
+                    rejected=True,
+                )
+            raise AuthError("Enphase's cloud answered the login with something that is not JSON")
+        return session
+
+    async def _route_a(self, client: httpx.AsyncClient, session: str, serial: str) -> str:
+        body = {"session_id": session, "serial_num": serial, "username": self._credentials.username}
+        return _body(await client.post(self._config.token_url, json=body))
+
+    async def _route_b(self, client: httpx.AsyncClient, session: str, serial: str) -> str:
+        parts = urlsplit(self._config.login_url)
+        url = urlunsplit((parts.scheme, parts.netloc, "/entrez-auth-token", "", ""))
+        client.cookies.set("_enlighten_4_session", session)
+        answer = await client.get(url, params={"serial_num": serial}, headers={"Accept": "application/json"})
+        return str(_object(_body(answer).encode()).get("token", ""))
+
+
+def _body(answer: httpx.Response) -> str:
+    if answer.status_code != 200:
+        raise ProtocolError(f"HTTP {answer.status_code}")
+    return answer.text[:MOST_TEXT]
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        said = json.loads(body[:MOST_TEXT])
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A gateway token, which is a JSON Web Token, and what it says of itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, field
+
+from nutdrv_py.errors import ProtocolError
+
+__all__ = ["DAY", "MOST_TEXT", "Token"]
+
+DAY = 86400.0
+
+RENEW_BEFORE = 30 * DAY
+"""Seconds of life under which a token is renewed; a third of its life if that is shorter (installer tokens: 12 h)."""
+
+MOST_TEXT = 16384
+"""Bytes of a token or an answer of the cloud; a token has about 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A gateway token and what it says of itself. Times are seconds since 1970."""
+
+    text: str = field(repr=False)
+    serial: str
+    role: str
+    issued: float
+    expires: float
+
+    @classmethod
+    def parse(cls, text: str) -> Token:
+        """Read a token without checking its signature (only the gateway can). Raises :class:`ProtocolError`."""
+        text = text.strip()
+        parts = text.split(".")
+        if len(parts) != 3 or len(text) > MOST_TEXT or not text.isascii() or any(c.isspace() for c in text):
+            raise ProtocolError("a token has three parts with dots between them, this is something else")
+        try:
+            payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        except (binascii.Error, ValueError, RecursionError):
+            raise ProtocolError("the token's middle part is not what it should be; was it copied whole?") from None
+        if not isinstance(payload, dict):
+            raise ProtocolError("the token's middle part is not an object")
+        expires, issued = payload.get("exp"), payload.get("iat")
+        if isinstance(expires, bool) or not isinstance(expires, int | float) or not 0 < expires < 1e11:
+            raise ProtocolError("the token does not say when it ends")
+        start = float(issued) if isinstance(issued, int | float) and 0 < issued < expires else float(expires) - 365 * DAY
+        return cls(text, str(payload.get("aud", "")), str(payload.get("enphaseUser", "")), start, float(expires))
+
+    def left(self, now: float) -> float:
+        """Seconds of life left; negative when it is over."""
+        return self.expires - now
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to renew it."""
+        return self.left(now) < min(RENEW_BEFORE, (self.expires - self.issued) / 3)
