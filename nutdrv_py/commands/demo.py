@@ -32,6 +32,7 @@ SPEED = 25.0
 PATIENCE = 45.0
 """Seconds the demo waits for each step before it says what went wrong."""
 
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--backend", choices=("enphase",), default="enphase", help="which device to simulate")

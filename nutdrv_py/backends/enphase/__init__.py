@@ -2,14 +2,14 @@
 """Enphase: a house with IQ Batteries behind an IQ Gateway, asked over its local interface.
 
 ``ups.status`` comes from one place: the first word of the grid relay's state. Everything else may be late, missing or
-wrong without touching it. See :mod:`~nutdrv_py.backends.enphase.site` for what the answers mean,
+wrong without touching it. Here the gateway is asked; see :mod:`~nutdrv_py.backends.enphase.site` for what the answers mean,
+:mod:`~nutdrv_py.backends.enphase.house` for what is made of them,
 :mod:`~nutdrv_py.backends.enphase.client` for the connection, :mod:`~nutdrv_py.backends.enphase.token` for the login.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,9 +18,9 @@ from typing import ClassVar, cast
 from nutdrv_py.backend import Backend, Writable
 from nutdrv_py.backend import Config as BaseConfig
 from nutdrv_py.backends.enphase import site
-from nutdrv_py.backends.enphase.charge import Charge
 from nutdrv_py.backends.enphase.client import Absent, Gateway, Refused, Stranger, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig, check, credentials, gateway_url, token_path
+from nutdrv_py.backends.enphase.house import House
 from nutdrv_py.backends.enphase.jwt import DAY
 from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Grid, Identity
@@ -28,9 +28,8 @@ from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, CommandError, DeviceError, Result
 from nutdrv_py.log import Trouble, log
-from nutdrv_py.mapping import find, to_number, translate
-from nutdrv_py.reading import Reading, Status, Value
-from nutdrv_py.storage import Charger, Smoothed, charger_status, coast, is_low, runtime, threshold
+from nutdrv_py.mapping import find, to_number
+from nutdrv_py.reading import Reading
 
 __all__ = ["ENDPOINTS", "Endpoint", "Enphase"]
 
@@ -91,12 +90,6 @@ NEW_TOKEN = 3600.0
 DEAF = 20.0
 """Seconds without an answer after which the gateway may have been restarted or upgraded: absent features are tried again."""
 
-PACK_MISSING = 3600.0
-"""Seconds a battery must be missing before RB asks for its replacement."""
-
-SHORT = 20.0
-"""Seconds for which the runtime must stay at or below ``battery.runtime.low`` before it makes LB."""
-
 ALERT_MOST = 45.0
 """Seconds between full polls off the grid, at most: a doubted charge is confirmed by readings less than a minute apart."""
 
@@ -130,25 +123,13 @@ class Enphase(Backend):
         self._absent: dict[str, int] = {}
         self._answered: set[str] = set()
         self._relay: object = None
-        self._grid: Grid | None = None
-        self._measured_in: Grid | None = None
-        self._charger = Charger()
-        self._charge = Charge()
-        self._load = Smoothed()
-        self._written: dict[str, float] = {}
-        self._reason = "none since the start"
+        self._house = House(clock)
         self._silent_since: float | None = None
         self._stream_at: float | None = None
         self._live_update: tuple[float | None, float] = (None, 0.0)
         self._live_age: float | None = None
-        self._bad_since: float | None = None
         self._checked_at: float | None = None
         self._token_at: float | None = None
-        self._spoken: set[str] = set()
-        self._able = False
-        self._coasting: tuple[float, float | None, float | None] = (0.0, None, None)
-        self._short_since: float | None = None
-        self._short_for = 0.0
 
     @property
     def _options(self) -> EnphaseConfig:
@@ -183,17 +164,7 @@ class Enphase(Backend):
         number = to_number(value)
         if name != "battery.charge.low" or number is None:
             raise CommandError(f"{name} cannot be set", Result.UNKNOWN)
-        self._written[name] = number
-
-    def _limit(self, name: str, *, option: float | None = None, device: float | None = None) -> float | None:
-        return threshold(
-            name,
-            overrides=self.config.overrides,
-            defaults=self.config.defaults,
-            option=option,
-            written=self._written.get(name),
-            device=device,
-        )
+        self._house.written[name] = number
 
     # The poll
 
@@ -210,10 +181,8 @@ class Enphase(Backend):
         if self._silent_since is not None and self.clock.monotonic() - self._silent_since > DEAF:
             self._woken()
         self._silent_since = None
-        if state is not self._grid:
+        if state is not self._house.grid:
             self._transfer(state)
-            self.publish(self._reading(early=True))
-            self._forget_powers(state)
         self._authority.maintain(self._serial, on_battery=not state.on_grid)
         first = not self._data.keys() - {"info"}
         await self._ask_due()
@@ -240,25 +209,15 @@ class Enphase(Backend):
         self._absent.clear()
 
     def _transfer(self, state: Grid) -> None:
-        before, self._grid = self._grid, state
-        if not state.on_grid:
-            self._reason = site.TRANSFER_REASON[state]
-            log.warning("The house is off the grid: %s", self._reason)
-        elif before is not None:
-            log.warning("The house is on the grid again")
-        self._full_poll()
-
-    def _forget_powers(self, state: Grid) -> None:
-        """Powers measured before the relay moved say nothing of what flows now; all of them are asked anew in this poll."""
-        for name in ("livedata", "power", "reports"):
-            self._data.pop(name, None)
-        self._load.reset()
-        self._measured_in = state
-
-    def _full_poll(self) -> None:
+        """The relay has moved: say so at once, then ask for all powers anew, those from before say nothing of what flows now."""
+        self._house.transfer(state)
         for endpoint in ENDPOINTS:
             if endpoint.every < 0:
                 self._next[endpoint.name] = 0.0
+        self.publish(self._reading(early=True))
+        for name in ("livedata", "power", "reports"):
+            self._data.pop(name, None)
+        self._house.settle()
 
     async def _ask_relay(self) -> Grid:
         timeout = float(self._options.api_timeout)
@@ -272,7 +231,7 @@ class Enphase(Backend):
 
     async def _ask_due(self) -> None:
         slow_left = len(ENDPOINTS) if not self._data.keys() - {"info"} else 1
-        alert = self._grid is None or not self._grid.on_grid
+        alert = self._house.grid is None or not self._house.grid.on_grid
         began = self.clock.monotonic()
         full = float(min(self._options.pollfreq, self._options.pollfreqalert, ALERT_MOST) if alert else self._options.pollfreq)
         for endpoint in sorted(ENDPOINTS, key=lambda endpoint: self._next.get(endpoint.name, 0.0)):
@@ -498,173 +457,16 @@ class Enphase(Backend):
 
     def _reading(self, *, early: bool = False) -> Reading:
         """Everything that is known now; ``early`` when the relay has just moved and the powers are those from before."""
-        now = self.clock.monotonic()
-        state = self._grid
-        if state is None:
-            raise DeviceError("the state of the grid is not known yet")
-        raw = site.measured(self._raw())
-        measured_in = self._measured_in if self._measured_in is not None else state
-        raw.update(site.meters(raw, measured_in))
-        values = translate(site.FIELDS, raw)
-        values.update(_FIXED)
-        status = Status.OL if state.on_grid else Status.OB
-
-        power = site.storage_power(raw)
-        watts = site.load(raw, measured_in)
-        rated = site.rated_power(raw)
-        packs = site.packs(raw)
-        direction = self._charger.update(power, packs.count if packs is not None else 1)
-        seen = self._charge.update(
-            self._timed("livedata", find(raw, "livedata.meters")),
-            self._timed("secctrl", raw.get("secctrl")),
-            on_grid=state.on_grid,
-            # On the grid it is the load that the battery would have to carry, whatever it does now.
-            drain=power if power is not None and not measured_in.on_grid else watts,
-            load=watts,
-            now=now,
-        )
-        charge, backup = seen.charge, seen.backup
-
-        low = self._limit("battery.charge.low", option=self.config.lowbatt, device=self._charge.low)
-        runtime_low = self._limit("battery.runtime.low")
-        left = None
-        if watts is not None:
-            smooth = self._load.update(watts, now)
-            if seen.energy is not None and seen.capacity:
-                left = runtime(seen.energy - self._charge.verylow / 100 * seen.capacity, smooth)
-        short = self._runs_short(left, runtime_low, now) and not early
-        if not state.on_grid and (is_low(seen.decisive, low) or short):
-            status |= Status.LB
-        limit = rated or (seen.capacity or 0.0) / 1000 * self._options.loadkwh
-        if not state.on_grid and not early and watts is not None and limit and watts > limit:
-            status |= Status.OVER
-        status |= direction | self._replace(packs, now)
-
-        if charge is not None:
-            values["battery.charge"] = round(charge)
-            values["battery.voltage"] = site.battery_voltage(charge)
-            values["battery.charger.status"] = charger_status(direction, charge)
-        if backup is not None:
-            values[_BACKUP_CHARGE] = round(backup)
-        if seen.capacity:
-            values["battery.charge.low"] = low if low is not None else 20.0
-            values["battery.capacity"] = seen.capacity / site.NOMINAL_VOLTAGE
-            values["experimental.battery.energy.capacity"] = round(seen.capacity)
-            values.update(_BATTERY_FIXED)
-        if seen.energy is not None and seen.capacity:
-            values["experimental.battery.energy"] = round(seen.energy)
-        if left is not None:
-            values["battery.runtime"] = left
-        if runtime_low is not None:
-            values["battery.runtime.low"] = runtime_low
-        if power is not None and (seen.capacity or power):
-            values["experimental.storage.realpower"] = power
-            volts = to_number(find(raw, "storage.cumulative.rmsVoltage")) or to_number(find(raw, "bus.cumulative.rmsVoltage"))
-            if volts:
-                values["battery.current"] = power / volts
-        if packs is not None:
-            values["battery.packs"] = packs.count
-            values["battery.packs.bad"] = packs.bad
-            if packs.temperature is not None:
-                values["battery.temperature"] = packs.temperature
-        if rated is not None:
-            values["ups.realpower.nominal"] = rated
-        percent = site.load_percent(watts, rated, seen.capacity, self._options.loadkwh)
-        if percent is not None and watts is not None:
-            values["ups.load"] = percent
-        if watts is not None:
-            values["ups.realpower"] = watts
-        values.update(site.phase_values(raw, state, site.phases(raw) or 1, watts))
-        if "output.power" in values:
-            values["ups.power"] = values["output.power"]
-        self._observe(values, state, raw)
-        # While polls fail, what the battery loses is what the house uses; the sun may go at any time.
-        self._coasting = (max(self._charge.drain, watts or 0.0), low, None if early else runtime_low)
-        return Reading(values, status, self._alarms(raw, packs), raw)
-
-    def _timed(self, name: str, payload: object) -> tuple[object, float] | None:
-        return (payload, self._data[name].at) if payload is not None and name in self._data else None
-
-    def _runs_short(self, left: float | None, low: float | None, now: float) -> bool:
-        """Whether the runtime has been at or below its low mark for a while: a kettle is no reason to shut down."""
-        if not is_low(None, None, left, low):
-            self._short_since, self._short_for = None, 0.0
-            return False
-        self._short_since = self._short_since if self._short_since is not None else now
-        self._short_for = now - self._short_since
-        return self._short_for >= SHORT
-
-    def _replace(self, packs: site.Packs | None, now: float) -> Status:
-        if packs is None or not packs.bad:
-            self._bad_since = None
-            return Status(0)
-        self._bad_since = self._bad_since if self._bad_since is not None else now
-        return Status.RB if now - self._bad_since > PACK_MISSING else Status(0)
-
-    def _alarms(self, raw: Mapping[str, object], packs: site.Packs | None) -> tuple[str, ...]:
-        """Only what endangers the backup now: upsmon takes a UPS with an alarm that then goes silent for dead."""
-        alarms: list[str] = []
-        if find(raw, "secctrl.shutdown") is True:
-            alarms.append("Battery system is shut down")
-        if site.controller_lost(raw):
-            alarms.append("System Controller does not communicate")
-        if packs is not None and packs.count and packs.bad == packs.count:
-            alarms.append("No battery is usable")
-        return tuple(alarms)
-
-    def _observe(self, values: dict[str, Value], state: Grid, raw: Mapping[str, object]) -> None:
-        """What NUT has no name for."""
-        values["experimental.grid.state"] = state.value
-        values["input.transfer.reason"] = self._reason
-        able, kind = site.can_see_outage(raw)
-        # A gateway that has just started may not know its devices yet; one that once could can again.
-        self._able = self._able or bool(able) or not state.on_grid
-        able = True if self._able else able
-        if kind:
-            values["experimental.controller.type"] = kind
-        if able is False and state.on_grid:
-            values["experimental.outage.detection"] = "impossible: no IQ System Controller or Meter Collar"
-            if "outage" not in self._spoken:
-                self._spoken.add("outage")
-                log.error(
-                    "THIS SYSTEM CANNOT REPORT AN OUTAGE: it has no IQ System Controller and no IQ Meter Collar that could "
-                    "separate the house from the grid, so ups.status will say OL for ever. Do not rely on it for a shutdown."
-                )
-        else:
-            values["experimental.outage.detection"] = "possible" if able else "unknown"
         token = self._authority.token
-        if token is not None:
-            values["experimental.token.days"] = int(token.left(self.clock.wall()) // DAY)
-        if self._live_age is not None and "livedata" in raw:
-            values["experimental.livedata.age"] = max(0, round(self._live_age))
+        return self._house.reading(
+            self._raw(),
+            {name: datum.at for name, datum in self._data.items()},
+            self._options,
+            token_days=int(token.left(self.clock.wall()) // DAY) if token is not None else None,
+            live_age=self._live_age,
+            early=early,
+        )
 
     def coast(self, reading: Reading, seconds: float) -> Reading:
         """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
-        load, low, runtime_low = self._coasting
-        size = self._charge.size
-        if self._short_for + seconds < SHORT:
-            runtime_low = None
-        coasted = coast(reading, seconds, load=load, capacity=size, runtime_low=runtime_low)
-        coasted = coast(coasted, seconds, load=load, capacity=size, charge=_BACKUP_CHARGE, left="")
-        counted = self._charge.counted
-        if Status.OB in reading.status and counted is not None and size:
-            counted -= load * seconds / 36 / size
-            if is_low(counted, low):
-                coasted = dataclasses.replace(coasted, status=coasted.status | Status.LB)
-        return coasted
-
-
-_BACKUP_CHARGE = "experimental.battery.encharge.charge"
-
-_FIXED: dict[str, Value] = {
-    "ups.mfr": "Enphase Energy",
-    "ups.model": "IQ Gateway",
-    "device.type": "ups",
-}
-_BATTERY_FIXED: dict[str, Value] = {
-    "battery.type": "LFP",
-    "battery.voltage.nominal": site.NOMINAL_VOLTAGE,
-    "battery.voltage.high": site.HIGHEST_VOLTAGE,
-    "battery.voltage.low": site.LOWEST_VOLTAGE,
-    "experimental.battery.voltage.source": "estimated from the charge",
-}
+        return self._house.coast(reading, seconds)

@@ -34,6 +34,7 @@ REJECTED = 6 * 3600.0
 SPACING = 3600.0
 """Seconds between two renewals that worked: a host's clock that runs ahead makes every token look due."""
 
+
 class Backoff:
     """When the cloud may be asked again."""
 

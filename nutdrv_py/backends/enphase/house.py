@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The house as upsd is told of it: what is made of the gateway's answers, and remembered from one reading to the next."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from nutdrv_py.backends.enphase import site
+from nutdrv_py.backends.enphase.charge import Charge
+from nutdrv_py.backends.enphase.config import EnphaseConfig
+from nutdrv_py.backends.enphase.site import Grid
+from nutdrv_py.clock import Clock
+from nutdrv_py.errors import DeviceError
+from nutdrv_py.log import log
+from nutdrv_py.mapping import find, to_number, translate
+from nutdrv_py.reading import Reading, Status, Value
+from nutdrv_py.storage import Charger, Smoothed, charger_status, coast, is_low, runtime, threshold
+
+__all__ = ["House"]
+
+PACK_MISSING = 3600.0
+"""Seconds a battery must be missing before RB asks for its replacement."""
+
+SHORT = 20.0
+"""Seconds for which the runtime must stay at or below ``battery.runtime.low`` before it makes LB."""
+
+
+class House:
+    """Turns payloads into a :class:`Reading`; knows the grid's state, the batteries and how long things have lasted."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.grid: Grid | None = None
+        """The grid's state, None until the relay has told it."""
+        self.written: dict[str, float] = {}
+        """Limits that upsrw has set, by variable."""
+        self._measured_in: Grid | None = None
+        self._charger = Charger()
+        self._charge = Charge()
+        self._load = Smoothed()
+        self._reason = "none since the start"
+        self._bad_since: float | None = None
+        self._warned = False
+        self._able = False
+        self._coasting: tuple[float, float | None, float | None] = (0.0, None, None)
+        self._short_since: float | None = None
+        self._short_for = 0.0
+
+    def transfer(self, state: Grid) -> None:
+        """The relay has moved. Powers known so far were measured in the former state, until :meth:`settle`."""
+        before, self.grid = self.grid, state
+        if not state.on_grid:
+            self._reason = site.TRANSFER_REASON[state]
+            log.warning("The house is off the grid: %s", self._reason)
+        elif before is not None:
+            log.warning("The house is on the grid again")
+
+    def settle(self) -> None:
+        """From now on powers are measured in the present state; the average of the load begins anew."""
+        self._load.reset()
+        self._measured_in = self.grid
+
+    def _limit(
+        self, options: EnphaseConfig, name: str, *, option: float | None = None, device: float | None = None
+    ) -> float | None:
+        return threshold(
+            name,
+            overrides=options.overrides,
+            defaults=options.defaults,
+            option=option,
+            written=self.written.get(name),
+            device=device,
+        )
+
+    def reading(
+        self,
+        raw: Mapping[str, object],
+        times: Mapping[str, float],
+        options: EnphaseConfig,
+        *,
+        token_days: int | None,
+        live_age: float | None,
+        early: bool = False,
+    ) -> Reading:
+        """What the payloads in ``raw`` say, each received at its time in ``times``.
+
+        ``early`` when the relay has just moved and the powers are those from before: then they make neither LB nor OVER.
+        """
+        now = self._clock.monotonic()
+        state = self.grid
+        if state is None:
+            raise DeviceError("the state of the grid is not known yet")
+        raw = site.measured(raw)
+        measured_in = self._measured_in if self._measured_in is not None else state
+        raw.update(site.meters(raw, measured_in))
+        values = translate(site.FIELDS, raw)
+        values.update(_FIXED)
+        status = Status.OL if state.on_grid else Status.OB
+
+        power = site.storage_power(raw)
+        watts = site.load(raw, measured_in)
+        rated = site.rated_power(raw)
+        packs = site.packs(raw)
+        direction = self._charger.update(power, packs.count if packs is not None else 1)
+        seen = self._charge.update(
+            _timed(find(raw, "livedata.meters"), times.get("livedata")),
+            _timed(raw.get("secctrl"), times.get("secctrl")),
+            on_grid=state.on_grid,
+            # On the grid it is the load that the battery would have to carry, whatever it does now.
+            drain=power if power is not None and not measured_in.on_grid else watts,
+            load=watts,
+            now=now,
+        )
+        charge, backup = seen.charge, seen.backup
+
+        low = self._limit(options, "battery.charge.low", option=options.lowbatt, device=self._charge.low)
+        runtime_low = self._limit(options, "battery.runtime.low")
+        left = None
+        if watts is not None:
+            smooth = self._load.update(watts, now)
+            if seen.energy is not None and seen.capacity:
+                left = runtime(seen.energy - self._charge.verylow / 100 * seen.capacity, smooth)
+        short = self._runs_short(left, runtime_low, now) and not early
+        if not state.on_grid and (is_low(seen.decisive, low) or short):
+            status |= Status.LB
+        limit = rated or (seen.capacity or 0.0) / 1000 * options.loadkwh
+        if not state.on_grid and not early and watts is not None and limit and watts > limit:
+            status |= Status.OVER
+        status |= direction | self._replace(packs, now)
+
+        if charge is not None:
+            values["battery.charge"] = round(charge)
+            values["battery.voltage"] = site.battery_voltage(charge)
+            values["battery.charger.status"] = charger_status(direction, charge)
+        if backup is not None:
+            values[_BACKUP_CHARGE] = round(backup)
+        if seen.capacity:
+            values["battery.charge.low"] = low if low is not None else 20.0
+            values["battery.capacity"] = seen.capacity / site.NOMINAL_VOLTAGE
+            values["experimental.battery.energy.capacity"] = round(seen.capacity)
+            values.update(_BATTERY_FIXED)
+        if seen.energy is not None and seen.capacity:
+            values["experimental.battery.energy"] = round(seen.energy)
+        if left is not None:
+            values["battery.runtime"] = left
+        if runtime_low is not None:
+            values["battery.runtime.low"] = runtime_low
+        if power is not None and (seen.capacity or power):
+            values["experimental.storage.realpower"] = power
+            volts = to_number(find(raw, "storage.cumulative.rmsVoltage")) or to_number(find(raw, "bus.cumulative.rmsVoltage"))
+            if volts:
+                values["battery.current"] = power / volts
+        if packs is not None:
+            values["battery.packs"] = packs.count
+            values["battery.packs.bad"] = packs.bad
+            if packs.temperature is not None:
+                values["battery.temperature"] = packs.temperature
+        if rated is not None:
+            values["ups.realpower.nominal"] = rated
+        percent = site.load_percent(watts, rated, seen.capacity, options.loadkwh)
+        if percent is not None and watts is not None:
+            values["ups.load"] = percent
+        if watts is not None:
+            values["ups.realpower"] = watts
+        values.update(site.phase_values(raw, state, site.phases(raw) or 1, watts))
+        if "output.power" in values:
+            values["ups.power"] = values["output.power"]
+        self._observe(values, state, raw)
+        if token_days is not None:
+            values["experimental.token.days"] = token_days
+        if live_age is not None and "livedata" in raw:
+            values["experimental.livedata.age"] = max(0, round(live_age))
+        # While polls fail, what the battery loses is what the house uses; the sun may go at any time.
+        self._coasting = (max(self._charge.drain, watts or 0.0), low, None if early else runtime_low)
+        return Reading(values, status, self._alarms(raw, packs), raw)
+
+    def _runs_short(self, left: float | None, low: float | None, now: float) -> bool:
+        """Whether the runtime has been at or below its low mark for a while: a kettle is no reason to shut down."""
+        if not is_low(None, None, left, low):
+            self._short_since, self._short_for = None, 0.0
+            return False
+        self._short_since = self._short_since if self._short_since is not None else now
+        self._short_for = now - self._short_since
+        return self._short_for >= SHORT
+
+    def _replace(self, packs: site.Packs | None, now: float) -> Status:
+        if packs is None or not packs.bad:
+            self._bad_since = None
+            return Status(0)
+        self._bad_since = self._bad_since if self._bad_since is not None else now
+        return Status.RB if now - self._bad_since > PACK_MISSING else Status(0)
+
+    def _alarms(self, raw: Mapping[str, object], packs: site.Packs | None) -> tuple[str, ...]:
+        """Only what endangers the backup now: upsmon takes a UPS with an alarm that then goes silent for dead."""
+        alarms: list[str] = []
+        if find(raw, "secctrl.shutdown") is True:
+            alarms.append("Battery system is shut down")
+        if site.controller_lost(raw):
+            alarms.append("System Controller does not communicate")
+        if packs is not None and packs.count and packs.bad == packs.count:
+            alarms.append("No battery is usable")
+        return tuple(alarms)
+
+    def _observe(self, values: dict[str, Value], state: Grid, raw: Mapping[str, object]) -> None:
+        """What NUT has no name for."""
+        values["experimental.grid.state"] = state.value
+        values["input.transfer.reason"] = self._reason
+        able, kind = site.can_see_outage(raw)
+        # A gateway that has just started may not know its devices yet; one that once could can again.
+        self._able = self._able or bool(able) or not state.on_grid
+        able = True if self._able else able
+        if kind:
+            values["experimental.controller.type"] = kind
+        if able is False and state.on_grid:
+            values["experimental.outage.detection"] = "impossible: no IQ System Controller or Meter Collar"
+            if not self._warned:
+                self._warned = True
+                log.error(
+                    "THIS SYSTEM CANNOT REPORT AN OUTAGE: it has no IQ System Controller and no IQ Meter Collar that could "
+                    "separate the house from the grid, so ups.status will say OL for ever. Do not rely on it for a shutdown."
+                )
+        else:
+            values["experimental.outage.detection"] = "possible" if able else "unknown"
+
+    def coast(self, reading: Reading, seconds: float) -> Reading:
+        """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
+        load, low, runtime_low = self._coasting
+        size = self._charge.size
+        if self._short_for + seconds < SHORT:
+            runtime_low = None
+        coasted = coast(reading, seconds, load=load, capacity=size, runtime_low=runtime_low)
+        coasted = coast(coasted, seconds, load=load, capacity=size, charge=_BACKUP_CHARGE, left="")
+        counted = self._charge.counted
+        if Status.OB in reading.status and counted is not None and size:
+            counted -= load * seconds / 36 / size
+            if is_low(counted, low):
+                coasted = dataclasses.replace(coasted, status=coasted.status | Status.LB)
+        return coasted
+
+
+def _timed(payload: object, at: float | None) -> tuple[object, float] | None:
+    return (payload, at) if payload is not None and at is not None else None
+
+
+_BACKUP_CHARGE = "experimental.battery.encharge.charge"
+
+_FIXED: dict[str, Value] = {
+    "ups.mfr": "Enphase Energy",
+    "ups.model": "IQ Gateway",
+    "device.type": "ups",
+}
+_BATTERY_FIXED: dict[str, Value] = {
+    "battery.type": "LFP",
+    "battery.voltage.nominal": site.NOMINAL_VOLTAGE,
+    "battery.voltage.high": site.HIGHEST_VOLTAGE,
+    "battery.voltage.low": site.LOWEST_VOLTAGE,
+    "experimental.battery.voltage.source": "estimated from the charge",
+}
