@@ -85,7 +85,9 @@ class Field:
 
 
 def find(raw: object, path: str) -> object:
-    """What stands at ``path`` in nested mappings; None when any step is missing."""
+    """What stands at ``path`` in nested mappings, or under a flat key of that name; None when any step is missing."""
+    if isinstance(raw, Mapping) and path in raw:
+        return raw[path]
     for key in path.split("."):
         if not isinstance(raw, Mapping):
             return None

@@ -12,7 +12,7 @@ from dataclasses import replace
 from nutdrv_py.mapping import to_number
 from nutdrv_py.reading import Reading, Status, Value
 
-__all__ = ["ChargeFilter", "Charger", "Smoothed", "charger_status", "coast", "is_low", "runtime", "threshold"]
+__all__ = ["ChargeFilter", "Charger", "Short", "Smoothed", "charger_status", "coast", "is_low", "runtime", "threshold"]
 
 DEAD_BAND = 50.0
 DEAD_BAND_PACK = 30.0
@@ -46,6 +46,9 @@ SAMPLES = 3
 CONFIRMATION = 120.0
 """Seconds for which an implausible drop of the charge must stay before it is believed. Gateways answer 0 after a reboot;
 a true drop of that kind costs two minutes of the half hour and more that the low mark leaves."""
+
+SHORT = 20.0
+"""Seconds for which the runtime must stay at or below ``battery.runtime.low`` before it makes LB: a kettle is no reason."""
 
 GAP = 60.0
 """Seconds without a reading after which that waiting begins anew."""
@@ -101,6 +104,27 @@ class Smoothed:
     def reset(self) -> None:
         """Forget the past: the load before an outage says little about the load in it."""
         self._value = None
+
+
+class Short:
+    """Whether the runtime has been at or below its low mark for :data:`SHORT` seconds."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._for = 0.0
+
+    def update(self, left: float | None, low: float | None, now: float) -> bool:
+        """Take in the runtime and its mark, in seconds, at monotonic time ``now``."""
+        if not is_low(None, None, left, low):
+            self._since, self._for = None, 0.0
+            return False
+        self._since = self._since if self._since is not None else now
+        self._for = now - self._since
+        return self._for >= SHORT
+
+    def after(self, seconds: float) -> bool:
+        """Whether it will have lasted long enough so many seconds after the last update, if nothing is heard until then."""
+        return self._for + seconds >= SHORT
 
 
 class ChargeFilter:

@@ -12,23 +12,48 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from nutdrv_py.simulators.enphase.gateway import GatewaySimulator
-from nutdrv_py.simulators.enphase.http import check_loopback
-from nutdrv_py.simulators.enphase.scenarios import SCENARIOS, load_scenario
+from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.simulators.loopback import check_loopback
 
 HELP = "run a simulated device, to try the driver without hardware"
-
-DEFAULT_SERIAL = "122333444455"
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
 
 
+class _Story(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+
+
+class _Simulator(Protocol):
+    @property
+    def scenario(self) -> _Story: ...
+    @property
+    def listeners(self) -> list[Callable[[str], None]]: ...
+    async def start(self, host: str = ..., port: int = ...) -> None: ...
+    async def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    """What there is to know about a kind of device. ``section`` may write what it mentions into the directory it gets."""
+
+    scenarios: Mapping[str, _Story]
+    make: Callable[[str, dict[str, Any]], Any]
+    section: Callable[[Any, Path], dict[str, str]]
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("device", choices=("enphase", "rct"), help="what to simulate")
+    parser.add_argument("device", choices=tuple(_DEVICES), help="what to simulate")
     parser.add_argument(
         "--listen",
         default="127.0.0.1:0",
@@ -39,35 +64,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--scenario",
         default="online",
         metavar="NAME|FILE|DIRECTORY",
-        help="a named scenario, a YAML file, or a folder of captured answers (default: %(default)s)",
+        help="a named scenario, a YAML file, or (Enphase) a folder of captured answers (default: %(default)s)",
     )
     parser.add_argument(
         "--speed", type=float, default=1.0, metavar="X", help="run simulator time X times as fast (default: 1)"
     )
-    parser.add_argument(
-        "--serial", default=None, metavar="S", help=f"serial number of the gateway (default: {DEFAULT_SERIAL})"
-    )
+    parser.add_argument("--serial", default=None, metavar="S", help="serial number of the device (default: one of its kind)")
     parser.add_argument("--list", action="store_true", help="list the named scenarios and exit")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
-    if args.device == "rct":
-        print("The RCT simulator comes with the RCT backend, which is not there yet.", file=sys.stderr)
-        return EXIT_USAGE
+    device = _DEVICES[args.device]
     if args.list:
-        width = max(map(len, SCENARIOS))
-        for name, scenario in SCENARIOS.items():
+        width = max(map(len, device.scenarios))
+        for name, scenario in device.scenarios.items():
             print(f"{name:<{width}}  {scenario.title}")
         return 0
     try:
         host, port = split_address(args.listen)
-        simulator = _make(args)
+        if not (math.isfinite(args.speed) and args.speed > 0):
+            raise ValueError(f"--speed must be more than 0, not {args.speed}.")
+        simulator = device.make(args.scenario, {"speed": args.speed, **({"serial": args.serial} if args.serial else {})})
     except ValueError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
     try:
-        asyncio.run(_serve(simulator, host, port))
+        asyncio.run(_serve(args.device, simulator, host, port))
     except (OSError, RuntimeError) as error:
         print(f"The simulator cannot run: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -84,20 +107,17 @@ def split_address(text: str) -> tuple[str, int]:
     return host, int(number)
 
 
-def _make(args: argparse.Namespace) -> GatewaySimulator:
-    if not (math.isfinite(args.speed) and args.speed > 0):
-        raise ValueError(f"--speed must be more than 0, not {args.speed}.")
-    serial = {} if args.serial is None else {"serial": args.serial}
-    if args.scenario not in SCENARIOS and Path(args.scenario).is_dir():
-        return GatewaySimulator.from_captures(args.scenario, speed=args.speed, **serial)
-    return GatewaySimulator(
-        load_scenario(args.scenario), serial=args.serial if args.serial else DEFAULT_SERIAL, speed=args.speed
-    )
+def _make_gateway(scenario: str, settings: dict[str, Any]) -> enphase.GatewaySimulator:
+    if scenario not in enphase.SCENARIOS and Path(scenario).is_dir():
+        return enphase.GatewaySimulator.from_captures(scenario, **settings)
+    return enphase.GatewaySimulator(enphase.load_scenario(scenario), **settings)
 
 
-def configuration(simulator: GatewaySimulator, directory: Path) -> str:
-    """Return a section for ups.conf that points the driver at this simulator."""
-    lines = {
+def _gateway_section(simulator: enphase.GatewaySimulator, directory: Path) -> dict[str, str]:
+    number = os.open(directory / "credentials", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(number, "w", encoding="utf-8") as file:
+        file.write(f"USERNAME={simulator.username}\nPASSWORD={simulator.password}\n")
+    return {
         "driver": "nutdrv_py",
         "port": simulator.host_port,
         "desc": f'"Simulated Enphase system ({simulator.scenario.name})"',
@@ -108,16 +128,28 @@ def configuration(simulator: GatewaySimulator, directory: Path) -> str:
         "login_url": simulator.login_url,
         "token_url": simulator.token_url,
     }
-    return "\n".join(["[enphase-sim]", *(f"    {name} = {value}" for name, value in lines.items())])
 
 
-def _write_credentials(simulator: GatewaySimulator, directory: Path) -> None:
-    number = os.open(directory / "credentials", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with open(number, "w", encoding="utf-8") as file:
-        file.write(f"USERNAME={simulator.username}\nPASSWORD={simulator.password}\n")
+def _make_inverter(scenario: str, settings: dict[str, Any]) -> rct.InverterSimulator:
+    return rct.InverterSimulator(rct.load_scenario(scenario), **settings)
 
 
-async def _serve(simulator: GatewaySimulator, host: str, port: int) -> None:
+def _inverter_section(simulator: rct.InverterSimulator, directory: Path) -> dict[str, str]:
+    return {
+        "driver": "nutdrv_py",
+        "port": simulator.host_port,
+        "desc": f'"Simulated RCT Power inverter ({simulator.scenario.name})"',
+        "backend": "rct",
+    }
+
+
+_DEVICES: Mapping[str, _Device] = {
+    "enphase": _Device(enphase.SCENARIOS, _make_gateway, _gateway_section),
+    "rct": _Device(rct.SCENARIOS, _make_inverter, _inverter_section),
+}
+
+
+async def _serve(kind: str, simulator: _Simulator, host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -125,11 +157,10 @@ async def _serve(simulator: GatewaySimulator, host: str, port: int) -> None:
     await simulator.start(host, port)
     try:
         with tempfile.TemporaryDirectory(prefix="nutdrv_py-simulate-") as name:
-            directory = Path(name)
-            _write_credentials(simulator, directory)
+            section = _DEVICES[kind].section(simulator, Path(name))
             print(f"# Scenario {simulator.scenario.name}: {simulator.scenario.title}")
             print("# Put this into ups.conf:")
-            print(configuration(simulator, directory))
+            print("\n".join([f"[{kind}-sim]", *(f"    {key} = {value}" for key, value in section.items())]))
             print("# Running; end with Ctrl-C.", flush=True)
             simulator.listeners.append(_report)
             await ended.wait()

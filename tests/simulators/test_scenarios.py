@@ -16,7 +16,8 @@ import pytest
 from nutdrv_py.commands import simulate
 from nutdrv_py.simulators.enphase import SCENARIOS, GatewaySimulator, load_scenario
 from nutdrv_py.simulators.enphase.gateway import _GATEWAY_SETTERS
-from nutdrv_py.simulators.enphase.scenarios import GATEWAY_CHANGES, ScenarioError
+from nutdrv_py.simulators.enphase.scenarios import GATEWAY_CHANGES
+from nutdrv_py.simulators.stories import ScenarioError
 
 WANTED = (
     "online",

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, cast
 
-from nutdrv_py.backend import Backend, Writable
 from nutdrv_py.backend import Config as BaseConfig
+from nutdrv_py.backends.battery import HouseBattery
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.client import Absent, Gateway, Refused, Stranger, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig, check, credentials, gateway_url, token_path
@@ -26,7 +26,7 @@ from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Grid, Identity
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
-from nutdrv_py.errors import AuthError, CommandError, DeviceError, Result
+from nutdrv_py.errors import AuthError, DeviceError
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.mapping import find, to_number
 from nutdrv_py.reading import Reading
@@ -103,7 +103,7 @@ class _Datum:
     at: float
 
 
-class Enphase(Backend):
+class Enphase(HouseBattery):
     """The house battery behind an IQ Gateway (firmware 7 or later)."""
 
     Config: ClassVar[type[BaseConfig]] = EnphaseConfig
@@ -123,7 +123,7 @@ class Enphase(Backend):
         self._absent: dict[str, int] = {}
         self._answered: set[str] = set()
         self._relay: object = None
-        self._house = House(clock)
+        self._house = House(clock, self.written)
         self._silent_since: float | None = None
         self._stream_at: float | None = None
         self._live_update: tuple[float | None, float] = (None, 0.0)
@@ -151,20 +151,6 @@ class Enphase(Backend):
         self.config = config
         self._authority.reload(self._options, found)
         self._checked_at = self._token_at = None
-
-    # Settings
-
-    @property
-    def writable(self) -> Mapping[str, Writable]:
-        """``battery.charge.low``, unless ``lowbatt`` fixes it. Kept until the driver ends."""
-        return {} if self.config.lowbatt is not None else {"battery.charge.low": Writable(ranges=((1, 99),))}
-
-    async def set(self, name: str, value: str) -> None:
-        """Set the low mark of the charge."""
-        number = to_number(value)
-        if name != "battery.charge.low" or number is None:
-            raise CommandError(f"{name} cannot be set", Result.UNKNOWN)
-        self._house.written[name] = number
 
     # The poll
 

@@ -15,26 +15,25 @@ from nutdrv_py.errors import DeviceError
 from nutdrv_py.log import log
 from nutdrv_py.mapping import find, to_number, translate
 from nutdrv_py.reading import Reading, Status, Value
-from nutdrv_py.storage import Charger, Smoothed, charger_status, coast, is_low, runtime, threshold
+from nutdrv_py.storage import Charger, Short, Smoothed, charger_status, coast, is_low, runtime, threshold
 
 __all__ = ["House"]
 
 PACK_MISSING = 3600.0
 """Seconds a battery must be missing before RB asks for its replacement."""
 
-SHORT = 20.0
-"""Seconds for which the runtime must stay at or below ``battery.runtime.low`` before it makes LB."""
-
 
 class House:
-    """Turns payloads into a :class:`Reading`; knows the grid's state, the batteries and how long things have lasted."""
+    """Turns payloads into a :class:`Reading`; knows the grid's state, the batteries and how long things have lasted.
 
-    def __init__(self, clock: Clock) -> None:
+    ``written`` holds the limits that upsrw has set, by variable.
+    """
+
+    def __init__(self, clock: Clock, written: Mapping[str, float]) -> None:
         self._clock = clock
+        self._written = written
         self.grid: Grid | None = None
         """The grid's state, None until the relay has told it."""
-        self.written: dict[str, float] = {}
-        """Limits that upsrw has set, by variable."""
         self._measured_in: Grid | None = None
         self._charger = Charger()
         self._charge = Charge()
@@ -44,8 +43,7 @@ class House:
         self._warned = False
         self._able = False
         self._coasting: tuple[float, float | None, float | None] = (0.0, None, None)
-        self._short_since: float | None = None
-        self._short_for = 0.0
+        self._short = Short()
 
     def transfer(self, state: Grid) -> None:
         """The relay has moved. Powers known so far were measured in the former state, until :meth:`settle`."""
@@ -69,7 +67,7 @@ class House:
             overrides=options.overrides,
             defaults=options.defaults,
             option=option,
-            written=self.written.get(name),
+            written=self._written.get(name),
             device=device,
         )
 
@@ -121,7 +119,7 @@ class House:
             smooth = self._load.update(watts, now)
             if seen.energy is not None and seen.capacity:
                 left = runtime(seen.energy - self._charge.verylow / 100 * seen.capacity, smooth)
-        short = self._runs_short(left, runtime_low, now) and not early
+        short = self._short.update(left, runtime_low, now) and not early
         if not state.on_grid and (is_low(seen.decisive, low) or short):
             status |= Status.LB
         limit = rated or (seen.capacity or 0.0) / 1000 * options.loadkwh
@@ -175,15 +173,6 @@ class House:
         self._coasting = (max(self._charge.drain, watts or 0.0), low, None if early else runtime_low)
         return Reading(values, status, self._alarms(raw, packs), raw)
 
-    def _runs_short(self, left: float | None, low: float | None, now: float) -> bool:
-        """Whether the runtime has been at or below its low mark for a while: a kettle is no reason to shut down."""
-        if not is_low(None, None, left, low):
-            self._short_since, self._short_for = None, 0.0
-            return False
-        self._short_since = self._short_since if self._short_since is not None else now
-        self._short_for = now - self._short_since
-        return self._short_for >= SHORT
-
     def _replace(self, packs: site.Packs | None, now: float) -> Status:
         if packs is None or not packs.bad:
             self._bad_since = None
@@ -227,7 +216,7 @@ class House:
         """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
         load, low, runtime_low = self._coasting
         size = self._charge.size
-        if self._short_for + seconds < SHORT:
+        if not self._short.after(seconds):
             runtime_low = None
         coasted = coast(reading, seconds, load=load, capacity=size, runtime_low=runtime_low)
         coasted = coast(coasted, seconds, load=load, capacity=size, charge=_BACKUP_CHARGE, left="")

@@ -20,6 +20,7 @@ import enum
 import functools
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["ANSWERS", "EXTENSION", "LIMIT", "Command", "Damage", "Frame", "FrameReader", "build", "checksum", "read_request"]
 
@@ -58,8 +59,7 @@ _ESCAPE = re.compile(rb"-([+\-])")
 _BOOTLOADER = bytes.fromhex("50f705ab")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame whose CRC was right. ``address`` is None except in plant frames."""
 
     command: Command
@@ -139,6 +139,7 @@ class FrameReader:
         self.frames = 0
         """Frames given out."""
         self._buffer = b""
+        self._floor = 0
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that ``data`` completes."""
@@ -151,6 +152,7 @@ class FrameReader:
     def reset(self) -> None:
         """Forget the unfinished frame: a new connection begins."""
         self._buffer = b""
+        self._floor = 0
 
     def _read(self, buffer: bytes, *, final: bool) -> list[Frame]:
         found: list[Frame] = []
@@ -161,24 +163,29 @@ class FrameReader:
             if start < 0:
                 self._junk(buffer[position:])
                 # A piece of the bootloader's call may wait for its rest.
-                self._buffer = b"" if final else buffer[max(position, end - len(_BOOTLOADER) + 1) :]
+                self._keep(b"" if final else buffer[max(position, end - len(_BOOTLOADER) + 1) :], position)
                 break
-            if start > position:
+            if start - position > 1:
                 self._junk(buffer[position:start])
-            frame = self._quick(buffer, start, end)
-            if frame is not None:
-                found.append(frame[0])
-                position = frame[1]
-                continue
+            if start >= self._floor:
+                quick = self._quick(buffer, start, end)
+                if quick is not None:
+                    frame, position = quick
+                    found.append(frame)
+                    continue
             try:
                 slow, position = self._careful(buffer, start, final=final)
             except _Waiting:
-                self._buffer = buffer[start:]
+                self._keep(buffer[start:], start)
                 break
             if slow is not None:
                 found.append(slow)
         self.frames += len(found)
         return found
+
+    def _keep(self, rest: bytes, position: int) -> None:
+        self._buffer = rest
+        self._floor = max(0, self._floor - position)
 
     def _junk(self, data: bytes) -> None:
         self.damage.bootloader += data.count(_BOOTLOADER)
@@ -194,16 +201,13 @@ class FrameReader:
         command, _, head = shape
         length = buffer[start + 2]
         stop = start + 3 + length
-        if length < head or stop + 2 > end:
+        after = stop + 2
+        if length < head or after > end or buffer.find(b"-", start, after) >= 0 or buffer.find(b"+", start + 1, after) >= 0:
             return None
         body = buffer[start + 1 : stop]
-        if b"-" in body or b"+" in body or checksum(body) != (buffer[stop] << 8 | buffer[stop + 1]):
+        if checksum(body) != (buffer[stop] << 8 | buffer[stop + 1]):
             return None
-        if buffer[stop] in b"+-" or buffer[stop + 1] in b"+-":
-            return None
-        if head == 4:
-            return Frame(command, int.from_bytes(body[2:6], "big"), body[6:]), stop + 2
-        return Frame(command, int.from_bytes(body[6:10], "big"), body[10:], int.from_bytes(body[2:6], "big")), stop + 2
+        return _frame(command, body[2:], head), after
 
     def _careful(self, buffer: bytes, start: int, *, final: bool) -> tuple[Frame | None, int]:
         """The frame that begins at ``start``, or None if it is damaged, and where to read on. Raises :class:`_Waiting`."""
@@ -215,72 +219,75 @@ class FrameReader:
         plain = _ESCAPE.sub(rb"\1", segment)
         # What ends the segment: a start byte, an escape of what needs none, or the end of what has arrived.
         bounded = final or (stop < len(buffer) and (buffer[stop] == 0x2B or stop + 1 < len(buffer)))
-        if not plain:
-            if bounded:
-                return None, max(stop, start + 1)
-            raise _Waiting
-        shape = _SHAPES.get(plain[0])
+        shape = _SHAPES.get(plain[0]) if plain else None
         if shape is None:
-            if plain[0] == EXTENSION[1] and len(plain) < 2 and not bounded:
+            if not bounded and plain in (b"", EXTENSION[1:2]):
                 raise _Waiting
             # A lone 00 is what devices put in front of the next frame.
-            self.damage.command += bool(plain.strip(b"\0"))
-            return None, stop
+            return None, self._damaged("command", buffer, start, stop) if plain.strip(b"\0") else stop
         command, long, head = shape
         ahead = 3 if long else 2
         if len(plain) >= ahead:
             length = int.from_bytes(plain[1:ahead], "big")
             if not long and length < head:
-                self.damage.length += 1
-                return None, stop
+                return None, self._damaged("length", buffer, start, stop)
             crc_at = ahead + length
-            complete = self._complete(buffer, start, segment, plain, crc_at, command, head, ahead)
-            if complete is not None:
-                return complete
-            if not long and len(plain) >= crc_at + 2:
-                self.damage.crc += 1
-                return None, self._after(start, segment, crc_at + 2)
-            if crc_at <= len(plain) < crc_at + 2 and not final and stop + 2 > len(buffer):
-                # The CRC may hold an unescaped start byte or escape: what follows tells.
-                raise _Waiting
+            if length >= head and len(plain) >= crc_at:
+                raw_at = start + 1 + _raw_length(segment, crc_at)
+                after = _after_crc(buffer, start, segment, plain, crc_at, raw_at)
+                if after:
+                    return self._accepted(_frame(command, plain[ahead:crc_at], head), buffer, start, raw_at, after)
+                if not long and len(plain) >= crc_at + 2:
+                    return None, self._damaged("crc", buffer, start, start + 1 + _raw_length(segment, crc_at + 2))
+                if len(plain) < crc_at + 2 and not final and stop + 2 > len(buffer):
+                    # The CRC may hold an unescaped start byte or escape: what follows tells.
+                    raise _Waiting
+                if len(plain) >= crc_at + 2 and not bounded:
+                    hidden = buffer.find(b"+", raw_at, stop)
+                    if hidden >= 0 and self._quick(buffer, hidden, len(buffer)):
+                        return None, self._damaged("crc", buffer, hidden - 1, hidden)
         if not bounded:
             if len(plain) > LIMIT:
-                self.damage.overflow += 1
-                return None, stop
+                return None, self._damaged("overflow", buffer, start, stop)
             raise _Waiting
         if long:
             for cut in (plain, plain[:-1] if plain.endswith(b"\0") else b""):
                 if len(cut) >= ahead + head + 2 and checksum(cut[:-2]) == int.from_bytes(cut[-2:], "big"):
-                    return _frame(command, cut[ahead:-2], head), stop
-            self.damage.crc += 1
-        elif stop < len(buffer) and buffer[stop] == 0x2D:
-            self.damage.escape += 1
-        else:
-            self.damage.length += 1
-        return None, stop
+                    return self._accepted(_frame(command, cut[ahead:-2], head), buffer, start, stop, stop)
+            return None, self._damaged("crc", buffer, start, stop)
+        broken = stop < len(buffer) and buffer[stop] == 0x2D
+        return None, self._damaged("escape" if broken else "length", buffer, start, stop)
 
-    def _complete(
-        self, buffer: bytes, start: int, segment: bytes, plain: bytes, crc_at: int, command: Command, head: int, ahead: int
-    ) -> tuple[Frame | None, int] | None:
-        """The frame if the CRC fits where the length field says, escaped or not; and where to read on."""
-        if len(plain) < crc_at or crc_at < ahead + head:
-            return None
-        wanted = checksum(plain[:crc_at])
-        if len(plain) >= crc_at + 2 and plain[crc_at : crc_at + 2] == wanted.to_bytes(2, "big"):
-            return _frame(command, plain[ahead:crc_at], head), self._after(start, segment, crc_at + 2)
-        raw_at = start + 1 + _raw_length(segment, crc_at)
-        if buffer[raw_at : raw_at + 2] == wanted.to_bytes(2, "big"):
-            return _frame(command, plain[ahead:crc_at], head), raw_at + 2
-        return None
+    def _damaged(self, reason: str, buffer: bytes, start: int, stop: int) -> int:
+        """Count the damage of what stands from ``start`` to ``stop``; gives where to read on.
 
-    @staticmethod
-    def _after(start: int, segment: bytes, count: int) -> int:
-        """Where to read on after ``count`` unescaped bytes.
-
-        When the last of them was an escaped start byte, it may be that the escape is the damage and a frame begins there.
+        A start byte may hide there behind an escape that is part of the damage. Old answers hide there too, in the unused
+        rest of strings; only a frame that goes on to the end of the damaged one is new.
         """
-        raw = _raw_length(segment, count)
-        return start + 1 + raw - (1 if segment[raw - 2 : raw] == b"-+" else 0)
+        if start >= self._floor:
+            setattr(self.damage, reason, getattr(self.damage, reason) + 1)
+            self._floor = stop
+        hidden = buffer.find(b"+", start + 1, stop)
+        return hidden if hidden >= 0 else stop
+
+    def _accepted(self, frame: Frame, buffer: bytes, start: int, crc_at: int, after: int) -> tuple[Frame | None, int]:
+        """The frame, unless it hides in a damaged one, and where to read on."""
+        if start < self._floor and after < self._floor:
+            return None, start + 1
+        # A start byte in the CRC may be the one of the next frame, when this one has lost its last byte or an escape.
+        inside = buffer.find(b"+", crc_at, after)
+        if inside < 0:
+            return frame, after
+        self._floor = after
+        return frame, inside
+
+
+def _after_crc(buffer: bytes, start: int, segment: bytes, plain: bytes, crc_at: int, raw_at: int) -> int:
+    """The position after the CRC if it fits, escaped or not; 0 if it does not."""
+    wanted = checksum(plain[:crc_at]).to_bytes(2, "big")
+    if plain[crc_at : crc_at + 2] == wanted:
+        return start + 1 + _raw_length(segment, crc_at + 2)
+    return raw_at + 2 if buffer[raw_at : raw_at + 2] == wanted else 0
 
 
 def _raw_length(segment: bytes, count: int) -> int:

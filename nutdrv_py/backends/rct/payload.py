@@ -98,6 +98,8 @@ class Kind(enum.Enum):
     CELLS_STAT = "BATTERY_MODULE_STATISTICS"
     CELLS_RESIST = "BATTERY_MODULE_RESISTANCE"
 
+    __hash__ = object.__hash__  # members are unique; the one of enum.Enum is slow
+
 
 CELLS = 24
 """Cells of a battery module."""

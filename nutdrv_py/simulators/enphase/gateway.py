@@ -26,15 +26,18 @@ from nutdrv_py.simulators.enphase.http import (
     Incoming,
     Listener,
     Request,
-    check_loopback,
     json_answer,
     not_found,
     status_answer,
     unauthorized,
 )
-from nutdrv_py.simulators.enphase.physics import SITE_CHANGES, Site, nearest
+from nutdrv_py.simulators.enphase.physics import SITE_CHANGES, Site
 from nutdrv_py.simulators.enphase.scenarios import GATEWAY_CHANGES, SCENARIOS, Event, Scenario, parse_fault
 from nutdrv_py.simulators.enphase.tokens import TokenAuthority, TokenRejected
+from nutdrv_py.simulators.loopback import check_loopback
+from nutdrv_py.simulators.news import News
+from nutdrv_py.simulators.pace import Pace
+from nutdrv_py.simulators.spelling import nearest
 
 REQUEST_LOG_LENGTH = 10_000
 """Requests remembered: a day of polling every 10 s; older ones fall out."""
@@ -102,8 +105,7 @@ class GatewaySimulator:
         """Make the gateway as the scenario wants it; nothing listens before :meth:`start`."""
         if not serial.isalnum():
             raise ValueError(f'A serial number has letters and digits only, not "{serial}".')
-        if not 0 < speed < float("inf"):
-            raise ValueError(f"The speed must be more than 0, not {speed}.")
+        self._pace = Pace(clock, speed)
         self.scenario = scenario
         self.options = scenario.gateway
         self.serial = serial
@@ -112,7 +114,8 @@ class GatewaySimulator:
         self.gateway_clock_offset = 0.0
         self.needs_cookie = self.options.needs_cookie
         self.frozen = self.options.frozen
-        self.listeners: list[Callable[[str], None]] = []
+        self._news = News()
+        self.listeners = self._news.listeners
         self.requests: deque[Request] = deque(maxlen=REQUEST_LOG_LENGTH)
         self.authority = TokenAuthority()
         self.cloud = cloud.Cloud(
@@ -120,12 +123,10 @@ class GatewaySimulator:
             wall,
             login_mode=self.options.login,
             lifetime=self.options.token_lifetime,
-            issued=self._tell,
+            issued=self._news.tell,
         )
         self._clock = clock
         self._wall = wall
-        self._began = clock()
-        self._skipped = 0.0
         self._timeline: deque[Event] = deque(sorted(scenario.timeline, key=lambda event: event.at))
         self._offline = False
         self._started = False
@@ -140,7 +141,7 @@ class GatewaySimulator:
         self.faults.update(scenario.faults)
         self._stream_ends: float | None = self.options.stream_seconds if self.options.stream else None
         self._frozen_meters: Document = self._live_meters_now(self._gateway_time())
-        self._seen = self._visible_state()
+        self._news.note(self._visible_state())
 
     @classmethod
     def from_captures(cls, directory: str | Path, **settings: Any) -> GatewaySimulator:
@@ -168,7 +169,7 @@ class GatewaySimulator:
         except BaseException:
             self._directory.cleanup()
             raise
-        self._began = self._clock()
+        self._pace.restart()
         self._started = True
         self._reconcile()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
@@ -216,7 +217,7 @@ class GatewaySimulator:
         # The listening socket keeps the certificate it was opened with, so it is opened anew.
         self._listener.close()
         self._reconcile()
-        self._tell("certificate changed")
+        self._news.tell("certificate changed")
 
     # -- what others need to know ------------------------------------------------------------------------------------
 
@@ -284,7 +285,7 @@ class GatewaySimulator:
     @property
     def seconds(self) -> float:
         """Simulator time since the start, s."""
-        return (self._clock() - self._began) * self.speed + self._skipped
+        return self._pace.seconds
 
     @property
     def streaming(self) -> bool:
@@ -307,9 +308,7 @@ class GatewaySimulator:
 
     def skip(self, seconds: float) -> None:
         """Let simulator time jump ahead. Wall time, and with it tokens, stays."""
-        if seconds < 0:
-            raise ValueError("Time cannot be turned back.")
-        self._skipped += seconds
+        self._pace.skip(seconds)
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -426,10 +425,6 @@ class GatewaySimulator:
 
     # -- telling -----------------------------------------------------------------------------------------------------
 
-    def _tell(self, text: str) -> None:
-        for listener in tuple(self.listeners):
-            listener(text)
-
     def _visible_state(self) -> dict[str, str]:
         """What the command line reports when it changes."""
         site = self.site
@@ -443,11 +438,7 @@ class GatewaySimulator:
         }
 
     def _tell_changes(self) -> None:
-        state = self._visible_state()
-        for name, text in state.items():
-            if self._seen[name] != text:
-                self._tell(text)
-        self._seen = state
+        self._news.compare(self._visible_state())
 
     # -- requests ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import socket
 import ssl
@@ -20,7 +19,8 @@ from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from nutdrv_py.simulators.enphase.physics import nearest
+from nutdrv_py.simulators.loopback import bound_socket, check_loopback
+from nutdrv_py.simulators.spelling import nearest
 
 HEAD_LIMIT = 32 * 1024
 """Longest request head, bytes: a token is under 1 kB and cookies are short, so more than this is a mistake."""
@@ -286,7 +286,7 @@ class Listener:
     def reserve(self, host: str, port: int) -> None:
         """Bind the port without listening on it, so that it stays ours while the gateway is away."""
         check_loopback(host)
-        self._placeholder = _bound_socket(host, port)
+        self._placeholder = bound_socket(host, port)
         self._address = (host, self._placeholder.getsockname()[1])
 
     def use_certificate(self, certificate: str, key: str) -> None:
@@ -303,7 +303,7 @@ class Listener:
         """Accept connections. The socket listens at once; the loop takes the connections up in its next round."""
         if self._socket is not None or self._context is None:
             return
-        self._socket = _bound_socket(*self._address)
+        self._socket = bound_socket(*self._address)
         self._socket.listen(128)
         self._socket.setblocking(False)
         self._opening = asyncio.get_running_loop().create_task(self._take_up(self._socket, self._context))
@@ -490,29 +490,6 @@ _FAULTS: Mapping[str, _FaultMethod] = {
 
 FAULT_KINDS = tuple(_FAULTS)
 """All kinds of faults. "refuse" for "*" closes the port; for one path it closes the connection without an answer."""
-
-
-def check_loopback(host: str) -> None:
-    """Refuse to listen anywhere but on this machine: the simulator's certificate and secrets protect nothing."""
-    try:
-        allowed = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        allowed = False
-    if not allowed:
-        raise ValueError(f'The simulator listens on the loopback interface only (127.0.0.1 or ::1), not on "{host}".')
-
-
-def _bound_socket(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # Needed twice: to come back on the same port at once, and to listen on it beside the placeholder.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:

@@ -8,11 +8,12 @@ moment ``load = pv + grid + storage + generator``.
 
 from __future__ import annotations
 
-import difflib
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
+
+from nutdrv_py.simulators.spelling import nearest
 
 GRID_STATES = ("on", "outage", "island", "reclosing", "generator")
 """What the grid connection does: see :class:`RelayWords` for how each one is told to the world."""
@@ -46,13 +47,6 @@ RECLOSE_SECONDS = 10.0
 """Re-closing takes 8-15 s (facts: relay)."""
 
 _EPSILON = 1e-9
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint `` (did you mean "x"?)`` for a misspelt word, or the list of all known ones."""
-    names = list(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f' (did you mean "{close[0]}"?)' if close else f" (known: {', '.join(sorted(names))})"
 
 
 @dataclass(frozen=True, slots=True)

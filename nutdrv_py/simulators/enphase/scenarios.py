@@ -18,16 +18,15 @@ faults are set from the beginning. A file looks like this; every part may be lef
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from nutdrv_py.simulators.enphase.cloud import LOGIN_MODES
 from nutdrv_py.simulators.enphase.http import Fault
-from nutdrv_py.simulators.enphase.physics import SETUP_NAMES, SITE_CHANGES, SiteSetup, nearest
+from nutdrv_py.simulators.enphase.physics import SETUP_NAMES, SITE_CHANGES, SiteSetup
+from nutdrv_py.simulators.spelling import nearest
+from nutdrv_py.simulators.stories import ScenarioError, base_story, find_story, known_keys, parse_timeline, right_types
 
 GATEWAY_CHANGES = (
     "offline",
@@ -46,9 +45,6 @@ GATEWAY_CHANGES = (
 
 TOTAL_KINDS = ("load", "without-battery", "net")
 """What the total-consumption report shows: the true load, load less battery, or (wrongly) net-consumption."""
-
-FILE_LIMIT = 256 * 1024
-"""Longest scenario file, bytes: a long story has some hundred lines."""
 
 _FIRMWARE = re.compile(r"[A-Z]?\d+\.\d+(\.\d+)?")
 
@@ -236,46 +232,23 @@ SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _AL
 """All named scenarios."""
 
 
-class ScenarioError(ValueError):
-    """A scenario that cannot be used; the text is a sentence for the person who wrote it."""
-
-
 def load_scenario(name: str) -> Scenario:
     """Return the scenario of this name, or the one in the YAML file at this path."""
-    if name in SCENARIOS:
-        return SCENARIOS[name]
-    path = Path(name)
-    if not path.is_file():
-        raise ScenarioError(f'There is no scenario and no file called "{name}"{nearest(name, SCENARIOS)}.')
-    try:
-        if path.stat().st_size > FILE_LIMIT:
-            raise ScenarioError(f"{name} is too long for a scenario (limit {FILE_LIMIT} bytes).")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"The scenario {name} cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"The scenario {name} is not YAML: {error}") from None
-    try:
-        return parse_scenario({} if content is None else content, path.stem)
-    except (ValueError, TypeError) as error:
-        raise ScenarioError(f"{name}: {error}") from None
+    return find_story(name, SCENARIOS, parse_scenario)
 
 
 def parse_scenario(content: Any, name: str = "custom") -> Scenario:
     """Build a scenario from what a YAML file holds."""
-    _known_keys(content, ("base", "name", "title", "site", "gateway", "timeline", "faults"), "a scenario")
-    base_name = content.get("base", "online")
-    if base_name not in SCENARIOS:
-        raise ScenarioError(f'base: there is no scenario "{base_name}"{nearest(str(base_name), SCENARIOS)}.')
-    base = SCENARIOS[base_name]
+    known_keys(content, ("base", "name", "title", "site", "gateway", "timeline", "faults"), "a scenario")
+    base = base_story(content, SCENARIOS)
     site = content.get("site") or {}
     gateway = content.get("gateway") or {}
-    _known_keys(site, SETUP_NAMES, "site")
-    _known_keys(gateway, OPTION_NAMES, "gateway")
+    known_keys(site, SETUP_NAMES, "site")
+    known_keys(gateway, OPTION_NAMES, "gateway")
     if "load_split" in site:
         site = {**site, "load_split": tuple(float(part) for part in site["load_split"])}
-    _right_types(site, base.site, "site")
-    _right_types(gateway, base.gateway, "gateway")
+    right_types(site, base.site, "site")
+    right_types(gateway, base.gateway, "gateway")
     timeline = content.get("timeline")
     faults = content.get("faults")
     return Scenario(
@@ -283,7 +256,7 @@ def parse_scenario(content: Any, name: str = "custom") -> Scenario:
         title=str(content.get("title", base.title)),
         site=replace(base.site, **site),
         gateway=replace(base.gateway, **gateway),
-        timeline=base.timeline if timeline is None else _parse_timeline(timeline),
+        timeline=base.timeline if timeline is None else parse_timeline(timeline, Event),
         faults=base.faults if faults is None else parse_faults(faults),
     )
 
@@ -300,54 +273,8 @@ def parse_fault(content: Any, where: str = "fault") -> Fault:
     if isinstance(content, Fault):
         return content
     known = tuple(item.name for item in fields(Fault))
-    _known_keys(content, known, where)
+    known_keys(content, known, where)
     if "kind" not in content:
         raise ScenarioError(f"{where} needs a kind.")
-    _right_types(content, Fault("hang", times=1), where)
+    right_types(content, Fault("hang", times=1), where)
     return Fault(**content)
-
-
-def _parse_timeline(content: Any) -> tuple[Event, ...]:
-    if not isinstance(content, list):
-        raise ScenarioError('timeline: needs a list of entries like "- {at: 30, set: {grid: outage}}".')
-    events = []
-    for entry in content:
-        _known_keys(entry, ("at", "set"), "an entry of the timeline")
-        if isinstance(entry.get("at"), bool) or not isinstance(entry.get("at"), (int, float)):
-            raise ScenarioError('timeline: every entry needs "at" with a number of seconds.')
-        if not isinstance(entry.get("set"), Mapping):
-            raise ScenarioError('timeline: every entry needs "set" with what changes.')
-        # YAML 1.1 reads a bare on as true; what is meant is clear.
-        changes = {key: "on" if key == "grid" and value is True else value for key, value in entry["set"].items()}
-        events.append(Event(float(entry["at"]), changes))
-    return tuple(sorted(events, key=lambda event: event.at))
-
-
-def _known_keys(content: Any, known: Iterable[str], where: str) -> None:
-    if not isinstance(content, Mapping):
-        raise ScenarioError(f"{where}: needs keys with values, not {type(content).__name__}.")
-    names = tuple(known)
-    for key in content:
-        if key not in names:
-            raise ScenarioError(f'{where} has no key "{key}"{nearest(str(key), names)}.')
-
-
-def _right_types(content: Mapping[str, Any], example: Any, where: str) -> None:
-    """Compare the type of each value with that of the present one; whole numbers do for floats."""
-    for key, value in content.items():
-        present = getattr(example, key)
-        wanted = float if present is None else type(present)
-        fits = isinstance(value, wanted) or (wanted is float and isinstance(value, int)) or value is None is present
-        if key == "grid" and value is True:
-            raise ScenarioError(f'{where}: write grid: "on" with quotation marks (YAML reads a bare on as true).')
-        if not fits or (isinstance(value, bool) and wanted is not bool):
-            raise ScenarioError(f"{where}: {key} cannot be {value!r}; it is a {_TYPE_WORDS.get(wanted, 'value')}.")
-
-
-_TYPE_WORDS: Mapping[type, str] = {
-    bool: "yes or no (true/false)",
-    int: "whole number",
-    float: "number",
-    str: "text",
-    tuple: "list of numbers",
-}

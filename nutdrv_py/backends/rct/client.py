@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One TCP connection to an inverter's serial line, which is shared: every client hears every answer.
+
+Answers are matched by object, never by order, and those that others have asked for are taken as well. A request may be
+lost when it meets another client's, so a few are under way at a time, with a gap between them, and what is not answered is
+asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from nutdrv_py.backends.rct import payload
+from nutdrv_py.backends.rct.frame import ANSWERS, EXTENSION, Damage, FrameReader, read_request
+from nutdrv_py.backends.rct.objects import BY_OID, Object
+from nutdrv_py.clock import Clock
+from nutdrv_py.errors import DeviceError, ProtocolError
+
+__all__ = ["Counts", "Datum", "Line"]
+
+GAP = 0.05
+"""Seconds between two requests: clients that sent faster saw answers cut, slower than 0.1 would delay the grid."""
+
+ANSWER = 1.0
+"""Seconds to wait for an answer, which usually comes within 0.1."""
+
+CONNECT = 3.0
+"""Seconds to wait for the connection; on the local network more means that nobody is there."""
+
+IDLE = 0.3
+"""Seconds without a byte after which an unfinished frame is finished: long ones do not say where they end."""
+
+KEEP_ALIVE = (socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3)
+"""The network module vanishes without a word when its power goes; the kernel notices within 25 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Datum:
+    """A value and the monotonic time at which it came."""
+
+    value: payload.Value
+    at: float
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened on the line since the start."""
+
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    frames_received: int = 0
+    frames_sent: int = 0
+    unknown: int = 0
+    """Answers for objects that are not in use, which others asked for."""
+    foreign: int = 0
+    """Frames that are no answers, or answers of an inverter behind this one."""
+    payload: int = 0
+    """Answers whose payload is not what the object's type has: they were cut short."""
+    range: int = 0
+    """Answers with a value outside the object's range."""
+    lost: int = 0
+    """Requests that were never answered."""
+    connections: int = 0
+
+
+@dataclass(slots=True)
+class _Asked:
+    row: Object
+    tries: int
+    raw: bool
+    until: float = 0.0
+
+
+class _Protocol(asyncio.Protocol):
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        found = transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in KEEP_ALIVE:
+                found.setsockopt(socket.IPPROTO_TCP, name, value)
+
+    def data_received(self, data: bytes) -> None:
+        self._line.received(self, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._line.dropped(self, exc)
+
+
+class Line:
+    """The line to the inverter at ``host``:``port``. ``window`` is how many requests may wait for their answers."""
+
+    def __init__(self, host: str, port: int, clock: Clock, *, window: int) -> None:
+        self.counts = Counts()
+        self.heard: float | None = None
+        """Monotonic time of the last valid answer on this connection."""
+        self.opened: float | None = None
+        """Monotonic time at which the connection was made; None without one."""
+        self._where = host, port
+        self._clock = clock
+        self._window = window
+        self._reader = FrameReader()
+        self._values: dict[str, Datum] = {}
+        self._heard: dict[int, bool] = {}
+        self._prefers_raw: set[int] = set()
+        self._transport: asyncio.Transport | None = None
+        self._protocol: _Protocol | None = None
+        self._ended: str | None = None
+        self._news = asyncio.Event()
+        self._sent = 0.0
+        self._idle: asyncio.TimerHandle | None = None
+
+    @property
+    def values(self) -> Mapping[str, Datum]:
+        """What is known, by the object's name; whoever reads it looks at the age."""
+        return MappingProxyType(self._values)
+
+    @property
+    def damage(self) -> Damage:
+        """What the reader of frames had to throw away."""
+        return self._reader.damage
+
+    def forget(self) -> None:
+        """Forget all values: the inverter behind the address may be another one now."""
+        self._values.clear()
+
+    # The connection
+
+    async def open(self) -> None:
+        """Connect. Raises :class:`DeviceError`."""
+        host, port = self._where
+        loop = asyncio.get_running_loop()
+        protocol = _Protocol(self)
+        try:
+            async with asyncio.timeout(CONNECT):
+                transport, _ = await loop.create_connection(lambda: protocol, host, port)
+        except TimeoutError:
+            raise DeviceError(f"{host}:{port} does not answer within {CONNECT:.0f} s") from None
+        except socket.gaierror as error:
+            raise DeviceError(
+                f"the name {host} cannot be resolved ({error.strerror}); write the inverter's address as port ="
+            ) from None
+        except OSError as error:
+            raise DeviceError(f"{host}:{port} cannot be reached: {error.strerror or error}") from None
+        self._transport, self._protocol, self._ended = transport, protocol, None
+        self._reader.reset()
+        self.heard = None
+        self.opened = self._clock.monotonic()
+        self.counts.connections += 1
+
+    def close(self) -> None:
+        """End the connection, if there is one. It takes effect at once: the line may lock up until all clients are gone."""
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        self._transport = self._protocol = self.opened = None
+
+    def received(self, protocol: _Protocol, data: bytes) -> None:
+        """Take in bytes from the line."""
+        if protocol is not self._protocol:
+            return
+        self.counts.bytes_received += len(data)
+        self._take(data)
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(IDLE, self._flush)
+
+    def dropped(self, protocol: _Protocol, error: Exception | None) -> None:
+        """The connection has ended."""
+        if protocol is self._protocol:
+            self._ended = f"the connection was closed by the inverter{f' ({error})' if error else ''}"
+            self.close()
+            self._news.set()
+
+    def wake(self) -> None:
+        """Send the extension frame, after which some firmware begins to answer."""
+        self._send(EXTENSION)
+
+    def _send(self, data: bytes) -> None:
+        if self._transport is None:
+            raise DeviceError(self._ended or "there is no connection to the inverter")
+        self._transport.write(data)
+        self.counts.bytes_sent += len(data)
+        self.counts.frames_sent += 1
+
+    # Answers
+
+    def _flush(self) -> None:
+        self._idle = None
+        self._take(None)
+
+    def _take(self, data: bytes | None) -> None:
+        for frame in self._reader.flush() if data is None else self._reader.feed(data):
+            self.counts.frames_received += 1
+            if frame.command not in ANSWERS or frame.address is not None:
+                self.counts.foreign += 1
+                continue
+            self.heard = self._clock.monotonic()
+            row = BY_OID.get(frame.oid)
+            if row is None:
+                self.counts.unknown += 1
+                continue
+            try:
+                value = payload.decode(row.kind, frame.payload)
+            except ProtocolError:
+                self.counts.payload += 1
+                self._heard[row.oid] = False
+                continue
+            self._heard[row.oid] = True
+            if not row.plausible(value):
+                self.counts.range += 1
+                continue
+            self._values[row.name] = Datum(value, self.heard)
+        self._news.set()
+
+    # Requests
+
+    async def ask(self, rows: Iterable[Object], *, tries: int, until: float | None = None) -> frozenset[str]:
+        """Ask for objects; gives the names of those that were not answered, each asked ``tries`` times.
+
+        After ``until`` (time of the event loop) no new request is begun; what was not begun is not among the names.
+        Raises :class:`DeviceError` when the connection ends.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = [_Asked(row, tries, row.oid in self._prefers_raw) for row in reversed(list(rows))]
+        under_way: dict[int, _Asked] = {}
+        silent: set[str] = set()
+        while waiting or under_way:
+            now = loop.time()
+            if until is not None and now >= until:
+                waiting = [asked for asked in waiting if asked.tries < tries]
+            if waiting and len(under_way) < self._window:
+                pause = self._sent + GAP - now
+                if pause <= 0:
+                    asked = waiting.pop()
+                    self._heard.pop(asked.row.oid, None)
+                    self._send(read_request(asked.row.oid, raw_crc=asked.raw))
+                    self._sent = now
+                    asked.until = now + ANSWER
+                    under_way[asked.row.oid] = asked
+                    continue
+            else:
+                pause = ANSWER
+            if not under_way and not waiting:
+                break
+            ends = min((asked.until for asked in under_way.values()), default=now + pause)
+            await self._wait(min(pause, max(0.0, ends - now)))
+            self._settle(under_way, waiting, silent, loop.time())
+        return frozenset(silent)
+
+    async def _wait(self, seconds: float) -> None:
+        self._news.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        if self._transport is None:
+            raise DeviceError(self._ended or "there is no connection to the inverter")
+
+    def _settle(self, under_way: dict[int, _Asked], waiting: list[_Asked], silent: set[str], now: float) -> None:
+        """Put away what was answered; what was not is asked again, or given up."""
+        for oid, asked in list(under_way.items()):
+            heard = self._heard.get(oid)
+            if heard:
+                del under_way[oid]
+                if asked.raw:
+                    self._prefers_raw.add(oid)
+                else:
+                    self._prefers_raw.discard(oid)
+            elif heard is False or now >= asked.until:
+                del under_way[oid]
+                asked.tries -= 1
+                if asked.tries > 0:
+                    # A few requests have a start byte or an escape in their CRC, and firmware may want it unescaped.
+                    asked.raw = not asked.raw and read_request(oid) != read_request(oid, raw_crc=True)
+                    waiting.append(asked)
+                else:
+                    self.counts.lost += 1
+                    silent.add(asked.row.name)

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an inverter has, found out as RctMon does it, and which objects are due. Pure: time comes in as an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from nutdrv_py.backends.rct.objects import MODULES, OBJECTS, Group, Object, Part
+from nutdrv_py.mapping import to_number
+
+__all__ = ["Inventory", "Schedule", "discover"]
+
+NO_BATTERY = 5
+"""``power_mng.battery_type``: no battery. 0 is a lead-acid one, which RctMon takes for none."""
+
+LEAST_VOLTAGE = 30.0
+"""V that prove a battery where neither a serial number nor a count of batteries does."""
+
+MEDIUM = 10.0
+"""Seconds between two questions for objects of that group."""
+
+ALERT = 4.0
+"""The same while the house is off the grid: what the battery management says may end the supply."""
+
+RARE = 5
+"""Full polls between two questions for a rare object."""
+
+UNANSWERED = (30.0, 60.0, 600.0, 3600.0)
+"""Seconds before an object that was not answered is asked again; firmware says nothing about objects that it does not know."""
+
+Values = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What there is; None: not known yet, which counts as there."""
+
+    switch: bool | None = None
+    battery: bool | None = None
+    tower: bool | None = None
+    generators: tuple[bool | None, bool | None] = (None, None)
+    modules: tuple[bool | None, ...] = (None,) * len(MODULES)
+
+    @property
+    def parts(self) -> frozenset[Part]:
+        """The parts whose objects are asked. What is only there in larger systems is asked once it is known to be there."""
+        found = {Part.INVERTER}
+        found |= {Part.SWITCH} if self.switch is not False else set()
+        found |= {Part.BATTERY} if self.battery is not False else set()
+        found |= {Part.TOWER} if self.tower else set()
+        for there, part in zip(self.generators, (Part.GENERATOR_A, Part.GENERATOR_B), strict=True):
+            found |= {part} if there else set()
+        for there, part in zip(self.modules, MODULES, strict=True):
+            found |= {part} if there else set()
+        return frozenset(found)
+
+
+def discover(values: Values) -> Inventory:
+    """What the answers so far say. ``values`` by the object's name."""
+    return Inventory(
+        switch=_flag(values.get("rb485.available")),
+        battery=_battery(values),
+        tower=_tower(values),
+        generators=(
+            _flag(values.get("dc_conv.dc_conv_struct[0].enabled")),
+            _flag(values.get("dc_conv.dc_conv_struct[1].enabled")),
+        ),
+        modules=tuple(_named(values.get(f"battery.module_sn[{index}]")) for index in range(len(MODULES))),
+    )
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _named(value: object) -> bool | None:
+    return bool(value.strip()) if isinstance(value, str) else None
+
+
+def _battery(values: Values) -> bool | None:
+    kind = values.get("power_mng.battery_type")
+    if kind == NO_BATTERY:
+        return False
+    volts = to_number(values.get("battery.voltage"))
+    signs = (
+        _named(values.get("battery.bms_sn")),
+        _counted(values.get("power_mng.n_batteries"), 1),
+        None if volts is None else volts > LEAST_VOLTAGE,
+    )
+    if any(signs):
+        return True
+    return None if kind is None or None in signs else False
+
+
+def _tower(values: Values) -> bool | None:
+    signs = (
+        _named(values.get("battery_placeholder[0].bms_sn")),
+        _counted(values.get("power_mng.n_batteries"), 2),
+        _counted(values.get("power_mng.n_batteries_towers"), 2),
+    )
+    return True if any(signs) else None if set(signs) == {None} else False
+
+
+def _counted(value: object, least: int) -> bool | None:
+    number = to_number(value)
+    return None if number is None else number >= least
+
+
+class Schedule:
+    """Says which objects are due. The grid and the fast ones are always; the rest when their time has come."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, float] = {}
+        self._failed: dict[str, int] = {}
+        self._asked: set[str] = set()
+
+    def restart(self) -> None:
+        """A new connection: the inverter may have another firmware now, or be another one."""
+        self._next.clear()
+        self._failed.clear()
+        self._asked.clear()
+
+    def hurry(self, rows: Iterable[Object]) -> None:
+        """Ask these with the next opportunity."""
+        for row in rows:
+            self._next[row.name] = 0.0
+
+    def quick(self, group: Group, parts: frozenset[Part], now: float) -> list[Object]:
+        """The objects of the grid or the fast group, without those that stay unanswered."""
+        return [
+            row
+            for row in OBJECTS
+            if row.group is group and row.part in parts and (row.name not in self._failed or self._next[row.name] <= now)
+        ]
+
+    def due(self, parts: frozenset[Part], now: float) -> list[Object]:
+        """The other objects that are due: who it is first, then the oldest."""
+        found = [
+            row
+            for row in OBJECTS
+            if row.group not in (Group.GRID, Group.FAST) and row.part in parts and self._next.get(row.name, 0.0) <= now
+        ]
+        return sorted(found, key=lambda row: (row.group is not Group.INVENTORY, self._next.get(row.name, 0.0)))
+
+    def complete(self, parts: frozenset[Part]) -> bool:
+        """Whether each object of the parts has been asked on this connection."""
+        return all(row.name in self._asked for row in OBJECTS if row.part in parts)
+
+    def settle(
+        self, rows: Iterable[Object], unanswered: frozenset[str], now: float, *, pollfreq: float, off_grid: bool
+    ) -> None:
+        """These were asked; ``unanswered`` names those without an answer. The flag of the island is never put off."""
+        every = {
+            Group.MEDIUM: ALERT if off_grid else MEDIUM,
+            Group.SLOW: pollfreq,
+            Group.RARE: RARE * pollfreq,
+            Group.INVENTORY: float("inf"),
+        }
+        for row in rows:
+            self._asked.add(row.name)
+            if row.name not in unanswered:
+                self._failed.pop(row.name, None)
+                self._next[row.name] = now + every.get(row.group, 0.0)
+                continue
+            failed = self._failed[row.name] = self._failed.get(row.name, 0) + 1
+            wait = UNANSWERED[min(failed, len(UNANSWERED)) - 1]
+            if row.group is Group.GRID:
+                wait = 0.0 if row.name == "prim_sm.island_flag" or failed < len(UNANSWERED) else wait
+            elif row.group is Group.FAST:
+                wait = 0.0 if failed < len(UNANSWERED) else UNANSWERED[0]
+            self._next[row.name] = now + wait

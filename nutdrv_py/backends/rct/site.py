@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the inverter's objects to NUT's variables: one row each, and the few that need arithmetic. Pure.
+
+``values`` maps object names to what they said, without what is too old. Powers in W: battery + = discharging, grid + =
+import (so ``input.realpower`` is negative while the house feeds the grid; NUT has no rule for that).
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from nutdrv_py.backends.rct.faults import REGISTERS, active
+from nutdrv_py.backends.rct.payload import Cell, CellExtremes
+from nutdrv_py.mapping import Field, between, integer, lookup, scaled, text, to_number, translate
+from nutdrv_py.reading import Value
+
+__all__ = [
+    "FIELDS", "Values", "battery_power", "capacity", "charge", "efficiency", "faults", "full_energy", "grid_side", "house_alive",
+    "household_load", "model", "modules", "nominal_power", "phase_values", "phases",
+]  # fmt: skip
+
+Values = Mapping[str, object]
+
+MODULE_ENERGY = 1900.0
+"""Wh of an RCT battery module, when the battery does not tell its capacity."""
+
+MODULE_VOLTAGE = 24 * 3.2
+"""V of a module at mid charge: 24 LiFePO4 cells."""
+
+EFFICIENCY = 0.94
+"""Of what the battery holds, the part that reaches the house; when the battery does not tell a believable one."""
+
+OWN_USE = 50.0
+"""W that the inverter takes for itself, on top of the house's load."""
+
+ALIVE = 50.0
+"""V on the inverter's side from which the house has power."""
+
+PERCENT = between(0, 100.5, scaled(100))
+OHM = between(0, 1e9)
+
+_TYPES: Mapping[object, Value] = {
+    0: "PbAc", 1: "Li-ion", 2: "Li-ion", 3: "LiFePO4", 4: "Li-ion", 6: "Li-ion", 7: "LiFePO4",
+}  # fmt: skip
+_MAKERS: Mapping[object, Value] = {
+    0: "Powerfit", 1: "Akasol", 2: "Laukner", 3: "RCT Power", 4: "Zach", 6: "Power loop", 7: "BYD",
+}  # fmt: skip
+_STATES: Mapping[object, Value] = {
+    0: "standby", 1: "initialisation", 2: "standby", 3: "efficiency", 4: "insulation check", 5: "island check", 6: "power check",
+    7: "symmetry", 8: "relay test", 9: "grid passive", 10: "prepare battery passive", 11: "battery passive",
+    12: "hardware check", 13: "feed-in",
+}  # fmt: skip
+
+
+def _date(raw: object) -> Value | None:
+    """A Unix time as a date; the inverter's clock runs in local time as if it were UTC. Nothing for what is no date."""
+    seconds = to_number(raw)
+    if seconds is None or not 1e9 <= seconds <= 4e9:
+        return None
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d")
+
+
+def _positive(raw: object) -> Value | None:
+    value = to_number(raw)
+    return value if value else None
+
+
+_POSITIVE = _positive
+_EMPTY_MODEL = "Power Storage"
+
+# fmt: off
+FIELDS: tuple[Field, ...] = (
+    Field("ups.serial",                                "inverter_sn",                            text),
+    Field("ups.firmware",                              "svnversion",                             text),
+    Field("ups.id",                                    "android_description",                    text),
+    Field("ups.temperature",                           "db.core_temp"),
+    Field("experimental.heatsink.temperature",         "db.temp1"),
+    Field("experimental.heatsink.battery.temperature", "db.temp2"),
+    Field("ups.power",                                 "g_sync.s_ac_sum_lp"),
+    Field("experimental.reactivepower",                "g_sync.q_ac_sum_lp"),
+    Field("experimental.inverter.realpower",           "g_sync.p_ac_sum_lp"),
+    Field("experimental.inverter.state",               "prim_sm.state",                          lookup(_STATES)),
+    Field("experimental.island.flag",                  "prim_sm.island_flag",                    integer),
+    Field("experimental.grid.code",                    "parameter_file",                         text),
+    Field("experimental.grid.realpower",               "g_sync.p_ac_grid_sum_lp"),
+    Field("experimental.switch.firmware",              "rb485.version_main",                     integer),
+    Field("experimental.insulation.resistance",        "iso_struct.Riso",                        OHM),
+    Field("experimental.external.realpower",           "io_board.s0_external_power"),
+    Field("input.transfer.low",                        "grid_mon[0].u_under.threshold",          _POSITIVE),
+    Field("input.transfer.high",                       "grid_mon[0].u_over.threshold",           _POSITIVE),
+    Field("input.frequency.low",                       "grid_mon[0].f_under.threshold",          _POSITIVE),
+    Field("input.frequency.high",                      "grid_mon[0].f_over.threshold",           _POSITIVE),
+    Field("experimental.energy.load.total",            "energy.e_load_total"),
+    Field("experimental.energy.grid.import.total",     "energy.e_grid_load_total"),
+    Field("experimental.energy.grid.export.total",     "energy.e_grid_feed_total",               scaled(-1)),
+    Field("experimental.energy.inverter.total",        "energy.e_ac_total"),
+    Field("experimental.pv.1.realpower",               "dc_conv.dc_conv_struct[0].p_dc_lp"),
+    Field("experimental.pv.1.voltage",                 "g_sync.u_sg_avg[0]"),
+    Field("experimental.pv.2.realpower",               "dc_conv.dc_conv_struct[1].p_dc_lp"),
+    Field("experimental.pv.2.voltage",                 "g_sync.u_sg_avg[1]"),
+)
+
+BATTERY_FIELDS: tuple[Field, ...] = (
+    Field("battery.charge.restart",                    "power_mng.soc_min",                      PERCENT),
+    Field("battery.voltage",                           "battery.voltage",                        _POSITIVE),
+    Field("battery.voltage",                           "power_mng.u_acc_mix_lp",                 _POSITIVE),
+    Field("battery.voltage.low",                       "battery.minimum_discharge_voltage",      _POSITIVE),
+    Field("battery.voltage.high",                      "battery.maximum_charge_voltage",         _POSITIVE),
+    Field("battery.temperature",                       "battery.temperature"),
+    Field("battery.voltage.cell.min",                  "battery.min_cell_voltage",               _POSITIVE),
+    Field("battery.voltage.cell.max",                  "battery.max_cell_voltage",               _POSITIVE),
+    Field("battery.temperature.cell.min",              "battery.min_cell_temperature"),
+    Field("battery.temperature.cell.max",              "battery.max_cell_temperature"),
+    Field("battery.capacity",                          "battery.ah_capacity",                    _POSITIVE),
+    Field("battery.capacity",                          "power_mng.amp_hours_measured",           _POSITIVE),
+    Field("battery.type",                              "power_mng.battery_type",                 lookup(_TYPES)),
+    Field("battery.date.maintenance",                  "power_mng.bat_next_calib_date",          _date),
+    Field("experimental.battery.mfr",                  "power_mng.battery_type",                 lookup(_MAKERS)),
+    Field("experimental.battery.serial",               "battery.bms_sn",                         text),
+    Field("experimental.battery.charge.target",        "battery.soc_target",                     PERCENT),
+    Field("experimental.battery.charge.reserve",       "power_mng.soc_min_island",               PERCENT),
+    Field("experimental.battery.health",               "battery.soh",                            between(1, 120, scaled(100))),
+    Field("experimental.battery.cycles",               "battery.cycles",                         integer),
+    Field("experimental.battery.current.discharge.maximum", "battery.maximum_discharge_current"),
+    Field("experimental.battery.current.charge.maximum", "battery.maximum_charge_current"),
+    Field("experimental.energy.battery.in.total",      "battery.stored_energy"),
+    Field("experimental.energy.battery.out.total",     "battery.used_energy"),
+    Field("experimental.storage.realpower",            "g_sync.p_acc_lp"),
+    Field("experimental.battery.2.serial",             "battery_placeholder[0].bms_sn",          text),
+    Field("experimental.battery.2.charge",             "battery_placeholder[0].soc",             PERCENT),
+    Field("experimental.battery.2.voltage",            "battery_placeholder[0].voltage",         _POSITIVE),
+    Field("experimental.battery.2.temperature",        "battery_placeholder[0].temperature"),
+    Field("experimental.battery.2.health",             "battery_placeholder[0].soh",             between(1, 120, scaled(100))),
+)
+# fmt: on
+
+
+def number(values: Values, name: str) -> float | None:
+    """The object's number, None when it is not known."""
+    return to_number(values.get(name))
+
+
+def phases(values: Values, name: str) -> tuple[float, float, float] | None:
+    """The three numbers of an object with one per phase; None unless all are known."""
+    found = [number(values, f"{name}[{index}]") for index in range(3)]
+    first, second, third = found
+    return None if first is None or second is None or third is None else (first, second, third)
+
+
+def grid_side(values: Values) -> tuple[float, float, float] | None:
+    """V on the grid's side of the Power Switch; None without one, or when not all three phases are known."""
+    return phases(values, "rb485.u_l_grid") if values.get("rb485.available") is True else None
+
+
+def house_alive(values: Values) -> bool | None:
+    """Whether the inverter's side has voltage on any phase; None when that is not known."""
+    volts = phases(values, "g_sync.u_l_rms")
+    return None if volts is None else any(volt >= ALIVE for volt in volts)
+
+
+def faults(values: Values) -> frozenset[int]:
+    """The numbers of the active faults."""
+    found = [values.get(register) for register in REGISTERS]
+    return active(register if isinstance(register, int) else None for register in found)
+
+
+_MODEL = re.compile(r"\b(?:PS|PI|DC|PST|IS)\b ?\d+(?:\.\d+)?(?: [A-Z0-9]{1,8}\b)?")
+_SIZE = re.compile(r"\b(?:PS|PI|DC|PST|IS)\b ?(\d{1,2}(?:\.\d)?)\b")
+
+
+def model(values: Values) -> str:
+    """The model out of the device's name, which the user may have changed; the family when there is none in it."""
+    name = values.get("android_description")
+    found = _MODEL.search(name) if isinstance(name, str) else None
+    return found.group() if found else _EMPTY_MODEL
+
+
+def nominal_power(values: Values, configured: float | None) -> float | None:
+    """W the inverter can give: as configured, as it says, or by its model ("PS 6.0": 6000)."""
+    if configured:
+        return float(configured)
+    told = number(values, "p_rec_lim[2]")
+    if told and 500 <= told <= 50000:
+        return told
+    name = values.get("android_description")
+    found = _SIZE.search(name) if isinstance(name, str) else None
+    return float(found.group(1)) * 1000 if found else None
+
+
+def household_load(values: Values, *, off_grid: bool) -> float | None:
+    """W the house takes; off the grid what the inverter gives, which is all there is."""
+    load, output = number(values, "g_sync.p_ac_load_sum_lp"), number(values, "g_sync.p_ac_sum_lp")
+    found = (output if output is not None else load) if off_grid else load
+    return None if found is None else max(0.0, found)
+
+
+def charge(values: Values) -> float | None:
+    """Percent of charge; two towers by what they hold."""
+    first = number(values, "battery.soc")
+    if first is None:
+        return None
+    second = number(values, "battery_placeholder[0].soc")
+    if second is not None:
+        sizes = capacity(values), number(values, "battery_placeholder[0].ah_capacity")
+        one, two = (sizes[0] or 1.0, sizes[1] or 1.0) if all(sizes) else (1.0, 1.0)
+        first = (first * one + second * two) / (one + two)
+    return min(100.0, max(0.0, first * 100.0))
+
+
+def capacity(values: Values) -> float | None:
+    """Ah of the (first) battery."""
+    return _number_of(_POSITIVE(values.get(name)) for name in ("battery.ah_capacity", "power_mng.amp_hours_measured"))
+
+
+def _number_of(found: Iterable[Value | None]) -> float | None:
+    return next((float(value) for value in found if isinstance(value, int | float)), None)
+
+
+def _health(values: Values, name: str) -> float:
+    """The state of health; firmware that does not know it says 0."""
+    soh = number(values, name)
+    return soh if soh is not None and 0 < soh <= 1 else 1.0
+
+
+def efficiency(values: Values) -> float:
+    """Part of the battery's energy that reaches the house."""
+    told = number(values, "battery.efficiency")
+    return told if told is not None and 0.5 <= told <= 1 else EFFICIENCY
+
+
+def full_energy(values: Values, count: int) -> float | None:
+    """Wh of the full battery, both towers, as healthy as it is. ``count`` modules in the first tower."""
+    amperes = capacity(values)
+    volts = count * MODULE_VOLTAGE if count else _number_of([_POSITIVE(values.get("battery.voltage"))])
+    by_modules = count * MODULE_ENERGY or None
+    first = amperes * volts if amperes and volts else by_modules
+    if first is None:
+        return None
+    if by_modules and not 0.5 <= first / by_modules <= 1.5:
+        first = by_modules
+    energy = first * _health(values, "battery.soh")
+    if number(values, "battery_placeholder[0].soc") is not None:
+        other = number(values, "battery_placeholder[0].ah_capacity")
+        share = other / amperes if other and amperes else 1.0
+        energy += first * share * _health(values, "battery_placeholder[0].soh")
+    return energy
+
+
+def battery_power(values: Values) -> float | None:
+    """W, + = discharging."""
+    return number(values, "g_sync.p_acc_lp")
+
+
+def modules(values: Values) -> dict[str, Value]:
+    """The variables of each battery module that has a serial number: cells as one list per module, in their order."""
+    found: dict[str, Value] = {}
+    for index in range(7):
+        serial = values.get(f"battery.module_sn[{index}]")
+        if not isinstance(serial, str) or not serial.strip():
+            continue
+        name = f"experimental.battery.module.{index + 1}"
+        found[f"{name}.serial"] = serial.strip()
+        cycles = number(values, f"battery.stack_cycles[{index}]")
+        if cycles is not None:
+            found[f"{name}.cycles"] = int(cycles)
+        software = number(values, f"battery.stack_software_version[{index}]")
+        if software is not None:
+            found[f"{name}.firmware"] = int(software)
+        found.update(_cells(name, values.get(f"battery.cells[{index}]")))
+        resistances = values.get(f"battery.cells_resist[{index}]")
+        if isinstance(resistances, Sequence) and resistances:
+            found[f"{name}.cells.resistance"] = _listed(resistances, lambda value: f"{value:.1f}")
+        extremes = values.get(f"battery.cells_stat[{index}]")
+        if isinstance(extremes, CellExtremes):
+            found[f"{name}.voltage.lowest"] = f"{extremes.voltage_min.value:.3f}"
+            found[f"{name}.voltage.highest"] = f"{extremes.voltage_max.value:.3f}"
+            found[f"{name}.temperature.lowest"] = extremes.temperature_min.value
+            found[f"{name}.temperature.highest"] = extremes.temperature_max.value
+    return found
+
+
+def _cells(name: str, cells: object) -> dict[str, Value]:
+    if not isinstance(cells, Sequence) or not cells or not all(isinstance(cell, Cell) for cell in cells):
+        return {}
+    volts = [cell.voltage for cell in cells]
+    degrees = [cell.temperature for cell in cells]
+    return {
+        f"{name}.cells.voltage": _listed(volts, lambda value: f"{value:.3f}"),
+        f"{name}.cells.temperature": _listed(degrees, str),
+        f"{name}.voltage.min": f"{min(volts):.3f}",
+        f"{name}.voltage.max": f"{max(volts):.3f}",
+        f"{name}.temperature.min": min(degrees),
+        f"{name}.temperature.max": max(degrees),
+    }
+
+
+def _listed(values: Iterable[object], form: Callable[[object], str]) -> str:
+    return " ".join(map(form, values))
+
+
+_LINES = ("L1", "L2", "L3")
+_PAIRS = ("L1-L2", "L2-L3", "L3-L1")
+
+# Off the grid the input has no power and no current, and what the inverter's side shows is the output.
+# fmt: off
+_INPUT = tuple(
+    field
+    for index, line in enumerate(_LINES)
+    for field in (
+        Field(f"input.{line}-N.voltage",          f"input.u[{index}]"),
+        Field(f"input.{_PAIRS[index]}.voltage",   f"input.u_ptp[{index}]"),
+        Field(f"input.{line}.realpower",          f"input.p[{index}]"),
+    )
+)
+_OUTPUT = tuple(
+    field
+    for index, line in enumerate(_LINES)
+    for field in (
+        Field(f"output.{line}-N.voltage",         f"g_sync.u_l_rms[{index}]"),
+        Field(f"output.{_PAIRS[index]}.voltage",  f"g_sync.u_ptp_rms[{index}]"),
+        Field(f"output.{line}.realpower",         f"g_sync.p_ac_load[{index}]"),
+        Field(f"output.{line}.power",             f"g_sync.s_ac_lp[{index}]"),
+        Field(f"output.{line}.current",           f"g_sync.i_dr_eff[{index}]"),
+    )
+)
+# fmt: on
+
+
+def phase_values(values: Values, *, off_grid: bool, nominal_voltage: float, nominal_frequency: float) -> dict[str, Value]:
+    """``input.*`` and ``output.*`` of the three phases."""
+    switch = values.get("rb485.available") is True
+    raw = dict(values)
+    for index in range(3):
+        if switch:
+            raw[f"input.u[{index}]"] = values.get(f"rb485.u_l_grid[{index}]")
+        else:
+            raw[f"input.u[{index}]"] = 0.0 if off_grid else values.get(f"g_sync.u_l_rms[{index}]")
+        raw[f"input.u_ptp[{index}]"] = None if off_grid else values.get(f"g_sync.u_ptp_rms[{index}]")
+        raw[f"input.p[{index}]"] = 0.0 if off_grid else values.get(f"g_sync.p_ac_sc[{index}]")
+    found: dict[str, Value] = {"input.phases": 3, "output.phases": 3}
+    found.update(translate((*_INPUT, *_OUTPUT), raw))
+    power = 0.0 if off_grid else number(values, "g_sync.p_ac_grid_sum_lp")
+    if power is not None:
+        found["input.realpower"] = power
+    found.update(_frequencies(values, switch=switch, off_grid=off_grid))
+    for domain in ("input", "output"):
+        found[f"{domain}.voltage.nominal"] = nominal_voltage
+        found[f"{domain}.frequency.nominal"] = nominal_frequency
+        volts = [to_number(found.get(f"{domain}.{line}-N.voltage")) for line in _LINES]
+        known = [volt for volt in volts if volt is not None]
+        if known:
+            found[f"{domain}.voltage"] = sum(known) / len(known)
+    return found
+
+
+def _frequencies(values: Values, *, switch: bool, off_grid: bool) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    inverter = number(values, "grid_pll[0].f")
+    outside = number(values, "rb485.f_grid[0]") if switch else None if off_grid else inverter
+    inside = number(values, "rb485.f_wr[0]") if switch and off_grid else None
+    if outside is not None:
+        found["input.frequency"] = outside
+    if inside is not None or inverter is not None:
+        found["output.frequency"] = inside or inverter or 0.0
+    return found

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A simulated RCT Power inverter: a house with battery and Power Switch, behind a serial line as bad as wanted.
+
+Written from descriptions of the protocol and of what inverters were seen to do; no inverter was asked.
+"""
+
+from __future__ import annotations
+
+from nutdrv_py.simulators.rct.inverter import InverterSimulator, Request
+from nutdrv_py.simulators.rct.physics import Flows, House, HouseSetup, Mode
+from nutdrv_py.simulators.rct.running import RunningInverter
+from nutdrv_py.simulators.rct.scenarios import SCENARIOS, Event, Scenario, load_scenario
+from nutdrv_py.simulators.rct.wire import Line
+
+__all__ = [
+    "SCENARIOS",
+    "Event",
+    "Flows",
+    "House",
+    "HouseSetup",
+    "InverterSimulator",
+    "Line",
+    "Mode",
+    "Request",
+    "RunningInverter",
+    "Scenario",
+    "load_scenario",
+]

@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The simulated inverter: the house behind a serial line behind a TCP port."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nutdrv_py.backends.rct.frame import EXTENSION, Command, Frame, FrameReader, read_request
+from nutdrv_py.backends.rct.objects import BY_NAME, BY_OID
+from nutdrv_py.simulators.loopback import bound_socket, check_loopback
+from nutdrv_py.simulators.news import News
+from nutdrv_py.simulators.pace import Pace
+from nutdrv_py.simulators.rct.physics import House
+from nutdrv_py.simulators.rct.scenarios import Event, Scenario, load_scenario, sort_changes
+from nutdrv_py.simulators.rct.values import VALUES, View, payload
+from nutdrv_py.simulators.rct.wire import BOOTLOADER, Line, Wire
+from nutdrv_py.simulators.spelling import nearest
+
+__all__ = ["InverterSimulator", "Request"]
+
+REQUEST_LOG_LENGTH = 10_000
+"""Requests remembered: some hours of polling; older ones fall out."""
+
+TICK_SECONDS = 0.05
+"""How often timeline and periodic answers are looked at between requests, real time."""
+
+BOOTLOADER_SECONDS = 0.5
+"""Between two calls of the bootloader, real time."""
+
+WAITING_MOST = 1024
+"""Requests that wait for the line; what comes beyond is lost, as in any bridge with a buffer."""
+
+UNREAD_MOST = 1 << 20
+"""Bytes that a client may leave unread before its connection is closed."""
+
+PERIODIC_MOST = 64
+"""Objects that can be asked for once and for all (vendor document)."""
+
+PERIODIC_SECONDS = 30.0
+"""Simulator time between two of their answers: the default of ``pas.period``."""
+
+RECENT_BYTES = 64
+"""How much of what a client sent before is kept, to see how a request was written: more than any request is long."""
+
+DEFAULT_SERIAL = "0065A4631487"
+
+GARBAGE = read_request(BY_NAME["battery.soc"].oid)
+"""What stands behind a text when ``garbage_after_nul`` is on: it looks like a frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it arrived. ``name`` is "" for an object nobody knows; ``at`` is by the simulator's clock, s."""
+
+    oid: int
+    name: str
+    at: float
+    client_number: int
+    command: Command = Command.READ
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A request on its way to the inverter."""
+
+    oid: int
+    collided: bool = False
+
+
+class _Client(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, simulator: InverterSimulator, number: int) -> None:
+        self.number = number
+        self.reader = FrameReader()
+        self.greeted = False
+        self.recent = b""
+        self.transport: asyncio.Transport | None = None
+        self._simulator = simulator
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection up, unless the inverter has gone in the meantime."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._simulator._connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what the client sent."""
+        self.recent = self.recent[-RECENT_BYTES:] + data
+        self.greeted = self.greeted or EXTENSION in self.recent
+        self._simulator._received(self, self.reader.feed(data))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget the connection."""
+        self._simulator._lost(self)
+
+    def close(self) -> None:
+        """End the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def send(self, data: bytes) -> None:
+        """Put bytes on their way; a client that reads nothing for long loses its connection."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.transport.get_write_buffer_size() > UNREAD_MOST:
+            self.close()
+            return
+        self.transport.write(data)
+
+
+class InverterSimulator:
+    """An inverter with its house.
+
+    ``speed`` makes simulator time run faster than ``clock`` (seconds, any start); dates follow ``wall`` (epoch seconds). Delays
+    on the line are real time. All methods belong to the event loop's thread; see
+    :class:`~nutdrv_py.simulators.rct.running.RunningInverter` for use from other threads.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | str = "online",
+        *,
+        serial: str = DEFAULT_SERIAL,
+        speed: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Make the inverter as the scenario wants it; nothing listens before :meth:`start`."""
+        if not (serial.isalnum() and serial.isascii() and len(serial) < 16):
+            raise ValueError(f'A serial number has up to 15 letters and digits, not "{serial}".')
+        self.scenario = load_scenario(scenario) if isinstance(scenario, str) else scenario
+        self.serial = serial
+        self.speed = speed
+        self.house = House(self.scenario.house)
+        self.requests: deque[Request] = deque(maxlen=REQUEST_LOG_LENGTH)
+        self._clock = clock
+        self._wall = wall
+        self._pace = Pace(clock, speed)
+        self._wire = Wire(self.scenario.line, self._payload, self.scenario.house.seed)
+        self._timeline: deque[Event] = deque(sorted(self.scenario.timeline, key=lambda event: event.at))
+        self._overrides: dict[str, Any] = {}
+        self._periodic: dict[int, float] = {}
+        self._numbers = itertools.count(1)
+        self._clients: list[_Client] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._work = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._address = ("127.0.0.1", 0)
+        self._placeholder: socket.socket | None = None
+        self._listening: socket.socket | None = None
+        self._news = News()
+        self.listeners = self._news.listeners
+        self._news.note(self._visible_state())
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen on this loopback address; port 0 takes a free one. Simulator time starts now."""
+        if self._placeholder is not None:
+            raise RuntimeError("The simulator is running already.")
+        check_loopback(host)
+        # Bound but not listening, so that the port stays ours while the inverter is away.
+        self._placeholder = bound_socket(host, port)
+        self._address = (host, self._placeholder.getsockname()[1])
+        self._pace.restart()
+        self._reconcile()
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._serve())]
+
+    async def stop(self) -> None:
+        """Close port and connections. Stopping twice is fine."""
+        if self._placeholder is None:
+            return
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._hang_up()
+        self._placeholder.close()
+        self._placeholder = None
+
+    async def _tick(self) -> None:
+        next_call = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.catch_up()
+            if self.line.bootloader and loop.time() >= next_call:
+                next_call = loop.time() + BOOTLOADER_SECONDS
+                self.broadcast(BOOTLOADER)
+            self._ask_periodic()
+
+    def _reconcile(self) -> None:
+        """Open or close the port as the state of house and line wants it."""
+        if self._placeholder is None:
+            return
+        if not self.reachable:
+            self._hang_up()
+        elif self._listening is None:
+            listening = bound_socket(*self._address)
+            listening.listen(128)
+            listening.setblocking(False)
+            self._listening = listening
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _hang_up(self) -> None:
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
+        for client in tuple(self._clients):
+            client.close()
+        self._clients.clear()
+        self._waiting.clear()
+        self._periodic.clear()
+
+    # -- what others need to know ------------------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """Port number; valid after :meth:`start`, also while the inverter is offline."""
+        return self._address[1]
+
+    @property
+    def host_port(self) -> str:
+        """``host:port`` as the driver's configuration wants it."""
+        host = self._address[0]
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def line(self) -> Line:
+        """How the line behaves now."""
+        return self._wire.line
+
+    @property
+    def clients(self) -> int:
+        """Number of connected clients."""
+        return len(self._clients)
+
+    @property
+    def seconds(self) -> float:
+        """Simulator time since the start, s."""
+        return self._pace.seconds
+
+    @property
+    def reachable(self) -> bool:
+        """Whether connections are accepted."""
+        return self.house.network and not self.line.offline
+
+    def value(self, name: str) -> Any:
+        """What an object has now, overrides included; raw payloads are bytes."""
+        if name not in BY_NAME:
+            raise ValueError(f'The inverter has no object "{name}"{nearest(name, BY_NAME)}.')
+        self.catch_up()
+        return self._value(name)
+
+    def _value(self, name: str) -> Any:
+        if name in self._overrides:
+            return self._overrides[name]
+        return VALUES[name](View(self.house, self.serial, self._wall()))
+
+    def _payload(self, name: str) -> bytes:
+        filler = GARBAGE if self.line.garbage_after_nul else b""
+        return payload(BY_NAME[name], self._value(name), filler=filler)
+
+    # -- time and changes --------------------------------------------------------------------------------------------
+
+    def skip(self, seconds: float) -> None:
+        """Let simulator time jump ahead. Wall time stays."""
+        self._pace.skip(seconds)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Bring house and timeline up to the present."""
+        now = self.seconds
+        while self._timeline and self._timeline[0].at <= now:
+            event = self._timeline.popleft()
+            self.house.advance(event.at - self.house.seconds)
+            self._apply(event.changes)
+        self.house.advance(now - self.house.seconds)
+        self._reconcile()
+        self._news.compare(self._visible_state())
+
+    def set(self, **changes: Any) -> None:
+        """Change house, line or objects by name, as of now; see CHANGES of the scenarios for the names.
+
+        ``override`` is a table of objects with the values they show from now on: None takes an override away, bytes are
+        sent as they are. An error changes nothing.
+        """
+        self.catch_up()
+        self._apply(changes)
+        self._reconcile()
+        self._news.compare(self._visible_state())
+
+    def _apply(self, changes: Mapping[str, Any]) -> None:
+        sorted_changes = sort_changes(changes)
+        self.house.change(sorted_changes.house)
+        self._wire.line = self.line.changed(sorted_changes.line)
+        self._overrides.update(sorted_changes.override)
+        for name in [name for name, value in self._overrides.items() if value is None]:
+            del self._overrides[name]
+
+    def _visible_state(self) -> dict[str, str]:
+        """What the command line reports when it changes."""
+        house = self.house
+        # In steps of 10 %, rounded to the nearest, so that a charge resting on a step does not flicker.
+        charge = int(house.charges[0] / 10 + 0.5) * 10
+        return {
+            "grid": f"grid {house.setup.grid}",
+            "mode": f"inverter {house.mode.value}",
+            "charge": f"charge about {charge} %" if house.has_battery else "no battery",
+            "power": "the house has power" if house.powered else "the house is dark",
+            "network": "inverter answers" if self.reachable else "inverter offline",
+        }
+
+    # -- connections -------------------------------------------------------------------------------------------------
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except OSError:  # gone again
+            return
+        connection.setblocking(False)
+        client = _Client(self, next(self._numbers))
+        if len(self._clients) >= self.line.max_clients:
+            connection.close()
+            return
+        # Counted from now on: the loop takes the connection up in its next round.
+        self._clients.append(client)
+        task = asyncio.get_running_loop().create_task(self._take_up(client, connection))
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    @staticmethod
+    async def _take_up(client: _Client, connection: socket.socket) -> None:
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: client, connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connected(self, client: _Client) -> None:
+        if client not in self._clients:
+            client.close()
+
+    def _lost(self, client: _Client) -> None:
+        if client in self._clients:
+            self._clients.remove(client)
+
+    def broadcast(self, data: bytes) -> None:
+        """Put raw bytes on the line, to all clients, now."""
+        for client in tuple(self._clients):
+            if client.greeted or not self.line.needs_extension:
+                client.send(data)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def _received(self, client: _Client, frames: list[Frame]) -> None:
+        for frame in frames:
+            row = BY_OID.get(frame.oid)
+            name = row.name if row is not None and frame.address is None else ""
+            self.requests.append(Request(frame.oid, name, self._clock(), client.number, frame.command))
+            if name and self._understands(client, frame):
+                _COMMANDS.get(frame.command, InverterSimulator._ignore)(self, frame.oid)
+
+    def _understands(self, client: _Client, frame: Frame) -> bool:
+        line = self.line
+        if line.silent or line.bootloader or (line.needs_extension and not client.greeted):
+            return False
+        return not (line.escape_crc_only and _escaped_crc(client.recent, frame))
+
+    def _ignore(self, oid: int) -> None:
+        """Inverters do not say what they do not understand, nor that they have written a value."""
+
+    def _read(self, oid: int) -> None:
+        if BY_OID[oid].name in self.line.mute or self._wire.strikes(self.line.drop) or len(self._waiting) >= WAITING_MOST:
+            return
+        if self._waiting and self._wire.strikes(self.line.collide):
+            self._waiting[0].collided = True
+        self._waiting.append(_Waiting(oid))
+        self._work.set()
+
+    def _read_periodically(self, oid: int) -> None:
+        if oid not in self._periodic and len(self._periodic) < PERIODIC_MOST:
+            self._periodic[oid] = self.seconds + PERIODIC_SECONDS
+            self._read(oid)
+
+    def _ask_periodic(self) -> None:
+        now = self.seconds
+        for oid, due in self._periodic.items():
+            if due <= now:
+                self._periodic[oid] = now + PERIODIC_SECONDS
+                self._read(oid)
+
+    async def _serve(self) -> None:
+        """Answer what waits, one after the other: it is one serial line for all clients."""
+        while True:
+            await self._work.wait()
+            while self._waiting:
+                if self.line.delay:
+                    await asyncio.sleep(self.line.delay)
+                if self._waiting:
+                    await self._answer(self._waiting.popleft())
+            self._work.clear()
+
+    async def _answer(self, request: _Waiting) -> None:
+        self.catch_up()
+        if not self.reachable:
+            return
+        content = self._payload(BY_OID[request.oid].name)
+        for piece in self._wire.pieces(self._wire.answer(request.oid, content, collided=request.collided)):
+            self.broadcast(piece)
+            if self.line.pieces:
+                await asyncio.sleep(0)
+
+
+_COMMANDS: Mapping[Command, Callable[[InverterSimulator, int], None]] = {
+    Command.READ: InverterSimulator._read,
+    Command.READ_PERIODICALLY: InverterSimulator._read_periodically,
+}
+"""Commands that are answered."""
+
+
+def _escaped_crc(recent: bytes, frame: Frame) -> bool:
+    """Whether the request, as it stands last in what a client sent, had escapes in its CRC."""
+    if frame.command is not Command.READ:
+        return False
+    escaped, raw = read_request(frame.oid), read_request(frame.oid, raw_crc=True)
+    # A raw one can be the beginning of the escaped one, at the same place.
+    return escaped != raw and recent.rfind(escaped) >= recent.rfind(raw)

@@ -1,0 +1,529 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A three-phase house with a hybrid inverter, its battery towers and a Power Switch; the numbers hang together.
+
+Powers are watts, energies watt-hours, charge percent. Signs are those of the inverter's objects: load + = use, solar power
++ = production, battery + = discharging, grid + = import. At every moment ``load = inverter + grid``, and what the inverter
+puts out is what :func:`output_watts` makes of solar and battery power.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from nutdrv_py.backends.rct.payload import CELLS
+from nutdrv_py.simulators.spelling import nearest
+from nutdrv_py.simulators.stories import known_keys, plain_words, right_types
+
+GRID_STATES = ("on", "outage", "reclosing")
+"""The grid is there; gone; or there again at the Power Switch, while the inverter waits before it connects."""
+
+CALIBRATIONS = ("none", "low", "high")
+"""The battery management finds the ends of the charge: at low voltage, or at high voltage."""
+
+MOST_MODULES = 7
+"""Modules of a tower."""
+
+MOST_TOWERS = 2
+
+FAULT_BITS = 128
+"""Bits of the four fault registers."""
+
+CELL_VOLTS = 3.2
+"""Nominal voltage of a lithium iron phosphate cell."""
+
+CELL_AMP_HOURS = 25.0
+"""Makes 1.92 kWh of a module's 24 cells in series."""
+
+MODULE_VOLTS = CELLS * CELL_VOLTS
+MODULE_WH = MODULE_VOLTS * CELL_AMP_HOURS
+
+MOST_AMPS = 25.0
+"""What a tower gives or takes at most while the grid is there. In an island it carries whatever the house needs."""
+
+EFFICIENCY = 0.95
+"""Of the way from solar generator or battery to the house."""
+
+OWN_WATTS = 50.0
+"""What the inverter itself uses."""
+
+RESTART_PERCENT = 5.0
+"""Charge above the island's lower limit at which an island that had run empty begins anew."""
+
+PHASE_VOLTS = 230.0
+HERTZ = 50.0
+REACTIVE_VAR = 25.0
+"""Reactive power of each phase: it is never nothing."""
+
+STRAY_VOLTS = 3.0
+"""What the measuring circuit picks up at most on a dead line."""
+
+MOST_POWER = 5e4
+"""W: no house has more, and every field of the inverter can say it."""
+
+_EPSILON = 1e-9
+
+_CURVE = ((0.0, 2.80), (5.0, 3.08), (10.0, 3.17), (20.0, 3.23), (50.0, 3.29), (80.0, 3.33), (95.0, 3.37), (100.0, 3.50))
+"""Voltage of a resting cell over its charge: flat in the middle, steep at the ends."""
+
+_WORDS: Mapping[tuple[str, Any], Any] = {("calibration", None): "none", ("grid", True): "on"}
+"""Other ways to say a value: None in Python, and a bare ``on``, which YAML takes for true."""
+
+
+class Mode(enum.Enum):
+    """What the inverter does."""
+
+    GRID = "works beside the grid"
+    ISLAND = "carries the house alone"
+    EXHAUSTED = "has ended the island, the battery being empty"
+    STOPPED = "stands still: no grid, and nothing to carry the house with"
+    EMERGENCY = "was switched off by the external emergency switch"
+    ASLEEP = "is off for the night"
+
+
+def output_watts(dc: float) -> float:
+    """What the inverter puts out, W, of solar and battery power together, W; less than nothing without any."""
+    return dc * EFFICIENCY - OWN_WATTS
+
+
+def input_watts(ac: float) -> float:
+    """What solar generator and battery must give together, W, for this output, W."""
+    return (ac + OWN_WATTS) / EFFICIENCY
+
+
+def resting_volts(percent: float) -> float:
+    """Voltage of a cell at this charge."""
+    for (low, at_low), (high, at_high) in itertools.pairwise(_CURVE):
+        if percent <= high:
+            return at_low + (at_high - at_low) * (percent - low) / (high - low)
+    return _CURVE[-1][1]
+
+
+@dataclass(frozen=True, slots=True)
+class HouseSetup:
+    """How the house is built and how it stands; every field can be changed while it runs.
+
+    ``load`` and ``pv`` are W, split over three phases and two generators; ``soc``, ``soc2`` (second tower) and the three limits
+    percent; ``soh`` percent; ``temperature`` of the battery in degrees Celsius; ``nominal`` W. ``faults`` are numbers of fault
+    bits that are set besides those that follow from the house. Times are seconds of simulator time: ``reclose_seconds`` from
+    the grid's return to the end of the island, ``dark_seconds`` that the network outlives a grid whose loss stops the inverter,
+    ``linger_seconds`` that it outlives an island that has run empty.
+    """
+
+    grid: str = "on"
+    load: float = 900.0
+    load_split: tuple[float, ...] = (0.5, 0.3, 0.2)
+    pv: float = 0.0
+    pv_split: tuple[float, ...] = (0.6, 0.4)
+    night: bool = False
+    battery: bool = True
+    towers: int = 1
+    modules: int = 2
+    soc: float = 60.0
+    soc2: float = 60.0
+    soh: float = 98.0
+    temperature: float = 24.0
+    soc_min: float = 7.0
+    soc_min_island: float = 10.0
+    soc_max: float = 97.0
+    switch: bool = True
+    nominal: float = 6000.0
+    calibration: str = "none"
+    faults: tuple[int, ...] = ()
+    emergency_off: bool = False
+    reclose_seconds: float = 60.0
+    dark_seconds: float = 0.0
+    linger_seconds: float = 30.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a house that cannot be."""
+        for name, value, known in (("grid", self.grid, GRID_STATES), ("calibration", self.calibration, CALIBRATIONS)):
+            if value not in known:
+                raise ValueError(f'The house\'s {name} cannot be "{value}"{nearest(str(value), known)}.')
+        for name in ("soc", "soc2", "soh", "soc_min", "soc_min_island", "soc_max"):
+            if not 0 <= getattr(self, name) <= 100:
+                raise ValueError(f"The house's {name} is a percentage from 0 to 100, not {getattr(self, name)}.")
+        for name in ("reclose_seconds", "dark_seconds", "linger_seconds"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"The house's {name} cannot be {getattr(self, name)}; it is 0 s or more.")
+        for name, least in (("load", 0), ("pv", 0), ("nominal", 1)):
+            if not least <= getattr(self, name) <= MOST_POWER:
+                raise ValueError(f"The house's {name} is a power from {least} to {MOST_POWER:.0f} W, not {getattr(self, name)}.")
+        if not -50 <= self.temperature <= 120:
+            raise ValueError(f"The house's temperature is from -50 to 120 degrees Celsius, not {self.temperature}.")
+        for name, least, most in (("modules", 0, MOST_MODULES), ("towers", 1, MOST_TOWERS)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"The house's {name} are from {least} to {most}, not {getattr(self, name)}.")
+        for name, count in (("load_split", 3), ("pv_split", 2)):
+            shares = getattr(self, name)
+            if len(shares) != count or not all(_is_number(share) and share >= 0 for share in shares) or not sum(shares):
+                raise ValueError(f"The house's {name} needs {count} numbers, none below 0 and not all 0.")
+        for bit in self.faults:
+            if not isinstance(bit, int) or not 0 <= bit < FAULT_BITS:
+                raise ValueError(f"The house's faults are numbers of bits from 0 to {FAULT_BITS - 1}, not {bit!r}.")
+
+    def changed(self, changes: Mapping[str, Any]) -> HouseSetup:
+        """The setup with these changes; wrong names and values are errors."""
+        known_keys(changes, HOUSE_NAMES, "house")
+        values = plain_words(changes, _WORDS)
+        right_types(values, self, "house")
+        return replace(self, **values)
+
+
+HOUSE_NAMES = tuple(item.name for item in fields(HouseSetup))
+"""Everything about the house that can be changed."""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Powers at one moment, W. ``solar`` is what the generators give, which can be less than the sun offers."""
+
+    load: float = 0.0
+    solar: float = 0.0
+    battery: float = 0.0
+    inverter: float = 0.0
+    """AC output of the inverter; below 0 it takes its own use from the grid."""
+    grid: float = 0.0
+
+
+@dataclass(slots=True)
+class Energies:
+    """Running totals since the start, Wh; none of them ever falls."""
+
+    generators: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    load: float = 0.0
+    output: float = 0.0
+    imported: float = 0.0
+    exported: float = 0.0
+    charged: float = 0.0
+    discharged: float = 0.0
+
+
+class House:
+    """The house at work. Change it with :meth:`change`, let time pass with :meth:`advance`, read :attr:`flows`."""
+
+    def __init__(self, setup: HouseSetup | None = None) -> None:
+        self.setup = setup or HouseSetup()
+        self.seconds = 0.0
+        self.charges = [self.setup.soc, self.setup.soc2]
+        """Charge of both towers, percent, whether they are there or not."""
+        self.energies = Energies()
+        self.mode = Mode.GRID
+        self.mode_seconds = 0.0
+        self.grid_seconds = 0.0
+        self.flows = Flows()
+        self._settle()
+
+    # -- what the house is -------------------------------------------------------------------------------------------
+
+    @property
+    def has_battery(self) -> bool:
+        """Whether a battery with at least one module is there."""
+        return self.setup.battery and self.setup.modules > 0
+
+    @property
+    def towers(self) -> int:
+        """Battery towers that are there."""
+        return self.setup.towers if self.has_battery else 0
+
+    @property
+    def modules(self) -> int:
+        """Battery modules of each tower that is there."""
+        return self.setup.modules if self.has_battery else 0
+
+    @property
+    def tower_wh(self) -> float:
+        """Capacity of one tower, Wh, aged. A health of 0 means that the battery management does not know it."""
+        return self.modules * MODULE_WH * (self.setup.soh or 100) / 100
+
+    @property
+    def most_watts(self) -> float:
+        """Most the battery gives or takes beside the grid, W."""
+        return self.towers * self.modules * MODULE_VOLTS * MOST_AMPS
+
+    @property
+    def grid_present(self) -> bool:
+        """Whether there is voltage on the grid's side of the Power Switch."""
+        return self.setup.grid != "outage"
+
+    @property
+    def connected(self) -> bool:
+        """Whether the inverter is connected with the grid."""
+        return self.setup.grid == "on"
+
+    @property
+    def fed(self) -> bool:
+        """Whether the house is connected with a living grid: without a Power Switch nothing ever parts them."""
+        return self.connected or (self.grid_present and not self.setup.switch)
+
+    @property
+    def powered(self) -> bool:
+        """Whether there is voltage on the house's side."""
+        return self.fed or self.mode is Mode.ISLAND
+
+    @property
+    def islanded(self) -> bool:
+        """Whether the Power Switch has parted the house from the grid."""
+        return self.setup.switch and not self.connected
+
+    @property
+    def empty(self) -> bool:
+        """Whether the battery blocks for want of charge."""
+        return self.has_battery and (self.mode is Mode.EXHAUSTED or max(self.charges[: self.towers]) <= _EPSILON)
+
+    @property
+    def full(self) -> bool:
+        """Whether the battery takes nothing more."""
+        return self.has_battery and self._room() <= _EPSILON
+
+    @property
+    def resting(self) -> bool:
+        """Whether the inverter waits beside the grid for energy."""
+        return self.mode is Mode.GRID and self.flows.solar == 0 and self.flows.battery == 0
+
+    @property
+    def network(self) -> bool:
+        """Whether the network module of the inverter has power."""
+        if self.mode is Mode.ASLEEP:
+            return False
+        if self.grid_present or self.mode is Mode.ISLAND or (self.mode is Mode.EXHAUSTED and self.sun > 0):
+            return True
+        patience = self.setup.dark_seconds if self.mode is Mode.STOPPED else self.setup.linger_seconds
+        return min(self.mode_seconds, self.grid_seconds) < patience
+
+    @property
+    def sun(self) -> float:
+        """What the generators could give, W."""
+        return 0.0 if self.setup.night else self.setup.pv
+
+    @property
+    def fault_bits(self) -> frozenset[int]:
+        """Numbers of all fault bits that are set (list: rctclient, inverter_faults)."""
+        setup = self.setup
+        found = set(setup.faults)
+        rules: tuple[tuple[bool, tuple[int, ...]], ...] = (
+            (setup.grid != "on", (90,)),
+            (setup.grid == "outage", (13, 14, 15, 48, 49, 50, 51, 52, 53)),
+            (self.empty, (106,)),
+            (setup.emergency_off, (105,)),
+        )
+        return frozenset(found.union(*(bits for holds, bits in rules if holds)))
+
+    def wobble(self, what: str, most: float) -> float:
+        """A small deviation of up to ``most`` to either side: new every second, the same each time it is asked."""
+        return random.Random(f"{self.setup.seed} {what} {int(self.seconds)}").uniform(-most, most)
+
+    # -- by phase and by generator -----------------------------------------------------------------------------------
+
+    def load_watts(self, phase: int) -> float:
+        """House load of a phase, W."""
+        return self.flows.load * self.setup.load_split[phase] / sum(self.setup.load_split)
+
+    def inverter_watts(self, phase: int) -> float:
+        """AC output on a phase, W: even beside the grid; in an island each phase gets what it needs."""
+        return self.load_watts(phase) if self.mode is Mode.ISLAND else self.flows.inverter / 3
+
+    def grid_watts(self, phase: int) -> float:
+        """What a phase takes from the grid, W."""
+        return self.load_watts(phase) - self.inverter_watts(phase) if self.fed else 0.0
+
+    def solar_watts(self, generator: int) -> float:
+        """What a generator gives, W."""
+        return self.flows.solar * self.setup.pv_split[generator] / sum(self.setup.pv_split)
+
+    def house_volts(self, phase: int) -> float:
+        """Voltage of a phase on the house's side, V."""
+        return PHASE_VOLTS + phase - 1 + self.wobble(f"house {phase}", 0.8) if self.powered else 0.0
+
+    def grid_volts(self, phase: int) -> float:
+        """Voltage of a phase on the grid's side of the Power Switch, V; 0 without one."""
+        if not self.setup.switch:
+            return 0.0
+        if not self.grid_present:
+            return abs(self.wobble(f"stray {phase}", STRAY_VOLTS))
+        return PHASE_VOLTS + phase - 1 + self.wobble(f"grid {phase}", 0.8)
+
+    def hertz(self, what: str, alive: bool) -> float:
+        """Frequency at one place, Hz."""
+        return HERTZ + self.wobble(f"hertz {what}", 0.015) if alive else 0.0
+
+    # -- the battery -------------------------------------------------------------------------------------------------
+
+    def cell_volts(self, tower: int, module: int) -> tuple[float, ...]:
+        """Voltages of a module's cells: those of their charge, and each cell a little apart."""
+        chance = random.Random(f"{self.setup.seed} cells {tower} {module}")
+        volts = resting_volts(self.charges[tower])
+        return tuple(round(volts + chance.uniform(-0.006, 0.006), 3) for _ in range(CELLS))
+
+    def cell_degrees(self, tower: int, module: int) -> tuple[int, ...]:
+        """Temperatures of a module's cells, degrees Celsius: the middle ones are the warmest."""
+        warmth = (tower + module) % 2
+        return tuple(round(self.setup.temperature + warmth + (1 if 6 <= cell < 18 else 0)) for cell in range(CELLS))
+
+    def tower_volts(self, tower: int) -> float:
+        """Voltage of a tower, V: the sum of its cells."""
+        return sum(sum(self.cell_volts(tower, module)) for module in range(self.modules)) if tower < self.towers else 0.0
+
+    def tower_watts(self, tower: int) -> float:
+        """What a tower gives, W; below 0 it takes."""
+        return self.flows.battery * self._share(tower) if tower < self.towers else 0.0
+
+    def tower_amps(self, tower: int) -> float:
+        """Current of a tower, A, with the sign of its battery management: + = charging."""
+        volts = self.tower_volts(tower)
+        return -self.tower_watts(tower) / volts if volts else 0.0
+
+    @property
+    def floor(self) -> float:
+        """Charge, percent, below which nothing is drawn in the present state."""
+        return self.setup.soc_min if self.connected else self.setup.soc_min_island
+
+    def _above(self, floor: float) -> float:
+        return sum(max(0.0, charge - floor) for charge in self.charges[: self.towers])
+
+    def _room(self) -> float:
+        return sum(max(0.0, self.setup.soc_max - charge) for charge in self.charges[: self.towers])
+
+    def _share(self, tower: int) -> float:
+        """Part of the power that falls to a tower: by what is left in it, or by the room in it."""
+        if self.flows.battery > 0:
+            part, whole = max(0.0, self.charges[tower] - self.floor), self._above(self.floor)
+        else:
+            part, whole = max(0.0, self.setup.soc_max - self.charges[tower]), self._room()
+        return part / whole if whole > _EPSILON else 1 / self.towers
+
+    def _allowed(self, watts: float, most: float) -> float:
+        """What of a wanted battery power, W, charge and strength allow."""
+        if watts > 0:
+            return min(watts, most) if self._above(self.floor) > _EPSILON else 0.0
+        return max(watts, -self.most_watts) if self._room() > _EPSILON else 0.0
+
+    # -- changes and time --------------------------------------------------------------------------------------------
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Change the house by the names of its setup, as of now; wrong names and values are errors and change nothing."""
+        before, self.setup = self.setup, self.setup.changed(changes)
+        for tower, name in enumerate(("soc", "soc2")):
+            if name in changes:
+                self.charges[tower] = getattr(self.setup, name)
+        if self.setup.grid != before.grid:
+            self.grid_seconds = 0.0
+        self._settle()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass. Energy is exact: a step ends where something changes by itself."""
+        left = max(0.0, seconds)
+        while left > _EPSILON:
+            step = min(left, self._edge_seconds())
+            self._move(step)
+            self.seconds += step
+            self.mode_seconds += step
+            self.grid_seconds += step
+            left -= step
+            self._settle()
+
+    def _edge_seconds(self) -> float:
+        """Seconds until a limit of the charge is reached, an exhausted island recovers, or the inverter connects."""
+        edges = [float("inf")]
+        if self.setup.grid == "reclosing":
+            edges.append(self.setup.reclose_seconds - self.grid_seconds)
+        if self.flows.battery and self.tower_wh:
+            percent = self._above(self.floor) if self.flows.battery > 0 else self._room()
+            missing = RESTART_PERCENT * self.towers - self._above(self.floor)
+            if self.mode is Mode.EXHAUSTED and missing > _EPSILON:
+                percent = min(percent, missing)
+            edges.append(percent / 100 * self.tower_wh / abs(self.flows.battery) * 3600)
+        # Never 0: a step has to make progress; what a microsecond moves is below every counter's last digit.
+        return max(min(edges), 1e-6)
+
+    def _move(self, seconds: float) -> None:
+        hours = seconds / 3600
+        flows, totals = self.flows, self.energies
+        for generator in range(len(totals.generators)):
+            totals.generators[generator] += self.solar_watts(generator) * hours
+        totals.load += flows.load * hours
+        totals.output += max(0.0, flows.inverter) * hours
+        totals.imported += max(0.0, flows.grid) * hours
+        totals.exported += max(0.0, -flows.grid) * hours
+        totals.discharged += max(0.0, flows.battery) * hours
+        totals.charged += max(0.0, -flows.battery) * hours
+        if self.tower_wh:
+            percent = flows.battery * hours / self.tower_wh * 100
+            for tower, share in enumerate([self._share(tower) for tower in range(self.towers)]):
+                self.charges[tower] = self._within(self.charges[tower], percent * share)
+
+    def _within(self, charge: float, percent: float) -> float:
+        """A charge less ``percent``, which never crosses the limit it is heading for."""
+        rest = charge - percent
+        if percent > 0:
+            return rest if rest > self.floor + _EPSILON else min(charge, self.floor)
+        return rest if rest < self.setup.soc_max - _EPSILON else max(charge, self.setup.soc_max)
+
+    def _settle(self) -> None:
+        """Find the mode and the powers that belong to the present state."""
+        if self.setup.grid == "reclosing" and self.grid_seconds >= self.setup.reclose_seconds - 1e-5:
+            self.setup = replace(self.setup, grid="on")
+            self.grid_seconds = 0.0
+        mode = self._next_mode()
+        if mode is not self.mode:
+            self.mode = mode
+            self.mode_seconds = 0.0
+        self.flows = _FLOWS[mode](self)
+
+    def _next_mode(self) -> Mode:
+        setup = self.setup
+        if setup.emergency_off:
+            return Mode.EMERGENCY
+        if setup.grid == "on":
+            worn = setup.soc_min_island < setup.soc_min and self._above(setup.soc_min_island) <= _EPSILON
+            return Mode.ASLEEP if setup.night and (not self.has_battery or worn) else Mode.GRID
+        if not (setup.switch and self.has_battery):
+            return Mode.STOPPED
+        above = self._above(self.floor)
+        if self.mode is Mode.EXHAUSTED:
+            return Mode.ISLAND if above >= RESTART_PERCENT * self.towers - 1e-6 else Mode.EXHAUSTED
+        short = self.sun < input_watts(setup.load) and above <= _EPSILON
+        return Mode.EXHAUSTED if short else Mode.ISLAND
+
+    def _grid_flows(self) -> Flows:
+        load = self.setup.load
+        most = input_watts(self.setup.nominal)
+        battery = self._allowed(min(input_watts(load), most) - self.sun, self.most_watts)
+        solar = min(self.sun, most - battery)
+        inverter = output_watts(solar + battery)
+        return Flows(load, solar, battery, inverter, load - inverter)
+
+    def _island_flows(self) -> Flows:
+        load = self.setup.load
+        need = input_watts(load)
+        battery = self._allowed(need - self.sun, float("inf"))
+        # What neither the house nor the battery takes, the generators do not give.
+        return Flows(load, min(self.sun, need - battery), battery, load, 0.0)
+
+    def _exhausted_flows(self) -> Flows:
+        own = input_watts(0.0)
+        battery = self._allowed(min(0.0, own - self.sun), 0.0)
+        return Flows(solar=min(self.sun, own - battery), battery=battery)
+
+    def _idle_flows(self) -> Flows:
+        load = self.setup.load if self.fed else 0.0
+        return Flows(load=load, grid=load)
+
+
+_FLOWS: Mapping[Mode, Callable[[House], Flows]] = {
+    Mode.GRID: House._grid_flows,
+    Mode.ISLAND: House._island_flows,
+    Mode.EXHAUSTED: House._exhausted_flows,
+    Mode.STOPPED: House._idle_flows,
+    Mode.EMERGENCY: House._idle_flows,
+    Mode.ASLEEP: House._idle_flows,
+}
