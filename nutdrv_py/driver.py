@@ -33,10 +33,11 @@ EXIT_RELOAD = 138
 """Exit code of reload-or-exit when something needs a restart: 128 + SIGUSR1, as in main.c."""
 
 FIRST_WAIT = 5.0
-"""Seconds the start waits for the first reading before it serves stale data; upsdrvctl would wait 45."""
+"""Seconds the start waits for any answer of the device before it serves stale data; upsdrvctl would wait 45."""
 
 FIRST_HOLD = 20.0
-"""Seconds an incomplete first reading on the grid is held back, so that clients see all variables at once."""
+"""Seconds an incomplete first reading on the grid is held back, and the start with it, so that clients see all variables at
+once."""
 
 TICK = 1.0
 """Seconds between two looks at the age of the data."""
@@ -291,7 +292,7 @@ class Driver:
         while True:
             await self.clock.sleep(TICK)
             self._feed()
-            if not self.ready.is_set() and self.clock.monotonic() - self._started >= FIRST_WAIT:
+            if not self.ready.is_set() and self._held is None and self.clock.monotonic() - self._started >= FIRST_WAIT:
                 self.ready.set()
             try:
                 if self._held is not None and self.clock.monotonic() - self._started >= FIRST_HOLD:

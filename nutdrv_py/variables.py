@@ -25,7 +25,7 @@ DECIMALS: tuple[tuple[str, int], ...] = (   # the first row whose end fits the n
     (".charge.low", 0), (".charge.restart", 0), (".charge.warning", 0),
     (".runtime", 0), (".runtime.low", 0),
     ("voltage", 1), ("voltage.nominal", 1), ("voltage.low", 1), ("voltage.high", 1),
-    ("cell.min", 3), ("cell.max", 3),
+    ("temperature.cell.min", 1), ("temperature.cell.max", 1), ("cell.min", 3), ("cell.max", 3),
     ("current", 2),
     ("capacity", 1), ("capacity.nominal", 1),
     ("temperature", 1),

@@ -10,7 +10,6 @@ wrong without touching it. Here the gateway is asked; see :mod:`~nutdrv_py.backe
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, cast

@@ -1,2 +1,271 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""RCT Power: an inverter with a house battery, asked over its serial protocol on TCP port 8899."""
+"""RCT Power: an inverter with a house battery, asked over its serial protocol on TCP port 8899. Read-only.
+
+Here it is decided what is asked when; see :mod:`~nutdrv_py.backends.rct.grid` for the one decision that must be right,
+:mod:`~nutdrv_py.backends.rct.house` for what is made of the answers, :mod:`~nutdrv_py.backends.rct.site` for what they mean,
+:mod:`~nutdrv_py.backends.rct.client` for the line, :mod:`~nutdrv_py.backends.rct.objects` for the objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import ClassVar, cast
+
+from nutdrv_py.backend import Config as BaseConfig
+from nutdrv_py.backends.battery import HouseBattery
+from nutdrv_py.backends.rct import faults, site
+from nutdrv_py.backends.rct.client import Datum, Line
+from nutdrv_py.backends.rct.config import RctConfig, address, check
+from nutdrv_py.backends.rct.house import House
+from nutdrv_py.backends.rct.inventory import Inventory, Schedule, discover
+from nutdrv_py.backends.rct.objects import BY_NAME, Group, Object
+from nutdrv_py.clock import Clock
+from nutdrv_py.errors import DeviceError
+from nutdrv_py.log import Trouble, log
+from nutdrv_py.reading import Reading
+
+__all__ = ["Rct"]
+
+TRIES = 3
+"""How often the grid is asked in one poll; the other fast objects one time less, the rest once."""
+
+SILENT_POLLS = 3
+"""Polls without any answer after which the connection is given up: the line may have locked up."""
+
+RETRY = (5.0, 10.0, 20.0, 30.0, 60.0)
+"""Seconds before the next attempts to connect. The last one repeats: an inverter that sleeps at night is found again within a
+minute of its waking."""
+
+RETRY_OFF_GRID = 5.0
+"""The same while the house is off the grid."""
+
+WAKE_AFTER = 5.0
+"""Seconds of silence on a new connection after which the extension frame is tried."""
+
+UPDATING = 300.0
+"""Seconds for which an inverter whose bootloader is calling is left alone (vendor document)."""
+
+CONFIRM = 0.5
+"""Seconds between the two looks at an outage that is there when the driver starts."""
+
+SHARE = 0.9
+"""Part of a poll interval that may be used; then the grid is asked again."""
+
+FIRST = 15.0
+"""Seconds that the first poll may take to bring the whole inventory, the grid being asked all along."""
+
+AGES = {Group.GRID: 15.0, Group.FAST: 15.0, Group.MEDIUM: 45.0, Group.SLOW: 180.0, Group.RARE: 900.0}
+"""Seconds for which a value counts, at least; never less than three times the interval of its group."""
+
+
+class Rct(HouseBattery):
+    """An RCT Power Storage, with or without a Power Switch."""
+
+    Config: ClassVar[type[BaseConfig]] = RctConfig
+    description: ClassVar[str] = "RCT Power inverter"
+    version: ClassVar[str] = "0.1"
+
+    def __init__(self, config: BaseConfig, clock: Clock) -> None:
+        super().__init__(config, clock)
+        options = self._options
+        host, port = address(options.port)
+        self.line = Line(host, port, clock, window=options.window)
+        self._trouble = Trouble()
+        self._house = House(clock, self.written)
+        self._schedule = Schedule()
+        self._serial: object = None
+        self._silent = 0
+        self._failures = 0
+        self._not_before = 0.0
+        self._why = ""
+        self._woken = False
+        self._must_wake = options.wakeup
+        self._called = 0
+        self._first = True
+
+    @property
+    def _options(self) -> RctConfig:
+        return cast(RctConfig, self.config)
+
+    @classmethod
+    def check(cls, config: BaseConfig) -> None:
+        """Refuse options that cannot work."""
+        check(cast(RctConfig, config))
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the connection."""
+        self.line.close()
+
+    # The connection
+
+    async def _connect(self) -> None:
+        now = self.clock.monotonic()
+        if self.line.opened is not None:
+            return
+        if now < self._not_before:
+            raise DeviceError(self._why)
+        try:
+            await self.line.open()
+            if self._must_wake:
+                self.line.wake()
+        except DeviceError as error:
+            self._give_up(str(error))
+            raise
+        self._schedule.restart()
+        self._woken = self._must_wake
+        self._silent = 0
+
+    def _give_up(self, why: str, pause: float | None = None) -> None:
+        """Close, and wait before the next attempt: longer each time, but not while the house is off the grid."""
+        self.line.close()
+        if pause is None:
+            pause = RETRY_OFF_GRID if self._house.off_grid else RETRY[min(self._failures, len(RETRY) - 1)]
+            self._failures += 1
+        self._why = why
+        self._not_before = self.clock.monotonic() + pause
+
+    def _nothing_heard(self) -> DeviceError:
+        """A poll has brought no answer at all: count it, and do what may help."""
+        now = self.clock.monotonic()
+        self._silent += 1
+        if self.line.damage.bootloader > self._called:
+            self._called = self.line.damage.bootloader
+            why = "the inverter's firmware is being updated, or an update has failed: its bootloader is calling"
+            self._give_up(why, UPDATING)
+            return DeviceError(why)
+        why = f"the inverter at {self.config.port} is connected but does not answer"
+        opened = self.line.opened
+        if opened is not None and self.line.heard is None and not self._woken and now - opened >= WAKE_AFTER:
+            self._woken = True
+            self._trouble.report("wakeup", "No answer from the inverter yet; trying the extension frame (option wakeup)")
+            self.line.wake()
+        elif self._silent >= SILENT_POLLS:
+            self._give_up(why)
+        return DeviceError(why)
+
+    def _heard(self) -> None:
+        self._silent = self._failures = 0
+        if self._woken and not self._must_wake:
+            self._must_wake = True
+            log.info("The inverter answers since the extension frame was sent; from now on it is sent on connecting")
+        self._trouble.clear("wakeup")
+
+    # The poll
+
+    async def poll(self) -> Reading:
+        """The grid first, published at once when it has changed; then charge and power; then what is due."""
+        await self._connect()
+        try:
+            return await self._whole() if self._first else await self._round()
+        except DeviceError as error:
+            if self.line.opened is None and self.clock.monotonic() >= self._not_before:
+                self._give_up(str(error))
+            raise
+
+    async def _whole(self) -> Reading:
+        """The first poll: rounds until everything has been asked once, so that clients see all variables from the start."""
+        began = self.clock.monotonic()
+        reading = await self._round()
+        while not self._schedule.complete(self._inventory.parts) and self.clock.monotonic() - began < FIRST:
+            self.publish(reading)
+            reading = await self._round(charge=False)
+        self._first = False
+        return reading
+
+    async def _round(self, *, charge: bool = True) -> Reading:
+        """Ask for the grid, then for charge and power unless that can wait, then for what is due, until the next poll is."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await self._ask_grid()
+        if charge or self._house.off_grid:
+            await self._ask(self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic()), tries=TRIES - 1)
+        parts = self._inventory.parts
+        until = began + max(SHARE * self._options.pollinterval, loop.time() - began + 0.2)
+        await self._ask(self._schedule.due(parts, self.clock.monotonic()), tries=1, until=until)
+        self._compare_serial()
+        return self._reading()
+
+    async def _ask_grid(self) -> None:
+        """Ask for the grid and judge it; an outage that is there at the start is looked at twice at once."""
+        options = self._options
+        while True:
+            began = self.clock.monotonic()
+            rows = self._schedule.quick(Group.GRID, self._inventory.parts, began)
+            answers = self.line.answers
+            await self._ask(rows, tries=TRIES)
+            if self.line.answers == answers:
+                raise self._nothing_heard()
+            self._heard()
+            fresh = self._since(rows, began)
+            if not self._house.off_grid and self._house.looks_cut_off(fresh, options):
+                # They tell the reason, and whether the voltages of the Power Switch can be believed.
+                await self._ask([BY_NAME[name] for name in faults.REGISTERS], tries=TRIES - 1)
+            numbers = site.faults({name: datum.value for name, datum in self._current().items()})
+            if self._house.judge(fresh, options, numbers):
+                self.publish(self._house.reading(self._current(), options, self._inventory, early=True))
+                self._schedule.hurry(BY_NAME[name] for name in faults.REGISTERS)
+            if self._house.off_grid is not None:
+                break
+            if not self._house.suspicious:
+                raise DeviceError(f"the inverter at {options.port} {_UNTOLD}")
+            await asyncio.sleep(CONFIRM)
+        if self._house.grid_age > max(AGES[Group.GRID], 3.0 * options.pollinterval):
+            raise DeviceError(f"the inverter at {options.port} {_UNTOLD}")
+
+    async def _ask(self, rows: list[Object], *, tries: int, until: float | None = None) -> None:
+        if rows:
+            answered = await self.line.ask(rows, tries=tries, until=until)
+            now, off_grid = self.clock.monotonic(), bool(self._house.off_grid)
+            self._schedule.settle(rows, answered, now, pollfreq=float(self._options.pollfreq), off_grid=off_grid)
+
+    def _compare_serial(self) -> None:
+        """Another inverter behind the address: forget everything."""
+        found = self.line.values.get("inverter_sn")
+        if found is None or found.value == self._serial:
+            return
+        before, self._serial = self._serial, found.value
+        if before is not None:
+            self.line.forget()
+            self._schedule = Schedule()
+            self._house = House(self.clock, self.written)
+            self._first = True
+            raise DeviceError(f"another inverter answers at {self.config.port}: {found.value} instead of {before}")
+
+    # What is known
+
+    def _since(self, rows: list[Object], began: float) -> dict[str, object]:
+        """What these objects have answered since then."""
+        values = self.line.values
+        return {row.name: values[row.name].value for row in rows if row.name in values and values[row.name].at >= began}
+
+    @property
+    def _inventory(self) -> Inventory:
+        return discover({name: datum.value for name, datum in self.line.values.items()})
+
+    def _current(self) -> Mapping[str, Datum]:
+        """The answers that still count."""
+        now = self.clock.monotonic()
+        options = self._options
+        every = {
+            Group.GRID: options.pollinterval, Group.FAST: options.pollinterval,
+            Group.SLOW: options.pollfreq, Group.RARE: 5 * options.pollfreq,
+        }  # fmt: skip
+        ages = {group: max(age, 3.0 * every.get(group, 0.0)) for group, age in AGES.items()}
+        parts = self._inventory.parts
+        return {
+            name: datum
+            for name, datum in self.line.values.items()
+            if (row := BY_NAME[name]).part in parts and now - datum.at <= ages.get(row.group, float("inf"))
+        }
+
+    def _reading(self) -> Reading:
+        return self._house.reading(self._current(), self._options, self._inventory)
+
+    def coast(self, reading: Reading, seconds: float) -> Reading:
+        """On battery charge and runtime count down while the inverter is away, so that LB comes in time."""
+        return self._house.coast(reading, seconds)
+
+
+_UNTOLD = "answers, but tells neither prim_sm.island_flag nor the voltages of a Power Switch"

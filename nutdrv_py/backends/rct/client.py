@@ -128,6 +128,11 @@ class Line:
         """What the reader of frames had to throw away."""
         return self._reader.damage
 
+    @property
+    def answers(self) -> int:
+        """Valid answers heard so far, also those that others have asked for."""
+        return self.counts.frames_received - self.counts.foreign
+
     def forget(self) -> None:
         """Forget all values: the inverter behind the address may be another one now."""
         self._values.clear()
@@ -224,16 +229,16 @@ class Line:
 
     # Requests
 
-    async def ask(self, rows: Iterable[Object], *, tries: int, until: float | None = None) -> frozenset[str]:
-        """Ask for objects; gives the names of those that were not answered, each asked ``tries`` times.
+    async def ask(self, rows: Iterable[Object], *, tries: int, until: float | None = None) -> dict[str, bool]:
+        """Ask for objects, each up to ``tries`` times; gives by name whether it was answered.
 
-        After ``until`` (time of the event loop) no new request is begun; what was not begun is not among the names.
-        Raises :class:`DeviceError` when the connection ends.
+        An answer that was out of range counts. After ``until`` (time of the event loop) no new request is begun; what was
+        not begun is not in the result. Raises :class:`DeviceError` when the connection ends.
         """
         loop = asyncio.get_running_loop()
         waiting = [_Asked(row, tries, row.oid in self._prefers_raw) for row in reversed(list(rows))]
         under_way: dict[int, _Asked] = {}
-        silent: set[str] = set()
+        result: dict[str, bool] = {}
         while waiting or under_way:
             now = loop.time()
             if until is not None and now >= until:
@@ -254,8 +259,8 @@ class Line:
                 break
             ends = min((asked.until for asked in under_way.values()), default=now + pause)
             await self._wait(min(pause, max(0.0, ends - now)))
-            self._settle(under_way, waiting, silent, loop.time())
-        return frozenset(silent)
+            self._settle(under_way, waiting, result, loop.time())
+        return result
 
     async def _wait(self, seconds: float) -> None:
         self._news.clear()
@@ -265,12 +270,13 @@ class Line:
         if self._transport is None:
             raise DeviceError(self._ended or "there is no connection to the inverter")
 
-    def _settle(self, under_way: dict[int, _Asked], waiting: list[_Asked], silent: set[str], now: float) -> None:
+    def _settle(self, under_way: dict[int, _Asked], waiting: list[_Asked], result: dict[str, bool], now: float) -> None:
         """Put away what was answered; what was not is asked again, or given up."""
         for oid, asked in list(under_way.items()):
             heard = self._heard.get(oid)
             if heard:
                 del under_way[oid]
+                result[asked.row.name] = True
                 if asked.raw:
                     self._prefers_raw.add(oid)
                 else:
@@ -284,4 +290,4 @@ class Line:
                     waiting.append(asked)
                 else:
                     self.counts.lost += 1
-                    silent.add(asked.row.name)
+                    result[asked.row.name] = False

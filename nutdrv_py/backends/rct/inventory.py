@@ -27,7 +27,16 @@ RARE = 5
 """Full polls between two questions for a rare object."""
 
 UNANSWERED = (30.0, 60.0, 600.0, 3600.0)
-"""Seconds before an object that was not answered is asked again; firmware says nothing about objects that it does not know."""
+"""Seconds before an object that was never answered is asked again; firmware says nothing about objects it does not know."""
+
+QUICK_UNANSWERED = (0.0, 0.0, 0.0, 60.0)
+"""The same for the grid and the fast objects."""
+
+AGAIN = 30.0
+"""Seconds before an object is asked again that was answered before: then it was lost on the line."""
+
+FLAG = "prim_sm.island_flag"
+"""It is asked in every poll, answered or not: without it nothing is known."""
 
 Values = Mapping[str, object]
 
@@ -114,6 +123,7 @@ class Schedule:
         self._next: dict[str, float] = {}
         self._failed: dict[str, int] = {}
         self._asked: set[str] = set()
+        self._known: set[str] = set()
 
     def restart(self) -> None:
         """A new connection: the inverter may have another firmware now, or be another one."""
@@ -148,9 +158,9 @@ class Schedule:
         return all(row.name in self._asked for row in OBJECTS if row.part in parts)
 
     def settle(
-        self, rows: Iterable[Object], unanswered: frozenset[str], now: float, *, pollfreq: float, off_grid: bool
+        self, rows: Iterable[Object], answered: Mapping[str, bool], now: float, *, pollfreq: float, off_grid: bool
     ) -> None:
-        """These were asked; ``unanswered`` names those without an answer. The flag of the island is never put off."""
+        """Of these objects, ``answered`` says by name which were asked and whether an answer came."""
         every = {
             Group.MEDIUM: ALERT if off_grid else MEDIUM,
             Group.SLOW: pollfreq,
@@ -158,15 +168,18 @@ class Schedule:
             Group.INVENTORY: float("inf"),
         }
         for row in rows:
+            if row.name not in answered:
+                continue
             self._asked.add(row.name)
-            if row.name not in unanswered:
+            if answered[row.name]:
+                self._known.add(row.name)
                 self._failed.pop(row.name, None)
                 self._next[row.name] = now + every.get(row.group, 0.0)
                 continue
             failed = self._failed[row.name] = self._failed.get(row.name, 0) + 1
-            wait = UNANSWERED[min(failed, len(UNANSWERED)) - 1]
-            if row.group is Group.GRID:
-                wait = 0.0 if row.name == "prim_sm.island_flag" or failed < len(UNANSWERED) else wait
-            elif row.group is Group.FAST:
-                wait = 0.0 if failed < len(UNANSWERED) else UNANSWERED[0]
+            quick = row.group in (Group.GRID, Group.FAST)
+            if row.name in self._known or row.name == FLAG:
+                wait = 0.0 if quick else AGAIN
+            else:
+                wait = (QUICK_UNANSWERED if quick else UNANSWERED)[min(failed, len(UNANSWERED)) - 1]
             self._next[row.name] = now + wait
