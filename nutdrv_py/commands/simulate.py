@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from nutdrv_py.simulators import enphase, rct
 from nutdrv_py.simulators.loopback import check_loopback
+from nutdrv_py.simulators.running import Simulator
 
 HELP = "run a simulated device, to try the driver without hardware"
 
@@ -33,13 +34,11 @@ class _Story(Protocol):
     def title(self) -> str: ...
 
 
-class _Simulator(Protocol):
+class _Simulator(Simulator, Protocol):
     @property
     def scenario(self) -> _Story: ...
     @property
     def listeners(self) -> list[Callable[[str], None]]: ...
-    async def start(self, host: str = ..., port: int = ...) -> None: ...
-    async def stop(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class _Device:
     """What there is to know about a kind of device. ``section`` may write what it mentions into the directory it gets."""
 
     scenarios: Mapping[str, _Story]
-    make: Callable[[str, dict[str, Any]], Any]
+    make: Callable[[str, dict[str, Any]], _Simulator]
     section: Callable[[Any, Path], dict[str, str]]
 
 

@@ -88,7 +88,7 @@ def known_keys(content: Any, known: Iterable[str], where: str) -> None:
 
 
 def right_types(content: Mapping[str, Any], example: Any, where: str) -> None:
-    """Compare the type of each value with that of the present one; whole numbers do for floats."""
+    """Compare the type of each value with that of the example's; whole numbers do for floats."""
     for key, value in content.items():
         present = getattr(example, key)
         wanted = float if present is None else type(present)

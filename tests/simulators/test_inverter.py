@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from rctclient.frame import ReceiveFrame, make_frame
@@ -39,7 +39,9 @@ class Clock:
 
 
 class Peer:
-    """A client on a socket."""
+    """A client on a socket; the fixture closes all of them."""
+
+    opened: ClassVar[list[Peer]] = []
 
     def __init__(self, running: RunningInverter) -> None:
         self.running = running
@@ -48,6 +50,7 @@ class Peer:
         self.raw = b""
         self.frames: list[Frame] = []
         self.socket = socket.create_connection(("127.0.0.1", self.sim.port), timeout=2.0)
+        self.opened.append(self)
 
     def send(self, *oids: int) -> None:
         self.socket.sendall(b"".join(read_request(oid) for oid in oids))
@@ -99,20 +102,19 @@ Make = Callable[..., Peer]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    opened: list[tuple[RunningInverter, list[Peer]]] = []
+    started: list[RunningInverter] = []
 
     def start(scenario: Scenario | str = "online", **line_and_house: Any) -> Peer:
         running = RunningInverter(scenario, clock=Clock())
         running.__enter__()
         running.set(**line_and_house)
-        peer = Peer(running)
-        opened.append((running, [peer]))
-        return peer
+        started.append(running)
+        return Peer(running)
 
     yield start
-    for running, peers in opened:
-        for peer in peers:
-            peer.socket.close()
+    while Peer.opened:
+        Peer.opened.pop().socket.close()
+    for running in started:
         running.__exit__(None, None, None)
 
 
@@ -130,7 +132,7 @@ HOUSES: tuple[dict[str, Any], ...] = (
     {"modules": 0},
     {"emergency_off": True, "grid": "outage"},
     {"temperature": -20.0, "soc": 0, "soh": 0},
-    {"load": 5e4, "nominal": 5e4, "grid": "outage"},
+    {"load": 4e4, "nominal": 5e4, "grid": "outage", "modules": 7},
     {"faults": tuple(range(128)), "calibration": "high"},
 )
 
@@ -227,11 +229,11 @@ def test_battery_voltage_is_that_of_its_cells() -> None:
 def test_overrides_win_until_they_are_taken_away(make: Make) -> None:
     peer = make(override={"prim_sm.island_flag": 3, "battery.soc": b"\x3f"})
     assert peer.ask("prim_sm.island_flag") == 3
-    assert peer.sim.value("battery.soc") == b"\x3f"
+    assert peer.running.value("battery.soc") == b"\x3f"
     assert [frame.payload for frame in peer.everything(SOC)][-1:] == [b"\x3f"]
     peer.running.set(override={"battery.soc": None})
     assert peer.ask("battery.soc") == pytest.approx(0.6)
-    assert peer.sim.value("prim_sm.island_flag") == 3
+    assert peer.running.value("prim_sm.island_flag") == 3
 
 
 @pytest.mark.parametrize(
@@ -358,11 +360,11 @@ def test_no_bytes_whatever_silence_it(make: Make) -> None:
 def test_a_client_that_never_reads_stops_nobody(make: Make) -> None:
     peer = make(override={"battery.soc": bytes(3900)})
     idle = Peer(peer.running)
-    for _ in range(8):
+    idle.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    for _ in range(5):
         peer.everything(*[SOC] * 400)
     wait(lambda: peer.sim.clients == 1)
     assert peer.ask("inverter_sn") == "0065A4631487"
-    idle.socket.close()
 
 
 def test_long_values_come_in_long_frames(make: Make) -> None:
@@ -529,6 +531,17 @@ def test_silence_still_takes_requests(make: Make) -> None:
     assert [request.name for request in peer.sim.requests] == ["battery.soc"]
 
 
+def test_silence_ends_what_was_promised(make: Make) -> None:
+    peer = make()
+    peer.socket.sendall(build(Command.READ_PERIODICALLY, SOC))
+    wait(lambda: peer.sim.requests)
+    peer.rest()
+    peer.running.set(silent=True)
+    peer.running.skip(31)
+    time.sleep(0.12)
+    assert peer.rest() == []
+
+
 def test_the_bootloader_calls_and_answers_nothing(make: Make) -> None:
     peer = make(bootloader=True)
     assert peer.everything(SOC) == []
@@ -561,7 +574,7 @@ def test_delay_is_real_time(make: Make) -> None:
 
 def refused(peer: Peer) -> bool:
     try:
-        Peer(peer.running).socket.close()
+        Peer(peer.running)
     except ConnectionRefusedError:
         return True
     return False
@@ -599,6 +612,16 @@ def test_too_many_clients_are_turned_away(make: Make) -> None:
     second, third = Peer(peer.running), Peer(peer.running)
     assert ended(third)
     assert second.ask("battery.soc") == pytest.approx(0.6)
+
+
+def test_callers_that_hang_up_at_once_take_no_place(make: Make) -> None:
+    peer = make()
+    reset = struct.pack("ii", 1, 0)
+    for _ in range(40):
+        with socket.create_connection(("127.0.0.1", peer.sim.port)) as caller:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+    wait(lambda: peer.sim.clients == 1)
+    assert peer.ask("battery.soc") == pytest.approx(0.6)
 
 
 def test_only_this_machine_is_served() -> None:

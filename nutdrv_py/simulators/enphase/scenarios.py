@@ -247,8 +247,8 @@ def parse_scenario(content: Any, name: str = "custom") -> Scenario:
     known_keys(gateway, OPTION_NAMES, "gateway")
     if "load_split" in site:
         site = {**site, "load_split": tuple(float(part) for part in site["load_split"])}
-    right_types(site, base.site, "site")
-    right_types(gateway, base.gateway, "gateway")
+    right_types(site, SiteSetup(), "site")
+    right_types(gateway, GatewayOptions(), "gateway")
     timeline = content.get("timeline")
     faults = content.get("faults")
     return Scenario(

@@ -153,6 +153,7 @@ class InverterSimulator:
         self._waiting: deque[_Waiting] = deque()
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._arrivals: set[asyncio.Task[None]] = set()
         self._address = ("127.0.0.1", 0)
         self._placeholder: socket.socket | None = None
         self._listening: socket.socket | None = None
@@ -182,6 +183,9 @@ class InverterSimulator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._hang_up()
+        # Who has just arrived is turned away by _connected(), and the loop closes the sockets in its next round.
+        await asyncio.gather(*self._arrivals)
+        await asyncio.sleep(0)
         self._placeholder.close()
         self._placeholder = None
 
@@ -334,17 +338,16 @@ class InverterSimulator:
         # Counted from now on: the loop takes the connection up in its next round.
         self._clients.append(client)
         task = asyncio.get_running_loop().create_task(self._take_up(client, connection))
-        self._tasks.append(task)
-        task.add_done_callback(self._tasks.remove)
+        self._arrivals.add(task)
+        task.add_done_callback(self._arrivals.discard)
 
-    @staticmethod
-    async def _take_up(client: _Client, connection: socket.socket) -> None:
+    async def _take_up(self, client: _Client, connection: socket.socket) -> None:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: client, connection)
-        except BaseException:
+        except OSError:  # gone again
+            self._lost(client)
             connection.close()
-            raise
 
     def _connected(self, client: _Client) -> None:
         if client not in self._clients:
@@ -372,7 +375,7 @@ class InverterSimulator:
 
     def _understands(self, client: _Client, frame: Frame) -> bool:
         line = self.line
-        if line.silent or line.bootloader or (line.needs_extension and not client.greeted):
+        if line.needs_extension and not client.greeted:
             return False
         return not (line.escape_crc_only and _escaped_crc(client.recent, frame))
 
@@ -412,7 +415,7 @@ class InverterSimulator:
 
     async def _answer(self, request: _Waiting) -> None:
         self.catch_up()
-        if not self.reachable:
+        if not self.reachable or self.line.silent or self.line.bootloader:
             return
         content = self._payload(BY_OID[request.oid].name)
         for piece in self._wire.pieces(self._wire.answer(request.oid, content, collided=request.collided)):

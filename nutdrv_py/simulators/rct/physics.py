@@ -171,7 +171,7 @@ class HouseSetup:
         """The setup with these changes; wrong names and values are errors."""
         known_keys(changes, HOUSE_NAMES, "house")
         values = plain_words(changes, _WORDS)
-        right_types(values, self, "house")
+        right_types(values, HouseSetup(), "house")
         return replace(self, **values)
 
 

@@ -30,3 +30,7 @@ class RunningInverter(RunningDevice[InverterSimulator]):
         elif settings:
             raise TypeError("Settings belong to the simulator, which is made already.")
         super().__init__(simulator, "inverter-simulator", host=host, port=port)
+
+    def value(self, name: str) -> Any:
+        """What an object has now; see :meth:`InverterSimulator.value`."""
+        return self.call(lambda: self.sim.value(name))

@@ -314,7 +314,7 @@ VALUES: Mapping[str, Row] = {
     "battery.soh":                        lambda v: _ratio(v.house.setup.soh, v.house.has_battery),
     "battery.voltage":                    lambda v: v.house.tower_volts(0),
     "battery.current":                    lambda v: v.house.tower_amps(0),
-    "battery.temperature":                lambda v: v.house.setup.temperature,
+    "battery.temperature":                lambda v: v.house.setup.temperature * v.house.has_battery,
     "battery.status":                     _status,
     "battery.status2":                    _status,
     "battery.bat_status":                 lambda v: _OLD_STATUS_BITS[v.house.setup.calibration],

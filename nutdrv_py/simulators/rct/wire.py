@@ -106,7 +106,7 @@ class Line:
         """The line with these changes; wrong names and values are errors."""
         known_keys(changes, LINE_NAMES, "line")
         values = plain_words(changes, _WORDS)
-        right_types(values, self, "line")
+        right_types(values, Line(), "line")
         return replace(self, **values)
 
 

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A simulated inverter and the backend that reads it, both on a clock that the test moves, the line without its pauses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+import nutdrv_py.backends.rct as backend_module
+from nutdrv_py.backends.rct import Rct, client
+from nutdrv_py.backends.rct.config import RctConfig
+from nutdrv_py.reading import Reading
+from nutdrv_py.simulators.rct import InverterSimulator, load_scenario
+from nutdrv_py.variables import shape
+from tests.conftest import FakeClock
+
+
+@pytest.fixture(autouse=True)
+def _quick_line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Real time on the line is shortened: the gap between requests, and how long an answer is waited for."""
+    monkeypatch.setattr(client, "GAP", 0.0)
+    monkeypatch.setattr(client, "ANSWER", 0.05)
+    monkeypatch.setattr(backend_module, "CONFIRM", 0.01)
+    yield
+
+
+@dataclass
+class Home:
+    sim: InverterSimulator
+    backend: Rct
+    clock: FakeClock
+    early: list[Reading]
+
+    async def poll(self, seconds: float = 2) -> Reading:
+        """One poll, ``seconds`` after the last one."""
+        self.clock.now += seconds
+        return await self.backend.poll()
+
+    async def polls(self, count: int, seconds: float = 2) -> Reading:
+        for _ in range(count):
+            reading = await self.poll(seconds)
+        return reading
+
+    async def statuses(self, count: int, seconds: float = 2) -> list[str]:
+        return [str((await self.poll(seconds)).status) for _ in range(count)]
+
+    def shown(self, reading: Reading) -> dict[str, str]:
+        """What upsc would show."""
+        config = self.backend.config
+        found = shape(reading, writable=self.backend.writable, defaults=config.defaults, overrides=config.overrides)
+        return {name: variable.value for name, variable in found.items()}
+
+    def asked(self, name: str) -> int:
+        return sum(request.name == name for request in self.sim.requests)
+
+
+@contextlib.asynccontextmanager
+async def home(
+    scenario: str = "online", *, clock: FakeClock | None = None, keep: bool = False, changes: dict[str, Any] | None = None,
+    **options: Any,
+) -> AsyncIterator[Home]:  # fmt: skip
+    """The scenario without its own timeline (``keep`` keeps it), ``changes`` made to it, and a backend with ``options``."""
+    clock = clock or FakeClock()
+    story = load_scenario(scenario)
+    sim = InverterSimulator(story if keep else replace(story, timeline=()), clock=clock.monotonic, wall=clock.wall)
+    if changes:
+        sim.set(**changes)
+    await sim.start()
+    config = RctConfig(**{"ups": "home", "port": sim.host_port, **options})
+    early: list[Reading] = []
+    try:
+        Rct.check(config)
+        backend = Rct(config, clock)
+        backend.publish = early.append
+        try:
+            yield Home(sim, backend, clock, early)
+        finally:
+            await backend.__aexit__(None, None, None)
+    finally:
+        await sim.stop()
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(story())  # type: ignore[arg-type]

@@ -1,0 +1,683 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The backend against the simulated inverter: what upsd would be told, poll by poll."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+import pytest
+
+from nutdrv_py.errors import CommandError, DeviceError
+from nutdrv_py.reading import Status
+from tests.backends.rct.conftest import home, run
+
+
+def test_a_house_on_the_grid_shows_every_variable_of_the_table() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 60, "load": 900, "pv": 0}) as house:
+            reading = await house.poll()
+            shown = house.shown(reading)
+            assert shown["ups.status"] == "OL DISCHRG"
+            expected = {
+                "device.mfr": "RCT Power", "device.model": "PS 6.0 BA3L", "device.serial": "0065A4631487", "device.type": "ups",
+                "ups.mfr": "RCT Power", "ups.id": "PS 6.0 BA3L", "ups.realpower.nominal": "6000", "ups.load": "15.0",
+                "ups.realpower": "900.0", "battery.charge": "60", "battery.charge.low": "15", "battery.charge.warning": "25",
+                "battery.charge.restart": "7", "battery.type": "LiFePO4", "battery.packs": "2", "input.phases": "3",
+                "battery.charger.status": "discharging", "input.voltage.nominal": "230.0", "output.frequency.nominal": "50",
+                "output.phases": "3", "experimental.outage.detection": "possible", "experimental.island.flag": "2",
+                "input.transfer.low": "184.0", "input.transfer.high": "264.5",
+            }  # fmt: skip
+            assert {name: shown.get(name) for name in expected} == expected
+            for name in (
+                "ups.firmware", "ups.power", "ups.temperature", "battery.runtime", "battery.voltage", "battery.current",
+                "battery.temperature", "battery.capacity", "battery.voltage.cell.min", "battery.voltage.cell.max",
+                "battery.temperature.cell.max", "battery.date.maintenance", "input.L1-N.voltage", "input.L2-N.voltage",
+                "input.L3-N.voltage", "input.L1-L2.voltage", "input.L1.realpower", "input.realpower", "input.frequency",
+                "output.L1-N.voltage", "output.L1.realpower", "output.L1.power", "output.L1.current", "output.frequency",
+                "experimental.battery.module.1.cells.voltage", "experimental.battery.module.2.serial", "experimental.pv.1.realpower",
+            ):  # fmt: skip
+                assert name in shown, name
+            assert len(shown["experimental.battery.module.1.cells.voltage"].split()) == 24
+            assert all(len(value) <= 255 for value in shown.values())
+            assert float(shown["battery.current"]) < 0, "minus is discharging, whatever the firmware says"
+            assert reading.raw["battery.soc"] == pytest.approx(0.6, abs=0.001)
+
+    run(story)
+
+
+def test_the_first_reading_already_has_the_variables_of_the_second() -> None:
+    async def story() -> None:
+        async with home() as house:
+            first, second = await house.poll(), await house.poll()
+            assert first.values.keys() == second.values.keys()
+
+    run(story)
+
+
+def test_the_grid_and_the_charge_are_asked_first() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            names = [request.name for request in house.sim.requests]
+            assert names[0] == "prim_sm.island_flag"
+            assert {"battery.soc", "g_sync.p_acc_lp", "rb485.u_l_grid[0]"} <= set(names[:14])
+
+    run(story)
+
+
+def test_an_outage_is_told_at_the_second_poll_and_at_once() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.early.clear()
+            house.sim.set(grid="outage")
+            assert str((await house.poll()).status) == "OL DISCHRG"
+            assert not house.early
+            asked = len(house.sim.requests)
+            reading = await house.poll()
+            assert Status.OB in reading.status
+            assert len(house.early) == 1 and Status.OB in house.early[0].status
+            names = [request.name for request in list(house.sim.requests)[asked:]]
+            assert names.index("battery.soc") > 4, "published before the charge was asked"
+            shown = house.shown(reading)
+            assert "Separated from the grid" in shown["input.transfer.reason"]
+            assert "ups.alarm" not in shown
+            assert float(shown["input.L1-N.voltage"]) < 50 and float(shown["output.L1-N.voltage"]) > 200
+            assert shown["input.realpower"] == "0.0" and "input.L1-L2.voltage" not in shown
+
+    run(story)
+
+
+def test_the_return_waits_for_the_inverter_and_ten_seconds_more() -> None:
+    async def story() -> None:
+        async with home(changes={"reclose_seconds": 60}) as house:
+            await house.poll()
+            house.sim.set(grid="outage")
+            await house.polls(2)
+            house.sim.set(grid="reclosing")
+            found = await house.statuses(50)
+            back = next(index for index, status in enumerate(found) if status.startswith("OL"))
+            assert 35 <= back + 1 <= 37, "60 s of reclosing and 10 s of agreement, 2 s each poll"
+            assert all(status.startswith("OB") for status in found[:back])
+            assert all(status.startswith("OL") for status in found[back:])
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"prim_sm.island_flag": 3},
+        {"rb485.u_l_grid[0]": 0.0, "rb485.u_l_grid[1]": 0.0, "rb485.u_l_grid[2]": 0.0},
+    ],
+)
+def test_either_source_alone_makes_an_outage(override: dict[str, Any]) -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(override=override)
+            await house.poll()
+            assert Status.OB in (await house.poll()).status
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"prim_sm.island_flag": 2},
+        {"prim_sm.state": 5},
+        {"power_mng.is_grid": False},
+        {"rb485.u_l_grid[0]": 0.0},
+        {"rb485.u_l_grid[0]": 0.0, "rb485.u_l_grid[1]": 0.0, "rb485.u_l_grid[2]": 0.0, "rb485.available": False},
+        {"rb485.u_l_grid[0]": -1e9, "rb485.u_l_grid[1]": -1e9, "rb485.u_l_grid[2]": -1e9},
+        {"rb485.u_l_grid[0]": b"\0\0", "rb485.u_l_grid[1]": b"\0\0", "rb485.u_l_grid[2]": b"\0\0"},
+        {"prim_sm.island_flag": b"\x03"},
+        {"g_sync.p_ac_grid_sum_lp": 0.0, "g_sync.p_acc_lp": 3000.0},
+        {"rb485.u_l_grid[0]": 0.0, "rb485.u_l_grid[1]": 0.0, "rb485.u_l_grid[2]": 0.0, "fault[0].flt": 1 << 29},
+        {"g_sync.u_l_rms[0]": 0.0, "g_sync.u_l_rms[1]": 0.0, "g_sync.u_l_rms[2]": 0.0},
+    ],
+)
+def test_nothing_else_makes_an_outage(override: dict[str, Any]) -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(override=override)
+            for status in await house.statuses(5):
+                assert status.startswith("OL") and "OFF" not in status
+
+    run(story)
+
+
+def test_one_wrong_answer_does_not_transfer() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            for _ in range(5):
+                house.sim.set(override={"prim_sm.island_flag": 3})
+                assert Status.OL in (await house.poll()).status
+                house.sim.set(override={"prim_sm.island_flag": None})
+                assert Status.OL in (await house.poll()).status
+
+    run(story)
+
+
+def test_a_start_in_an_outage_is_told_with_the_first_reading() -> None:
+    async def story() -> None:
+        async with home(changes={"grid": "outage"}) as house:
+            assert Status.OB in (await house.poll()).status
+            assert Status.OB in house.early[0].status
+
+    run(story)
+
+
+def test_silence_is_no_status() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(silent=True)
+            for _ in range(3):
+                with pytest.raises(DeviceError, match="does not answer"):
+                    await house.poll()
+            assert house.backend.line.opened is None, "the line may have locked up"
+            with pytest.raises(DeviceError, match="does not answer"):
+                await house.poll(1)
+            house.sim.set(silent=False)
+            assert Status.OL in (await house.poll(5)).status
+            assert house.backend.line.counts.connections == 2
+
+    run(story)
+
+
+def test_a_closed_connection_is_made_again_after_a_pause() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(offline=True)
+            with pytest.raises(DeviceError):
+                await house.poll()
+            for pause in (5, 10, 20, 30, 60, 60):
+                with pytest.raises(DeviceError, match="cannot be reached|closed"):
+                    await house.poll(pause - 1)
+                with pytest.raises(DeviceError, match="cannot be reached"):
+                    await house.poll(1)
+            house.sim.set(offline=False)
+            assert Status.OL in (await house.poll(60)).status
+
+    run(story)
+
+
+def test_off_the_grid_the_connection_is_tried_every_five_seconds() -> None:
+    async def story() -> None:
+        async with home(changes={"grid": "outage"}) as house:
+            await house.poll()
+            house.sim.set(offline=True)
+            with pytest.raises(DeviceError):
+                await house.poll()
+            for _ in range(6):
+                with pytest.raises(DeviceError):
+                    await house.poll(5)
+            house.sim.set(offline=False)
+            assert Status.OB in (await house.poll(5)).status
+
+    run(story)
+
+
+def test_after_a_reconnection_the_inventory_is_asked_again_behind_the_grid() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(offline=True)
+            with pytest.raises(DeviceError):
+                await house.poll()
+            house.sim.set(offline=False)
+            before = len(house.sim.requests)
+            await house.poll(10)
+            names = [request.name for request in list(house.sim.requests)[before:]]
+            assert names[0] == "prim_sm.island_flag" and "inverter_sn" in names
+            assert names.index("battery.soc") < names.index("inverter_sn")
+
+    run(story)
+
+
+# LB
+
+
+def test_low_battery_comes_at_the_islands_limit_and_a_margin_off_the_grid_only() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 15.4, "soc_min_island": 10, "soc_min": 7, "load": 300}) as house:
+            reading = await house.poll()
+            assert Status.LB not in reading.status
+            house.sim.set(soc=9)
+            assert Status.LB not in (await house.poll()).status, "on the grid a low charge is a normal resting point"
+            house.sim.set(soc=15.4, grid="outage")
+            await house.polls(2)
+            house.sim.set(soc=14.9)
+            reading = await house.poll()
+            assert Status.OB | Status.LB in reading.status
+            assert house.shown(reading)["battery.charge.low"] == "15"
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("options", "low"),
+    [
+        ({}, "15"), ({"lowbatt": 40.0}, "40"), ({"charge_low_margin": 20.0}, "30"),
+        ({"overrides": {"battery.charge.low": "33"}}, "33"), ({"defaults": {"battery.charge.low": "22"}}, "22"),
+    ],
+)  # fmt: skip
+def test_the_low_mark_can_be_chosen(options: dict[str, Any], low: str) -> None:
+    async def story() -> None:
+        async with home(changes={"soc": int(low) + 3, "soc_min_island": 10, "grid": "outage", "load": 300}, **options) as house:
+            reading = await house.polls(2)
+            assert Status.LB not in reading.status
+            house.sim.set(soc=int(low) - 0.5)
+            reading = await house.poll()
+            assert Status.LB in reading.status
+            assert house.shown(reading)["battery.charge.low"] == low
+
+    run(story)
+
+
+def test_upsrw_sets_the_low_mark_unless_lowbatt_fixes_it() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 45, "grid": "outage"}) as house:
+            await house.polls(2)
+            await house.backend.set("battery.charge.low", "50")
+            assert Status.LB in (await house.poll()).status
+            with pytest.raises(CommandError):
+                await house.backend.set("ups.id", "x")
+        async with home(lowbatt=30.0) as house:
+            assert not house.backend.writable
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [{"battery.status2": 1 << 9}, {"battery.maximum_discharge_current": 0.0}, {"fault[3].flt": 1 << 10}],
+)
+def test_what_the_battery_itself_says_makes_it_low_when_said_twice(override: dict[str, Any]) -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 60, "grid": "outage"}) as house:
+            await house.polls(3)
+            house.sim.set(override=override)
+            found = await house.statuses(10)
+            assert not found[0].startswith("OB LB")
+            assert found[-1].startswith("ALARM OB LB") or found[-1].startswith("OB LB")
+
+    run(story)
+
+
+@pytest.mark.parametrize("override", [{"battery.status2": 1 << 9}, {"battery.maximum_discharge_current": 0.0}])
+def test_a_sign_of_emptiness_that_shows_on_the_grid_with_a_full_battery_is_not_believed(override: dict[str, Any]) -> None:
+    """Firmware that always says so would shut servers down at the beginning of each outage."""
+
+    async def story() -> None:
+        async with home(changes={"soc": 80}) as house:
+            house.sim.set(override=override)
+            await house.polls(10)
+            house.sim.set(grid="outage")
+            assert not any("LB" in status for status in await house.statuses(20))
+
+    run(story)
+
+
+def test_a_low_runtime_makes_it_low_only_when_it_stays() -> None:
+    async def story() -> None:
+        options = {"defaults": {"battery.runtime.low": "1800"}}
+        async with home(changes={"soc": 60, "grid": "outage", "load": 5000}, **options) as house:
+            found = await house.statuses(20)
+            assert "LB" not in found[5]
+            assert "LB" in found[-1]
+
+    run(story)
+
+
+def test_a_charge_that_falls_as_no_battery_can_is_held_back() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 80, "grid": "outage"}) as house:
+            await house.polls(2)
+            house.sim.set(override={"battery.soc": 0.0})
+            reading = await house.poll()
+            assert Status.LB not in reading.status
+            assert float(reading.values["battery.charge"]) > 75
+            house.sim.set(override={"battery.soc": None})
+            assert Status.LB not in (await house.poll()).status
+
+    run(story)
+
+
+def test_a_charge_that_nobody_tells_is_counted_down_off_the_grid() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 30, "grid": "outage", "load": 3000}) as house:
+            await house.polls(2)
+            house.sim.set(mute=("battery.soc",), override={"battery.maximum_discharge_current": 25.0})
+            found = await house.statuses(400, 5)
+            assert "LB" not in found[10]
+            assert any("LB" in status for status in found)
+
+    run(story)
+
+
+def test_coasting_counts_down_to_low_battery() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 17, "grid": "outage", "load": 4000}) as house:
+            reading = await house.polls(3)
+            assert Status.LB not in reading.status
+            assert Status.LB not in house.backend.coast(reading, 5).status
+            later = house.backend.coast(reading, 300)
+            assert Status.OB | Status.LB in later.status
+            assert float(later.values["battery.runtime"]) < float(reading.values["battery.runtime"])
+
+    run(story)
+
+
+def test_coasting_on_the_grid_changes_nothing() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 9}) as house:
+            reading = await house.poll()
+            assert house.backend.coast(reading, 50) == reading
+
+    run(story)
+
+
+# Other tokens
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"pv": 4000, "load": 500, "soc": 50}, "OL CHRG"),
+        ({"pv": 0, "load": 800, "soc": 50}, "OL DISCHRG"),
+        ({"pv": 500, "load": 500, "soc": 50}, "OL"),
+        ({"grid": "outage", "pv": 4000, "load": 500, "soc": 50}, "OB CHRG"),
+        ({"grid": "outage", "pv": 0, "load": 800, "soc": 50}, "OB DISCHRG"),
+    ],
+)
+def test_charging_and_discharging(changes: dict[str, Any], status: str) -> None:
+    async def story() -> None:
+        async with home(changes=changes) as house:
+            assert (await house.statuses(3))[-1] == status
+
+    run(story)
+
+
+def test_a_calibration_shows_on_the_grid_and_never_in_an_outage() -> None:
+    """upsmon ignores OB LB of a UPS that calibrates."""
+
+    async def story() -> None:
+        async with home(changes={"calibration": "low", "soc": 50}) as house:
+            assert Status.CAL in (await house.polls(2)).status
+            house.sim.set(grid="outage", override={"battery.status2": 1 << 10})
+            found = await house.statuses(4)
+            assert not any("CAL" in status for status in found if status.startswith("OB"))
+            assert any(status.startswith("OB") for status in found)
+
+    run(story)
+
+
+def test_too_much_load_shows_off_the_grid_only() -> None:
+    async def story() -> None:
+        async with home(changes={"load": 9000, "soc": 90}) as house:
+            reading = await house.poll()
+            assert Status.OVER not in reading.status
+            assert house.shown(reading)["ups.load"] == "150.0"
+            house.sim.set(grid="outage", load=5800)
+            reading = await house.polls(3)
+            assert Status.OVER in reading.status, "the first phase carries half of it"
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "override", [{"battery.soh": 0.5}, {"battery.status2": 1 << 12}, {"fault[2].flt": 1 << 21}, {"fault[3].flt": 1 << 18}]
+)
+def test_a_worn_or_broken_battery_asks_for_its_replacement(override: dict[str, Any]) -> None:
+    async def story() -> None:
+        async with home() as house:
+            house.sim.set(override=override)
+            assert Status.RB in (await house.polls(8)).status
+
+    run(story)
+
+
+@pytest.mark.parametrize("soh", [0.0, 1.0, 0.9])
+def test_a_state_of_health_that_is_not_told_is_no_reason(soh: float) -> None:
+    async def story() -> None:
+        async with home() as house:
+            house.sim.set(override={"battery.soh": soh})
+            assert Status.RB not in (await house.polls(3)).status
+
+    run(story)
+
+
+def test_faults_are_alarms_after_two_answers_and_go_with_them() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(override={"fault[0].flt": 1 << 25, "fault[2].flt": 1 << 26, "fault[3].flt": 1 << 19})
+            readings = [await house.poll() for _ in range(12)]
+            assert readings[0].alarms == ()
+            assert readings[-1].alarms == ("Insulation",), "the grid's bits and notes are no alarms"
+            assert house.shown(readings[-1])["ups.status"].startswith("ALARM OL")
+            house.sim.set(override={"fault[0].flt": 0})
+            assert (await house.polls(8)).alarms == ()
+
+    run(story)
+
+
+def test_the_output_is_off_when_both_sides_of_the_switch_have_been_dead_for_a_minute() -> None:
+    async def story() -> None:
+        async with home(changes={"grid": "outage"}) as house:
+            await house.polls(2)
+            house.sim.set(override={f"g_sync.u_l_rms[{index}]": 0.0 for index in range(3)})
+            found = await house.statuses(35)
+            assert "OFF" not in found[20]
+            assert "OFF" in found[-1] and found[-1].startswith("OB")
+
+    run(story)
+
+
+def test_an_inverter_that_rests_at_night_is_not_off() -> None:
+    async def story() -> None:
+        async with home("night") as house:
+            house.sim.set(override={f"g_sync.u_l_rms[{index}]": 0.0 for index in range(3)})
+            for status in await house.statuses(40):
+                assert status.startswith("OL") and "OFF" not in status and "LB" not in status
+
+    run(story)
+
+
+# What there is
+
+
+def test_without_a_power_switch_it_says_once_that_it_cannot_see_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with home(changes={"switch": False}) as house:
+            with caplog.at_level(logging.INFO, "nutdrv_py"):
+                reading = await house.polls(5)
+            shown = house.shown(reading)
+            assert shown["experimental.outage.detection"].startswith("impossible")
+            assert sum("CANNOT REPORT AN OUTAGE" in record.message for record in caplog.records) == 1
+            assert shown["ups.status"].startswith("OL")
+            assert float(shown["input.L1-N.voltage"]) > 200, "the inverter's own measurement"
+            house.sim.set(grid="outage")
+            with pytest.raises(DeviceError):
+                await house.poll()
+
+    run(story)
+
+
+def test_an_inverter_without_a_battery_has_no_battery_variables() -> None:
+    async def story() -> None:
+        async with home("no-battery") as house:
+            reading = await house.polls(2)
+            assert not [name for name in reading.values if name.startswith("battery.")]
+            assert str(reading.status) == "OL"
+            assert house.asked("battery.soc") <= 2
+
+    run(story)
+
+
+def test_two_towers_are_one_charge_by_what_they_hold() -> None:
+    async def story() -> None:
+        async with home("second-tower", changes={"soc": 80, "soc2": 40}) as house:
+            reading = await house.poll()
+            assert 55 < float(reading.values["battery.charge"]) < 65
+            assert house.shown(reading)["experimental.battery.2.charge"] == "40.0"
+            capacity = float(reading.values["experimental.battery.energy.capacity"])
+        async with home() as alone:
+            single = float((await alone.poll()).values["experimental.battery.energy.capacity"])
+        assert capacity > 1.8 * single
+
+    run(story)
+
+
+def test_another_inverter_behind_the_address_is_noticed() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(offline=True)
+            with pytest.raises(DeviceError):
+                await house.poll()
+            house.sim.set(offline=False, override={"inverter_sn": "ANOTHER"})
+            with pytest.raises(DeviceError, match="another inverter answers"):
+                await house.poll(10)
+            assert house.shown(await house.poll())["ups.serial"] == "ANOTHER"
+
+    run(story)
+
+
+def test_values_that_are_not_answered_any_more_are_withdrawn() -> None:
+    async def story() -> None:
+        async with home() as house:
+            assert "battery.temperature" in (await house.poll()).values
+            house.sim.set(mute=("battery.temperature",))
+            assert "battery.temperature" not in (await house.polls(120)).values
+
+    run(story)
+
+
+def test_the_grid_not_being_answered_is_a_failure_although_the_rest_is() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            mute = ("prim_sm.island_flag", *(f"rb485.u_l_grid[{index}]" for index in range(3)))
+            house.sim.set(mute=mute)
+            failures = 0
+            for _ in range(12):
+                try:
+                    await house.poll()
+                except DeviceError as error:
+                    assert "island_flag" in str(error)
+                    failures += 1
+            assert failures >= 4
+
+    run(story)
+
+
+# The line
+
+
+QUIRKS: list[dict[str, Any]] = [
+    {"echo": True}, {"foreign": True}, {"modem": True}, {"long_lies": True}, {"raw_crc": True}, {"garbage_after_nul": True},
+    {"pieces": True}, {"lead_zero": False}, {"escape_crc_only": True},
+    {"drop": 0.1}, {"corrupt": 0.1}, {"truncate": 0.1}, {"cut": 0.1}, {"collide": 0.1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: next(iter(quirk)))
+def test_the_line_may_do_what_it_likes(quirk: dict[str, Any]) -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 60, "load": 900, "pv": 0, **quirk}) as house:
+            for _ in range(15):
+                reading = await house.poll()
+                assert str(reading.status) == "OL DISCHRG"
+                assert abs(float(reading.values["battery.charge"]) - 60) < 0.5
+            assert house.shown(reading)["ups.serial"] == "0065A4631487"
+            house.sim.set(grid="outage")
+            assert Status.OB in (await house.polls(3)).status
+
+    run(story)
+
+
+def test_an_inverter_that_sleeps_is_woken_after_a_while_or_at_once_by_option() -> None:
+    async def story() -> None:
+        async with home("asleep") as house:
+            failures = 0
+            for _ in range(6):
+                try:
+                    await house.poll()
+                    break
+                except DeviceError:
+                    failures += 1
+            assert 2 <= failures <= 4
+            house.sim.set(offline=True)
+            with pytest.raises(DeviceError):
+                await house.poll()
+            house.sim.set(offline=False)
+            await house.poll(10), "it is known now"
+        async with home("asleep", wakeup=True) as house:
+            await house.poll()
+
+    run(story)
+
+
+def test_a_firmware_update_is_left_alone() -> None:
+    async def story() -> None:
+        async with home("bootloader") as house:
+            import asyncio
+
+            with pytest.raises(DeviceError):
+                await house.poll()
+            await asyncio.sleep(0.6)
+            with pytest.raises(DeviceError, match="firmware"):
+                await house.poll()
+            asked = len(house.sim.requests)
+            for _ in range(5):
+                with pytest.raises(DeviceError, match="firmware"):
+                    await house.poll(50)
+            assert len(house.sim.requests) == asked and house.sim.clients == 0
+
+    run(story)
+
+
+def test_it_is_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with home("demo") as house:
+            await house.polls(10)
+            assert {request.command.name for request in house.sim.requests} == {"READ"}
+            assert not house.backend.commands
+            with pytest.raises(CommandError, match="shutdown not supported"):
+                await house.backend.shutdown()
+
+    run(story)
+
+
+def test_at_its_defaults_the_line_carries_less_than_ten_requests_a_second() -> None:
+    async def story() -> None:
+        async with home("second-tower") as house:
+            await house.poll()
+            before = len(house.sim.requests)
+            polls = 150
+            await house.polls(polls)
+            rate = (len(house.sim.requests) - before) / (polls * 2)
+            assert rate < 10, f"{rate:.1f} requests a second"
+
+    run(story)
+
+
+def test_a_reload_takes_over_what_can_change() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 45, "grid": "outage"}) as house:
+            await house.polls(2)
+            await house.backend.reload(dataclasses.replace(house.backend.config, lowbatt=60.0))
+            assert Status.LB in (await house.poll()).status
+
+    run(story)
+
+
