@@ -49,7 +49,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "construct": ("backends.rct", "simulators"),
     "yaml": ("simulators", "config", "commands"),
     "asyncio": ("driver", "server", "start", "clock", "backends", "simulators", "commands"),
-    "socket": ("server", "process", "stage", "simulators"),
+    "socket": ("server", "process", "stage", "simulators", "backends.rct.client"),
 }
 
 

@@ -19,7 +19,7 @@ from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.client import Datum, Line
 from nutdrv_py.backends.rct.config import RctConfig, address, check
 from nutdrv_py.backends.rct.house import House
-from nutdrv_py.backends.rct.inventory import Inventory, Schedule, discover
+from nutdrv_py.backends.rct.inventory import TOWERS, Inventory, Schedule, discover
 from nutdrv_py.backends.rct.objects import BY_NAME, Group, Object
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import DeviceError
@@ -137,8 +137,10 @@ class Rct(HouseBattery):
             return DeviceError(why)
         why = f"the inverter at {self.config.port} is connected but does not answer"
         opened = self.line.opened
-        if opened is not None and self.line.heard is None and not self._woken and now - opened >= WAKE_AFTER:
+        patient = opened is None or (now - opened < WAKE_AFTER and self._silent < SILENT_POLLS)
+        if not patient and self.line.heard is None and not self._woken:
             self._woken = True
+            self._silent = 0
             self._trouble.report("wakeup", "No answer from the inverter yet; trying the extension frame (option wakeup)")
             self.line.wake()
         elif self._silent >= SILENT_POLLS:
@@ -179,8 +181,10 @@ class Rct(HouseBattery):
         loop = asyncio.get_running_loop()
         began = loop.time()
         await self._ask_grid()
-        if charge or self._house.off_grid:
-            await self._ask(self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic()), tries=TRIES - 1)
+        # Whether there are two towers decides what the charge is.
+        await self._ask(self._schedule.new(BY_NAME[name] for name in TOWERS), tries=TRIES - 1)
+        fast = self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic())
+        await self._ask(fast if charge or self._house.off_grid else self._schedule.unanswered(fast), tries=TRIES - 1)
         parts = self._inventory.parts
         until = began + max(SHARE * self._options.pollinterval, loop.time() - began + 0.2)
         await self._ask(self._schedule.due(parts, self.clock.monotonic()), tries=1, until=until)

@@ -106,6 +106,7 @@ class House:
         self._told_at = float("-inf")
         self._charger = Charger()
         self._filter = ChargeFilter()
+        self._tower = False
         self._charge: float | None = None
         self._charge_at = 0.0
         self._counted_at = 0.0
@@ -256,10 +257,14 @@ class House:
         """The battery's variables, and LB, CHRG, DISCHRG, CAL and RB."""
         power = site.battery_power(values)
         count = sum(1 for there in inventory.modules if there)
-        self._energy = site.full_energy(values, count) or self._energy
+        tower = bool(inventory.tower)
+        if tower is not self._tower:
+            # The charge of both is another one than that of the first; it has not fallen.
+            self._tower, self._filter = tower, ChargeFilter()
+        self._energy = site.full_energy(values, count, tower=tower) or self._energy
         predicted = (site.household_load(values, off_grid=False) or load or 0.0) + site.OWN_USE
         drain = max(power if off_grid and power is not None and not early else predicted, LEAST_DRAIN)
-        charge = self._believed(site.charge(values), times.get("battery.soc"), now, off_grid=off_grid)
+        charge = self._believed(site.charge(values, tower=tower), times.get("battery.soc"), now, off_grid=off_grid)
         self._drain = max(drain, load or 0.0)
         smooth = drain if early else self._power.update(drain, now)
         reserve = site.number(values, "power_mng.soc_min_island")
@@ -309,7 +314,7 @@ class House:
     def _believed(self, told: float | None, at: float | None, now: float, *, off_grid: bool) -> float | None:
         """The charge to go by: as told; off the grid counted down while nobody tells it."""
         if told is not None and at is not None and now - at <= CHARGE_AGE:
-            if at > self._charge_at:
+            if at > self._charge_at or self._charge is None:
                 self._charge = self._filter.update(told, at)
                 self._charge_at = at
             self._counted_at = now

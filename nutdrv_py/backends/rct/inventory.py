@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nutdrv_py.backends.rct.objects import MODULES, OBJECTS, Group, Object, Part
 from nutdrv_py.mapping import to_number
 
-__all__ = ["Inventory", "Schedule", "discover"]
+__all__ = ["TOWERS", "Inventory", "Schedule", "discover"]
 
 NO_BATTERY = 5
 """``power_mng.battery_type``: no battery. 0 is a lead-acid one, which RctMon takes for none."""
@@ -34,6 +34,9 @@ QUICK_UNANSWERED = (0.0, 0.0, 0.0, 60.0)
 
 AGAIN = 30.0
 """Seconds before an object is asked again that was answered before: then it was lost on the line."""
+
+TOWERS = ("power_mng.n_batteries", "power_mng.n_batteries_towers", "battery_placeholder[0].bms_sn")
+"""The objects that tell whether there is a second tower, each on some firmware."""
 
 FLAG = "prim_sm.island_flag"
 """It is asked in every poll, answered or not: without it nothing is known."""
@@ -103,11 +106,8 @@ def _battery(values: Values) -> bool | None:
 
 
 def _tower(values: Values) -> bool | None:
-    signs = (
-        _named(values.get("battery_placeholder[0].bms_sn")),
-        _counted(values.get("power_mng.n_batteries"), 2),
-        _counted(values.get("power_mng.n_batteries_towers"), 2),
-    )
+    batteries, towers, serial = (values.get(name) for name in TOWERS)
+    signs = (_counted(batteries, 2), _counted(towers, 2), _named(serial))
     return True if any(signs) else None if set(signs) == {None} else False
 
 
@@ -153,9 +153,17 @@ class Schedule:
         ]
         return sorted(found, key=lambda row: (row.group is not Group.INVENTORY, self._next.get(row.name, 0.0)))
 
+    def new(self, rows: Iterable[Object]) -> list[Object]:
+        """Those of the objects that have not been asked on this connection."""
+        return [row for row in rows if row.name not in self._asked]
+
+    def unanswered(self, rows: Iterable[Object]) -> list[Object]:
+        """Those of the objects that have never been answered."""
+        return [row for row in rows if row.name not in self._known]
+
     def complete(self, parts: frozenset[Part]) -> bool:
         """Whether each object of the parts has been asked on this connection."""
-        return all(row.name in self._asked for row in OBJECTS if row.part in parts)
+        return not self.new(row for row in OBJECTS if row.part in parts)
 
     def settle(
         self, rows: Iterable[Object], answered: Mapping[str, bool], now: float, *, pollfreq: float, off_grid: bool

@@ -196,15 +196,18 @@ def household_load(values: Values, *, off_grid: bool) -> float | None:
     return None if found is None else max(0.0, found)
 
 
-def charge(values: Values) -> float | None:
-    """Percent of charge; two towers by what they hold."""
+def charge(values: Values, *, tower: bool) -> float | None:
+    """Percent of charge; two towers by what they hold, and only when both have told theirs."""
     first = number(values, "battery.soc")
     if first is None:
         return None
-    second = number(values, "battery_placeholder[0].soc")
-    if second is not None:
-        sizes = capacity(values), number(values, "battery_placeholder[0].ah_capacity")
-        one, two = (sizes[0] or 1.0, sizes[1] or 1.0) if all(sizes) else (1.0, 1.0)
+    if tower:
+        second = number(values, "battery_placeholder[0].soc")
+        if second is None:
+            return None
+        one, two = capacity(values), number(values, "battery_placeholder[0].ah_capacity")
+        if not one or not two:
+            one = two = 1.0
         first = (first * one + second * two) / (one + two)
     return min(100.0, max(0.0, first * 100.0))
 
@@ -230,7 +233,7 @@ def efficiency(values: Values) -> float:
     return told if told is not None and 0.5 <= told <= 1 else EFFICIENCY
 
 
-def full_energy(values: Values, count: int) -> float | None:
+def full_energy(values: Values, count: int, *, tower: bool) -> float | None:
     """Wh of the full battery, both towers, as healthy as it is. ``count`` modules in the first tower."""
     amperes = capacity(values)
     volts = count * MODULE_VOLTAGE if count else _number_of([_POSITIVE(values.get("battery.voltage"))])
@@ -241,7 +244,7 @@ def full_energy(values: Values, count: int) -> float | None:
     if by_modules and not 0.5 <= first / by_modules <= 1.5:
         first = by_modules
     energy = first * _health(values, "battery.soh")
-    if number(values, "battery_placeholder[0].soc") is not None:
+    if tower:
         other = number(values, "battery_placeholder[0].ah_capacity")
         share = other / amperes if other and amperes else 1.0
         energy += first * share * _health(values, "battery_placeholder[0].soh")

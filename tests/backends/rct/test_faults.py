@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from nutdrv_py.backends.rct.faults import FAULTS, Use, active, alarms, battery_status, reasons
+from nutdrv_py.backends.rct.faults import FAULTS, active, alarms, battery_status, reasons
 from nutdrv_py.reading import Status
 
 GRID_BITS = {13, 14, 15, *range(37, 56), *range(79, 85), 87, 88, 89, 90, 117, 120, 121, 126, 30}

@@ -200,6 +200,7 @@ FRAMES = st.one_of(
         st.sampled_from([Command.READ, Command.WRITE, Command.RESPONSE, Command.READ_PERIODICALLY]),
         st.integers(0, 0xFFFFFFFF),
         st.binary(max_size=251),
+        st.none(),
     ),
     st.builds(
         Frame,
@@ -208,7 +209,13 @@ FRAMES = st.one_of(
         st.binary(max_size=240),
         st.integers(0, 0xFFFFFFFF),
     ),
-    st.builds(Frame, st.sampled_from([Command.LONG_RESPONSE, Command.LONG_WRITE]), st.integers(0, 0xFFFFFFFF), st.binary(max_size=2000)),
+    st.builds(
+        Frame,
+        st.sampled_from([Command.LONG_RESPONSE, Command.LONG_WRITE]),
+        st.integers(0, 0xFFFFFFFF),
+        st.binary(max_size=2000),
+        st.none(),
+    ),
 )
 
 

@@ -121,7 +121,7 @@ def test_an_object_that_was_answered_before_is_only_lost() -> None:
 def test_the_grid_is_asked_in_every_poll_once_it_was_answered() -> None:
     schedule = Schedule()
     rows = schedule.quick(Group.GRID, EVERYTHING, 0.0)
-    assert [row.name for row in rows][0] == "prim_sm.island_flag"
+    assert rows[0].name == "prim_sm.island_flag"
     schedule.settle(rows, {row.name: True for row in rows}, 0.0, **SETTLE)
     for now in range(1, 30):
         schedule.settle(rows, {row.name: False for row in rows}, float(now), **SETTLE)
