@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py import __version__
-from nutdrv_py.backend import load, names
+from nutdrv_py.backend import Config, load, names
 from nutdrv_py.backends.enphase.config import EnphaseConfig
+from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.cli import main
 from nutdrv_py.config import backend_options
 from tests.backends.enphase.conftest import house, run
+from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO
 
 EXAMPLE = (REPO / "ups.conf.example").read_text()
@@ -25,18 +27,16 @@ def _section(name: str) -> str:
     return EXAMPLE.split(f"[{name}]")[1].split("# ----")[0]
 
 
-@pytest.mark.parametrize("name", list(backend_options(EnphaseConfig)))
-def test_the_example_shows_every_option_of_enphase_with_its_default(name: str) -> None:
-    found = re.search(rf"^\s*(?:# )?{name}\s*(?:= *([^#\n]*))?(?:#.*)?$", _section("home"), re.MULTILINE)
+SECTIONS: dict[str, type[Config]] = {"home": EnphaseConfig, "rct": RctConfig}
+
+
+@pytest.mark.parametrize(("section", "name"), [(section, name) for section, config in SECTIONS.items() for name in backend_options(config)])
+def test_the_example_shows_every_option_with_its_default(section: str, name: str) -> None:
+    found = re.search(rf"^\s*(?:# )?{name}\s*(?:= *([^#\n]*))?(?:#.*)?$", _section(section), re.MULTILINE)
     assert found, name
-    default = next(item.default for item in dataclasses.fields(EnphaseConfig) if item.name == name)
+    default = next(item.default for item in dataclasses.fields(SECTIONS[section]) if item.name == name)
     if default not in (None, dataclasses.MISSING, False) and name not in ("port",):
         assert found.group(1).strip() == str(default)
-
-
-def test_the_example_shows_every_option_promised_for_rct() -> None:
-    for name in ("nominal_power", "charge_low_margin", "wakeup", "window", "nominal_voltage", "nominal_frequency", "lowbatt"):
-        assert name in _section("rct")
 
 
 def test_the_example_is_read_by_the_driver(tmp_path: Path) -> None:
@@ -46,15 +46,35 @@ def test_the_example_is_read_by_the_driver(tmp_path: Path) -> None:
     (tmp_path / "ups.conf").write_text(EXAMPLE)
     (tmp_path / "enphase-home.conf").write_text("USERNAME=a\nPASSWORD=b\n")
     (tmp_path / "enphase-home.conf").chmod(0o600)
-    conf = read_ups_conf(tmp_path / "ups.conf", "home")
-    settings = load_settings("home", "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
-    assert settings.backend_name == "enphase"
-    assert settings.notes == ()
+    for section, backend in (("home", "enphase"), ("rct", "rct")):
+        conf = read_ups_conf(tmp_path / "ups.conf", section)
+        settings = load_settings(section, "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
+        assert settings.backend_name == backend
+        assert settings.notes == ()
+
+
+def _named(chapter: str) -> set[str]:
+    table = README.split(f"## What is served: {chapter}")[1].split("## ")[0]
+    rows = [row.split("|")[1] + row.split("|")[2] for row in table.splitlines() if row.startswith("| `")]
+    return {word for row in rows for word in re.findall(r"`([a-z]+\.[A-Za-z0-9.-]+)`", row)} - {"prim_sm.island"}
+
+
+def test_the_readmes_table_for_rct_names_what_is_served_and_all_of_it() -> None:
+    served: set[str] = set()
+
+    async def story() -> None:
+        async with rct_home(changes={"calibration": "low", "faults": (25,)}) as h:
+            served.update(h.shown(await h.polls(8)))
+
+    run(story)
+    named = _named("RCT Power")
+    assert named <= served
+    families = ("input.", "output.", "device.", "experimental.")
+    assert {name for name in served - named if not name.startswith(families)} == set()
 
 
 def test_the_readmes_table_names_what_is_served_and_all_of_it(tmp_path: Path) -> None:
-    table = README.split("## What is served")[1].split("## ")[0]
-    named = {word for row in table.splitlines() if row.startswith("| `") for word in re.findall(r"`([a-z]+\.[A-Za-z0-9.-]+)`", row)}
+    named = _named("Enphase")
     served: set[str] = set()
 
     async def story() -> None:
@@ -77,8 +97,9 @@ def test_the_version_stands_in_the_changelog() -> None:
 
 
 def test_built_in_backends_come_through_the_strangers_door() -> None:
-    assert "enphase" in names()
-    assert load("enphase").__name__ == "Enphase"
+    for name in ("enphase", "rct"):
+        assert name in names()
+        assert load(name).__name__ == name.capitalize()
 
 
 def test_the_backends_command_lists_options_with_defaults(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``nutdrv_py demo``: an outage, seen by upsc and upsmon, with nothing at stake.
 
-A simulated Enphase house, this driver started by the real upsdrvctl, the real upsd and the real upsmon, all on loopback
-and in a scratch directory. upsmon's SHUTDOWNCMD writes a file.
+A simulated house, this driver started by the real upsdrvctl, the real upsd and the real upsmon, all on loopback and in a
+scratch directory. upsmon's SHUTDOWNCMD writes a file.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from nutdrv_py.errors import NutdrvError
-from nutdrv_py.simulators.enphase import RunningSimulator, load_scenario
+from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.simulators.running import RunningDevice
 from nutdrv_py.stage import Stage, find_program
 
 __all__ = ["configure", "run"]
@@ -27,15 +30,29 @@ HELP = "show an outage as upsc and upsmon see it, on loopback, with a simulated 
 UPS = "house"
 
 SPEED = 25.0
-"""The house's clock against ours: three kWh last two minutes."""
+"""The house's clock against ours: a charge lasts seconds instead of minutes."""
 
 PATIENCE = 45.0
 """Seconds the demo waits for each step before it says what went wrong."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Device:
+    """What the demo knows of a device: how it is simulated and configured, and what its story says of it."""
+
+    title: str
+    cut: str
+    """What happens at the device when the grid fails."""
+    make: Callable[[], RunningDevice[Any]]
+    section: Callable[[Any], Mapping[str, str]]
+    begin: Mapping[str, Any]
+    epilogue: str
+    credentials: Callable[[Any], str] = lambda simulator: ""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--backend", choices=("enphase",), default="enphase", help="which device to simulate")
+    parser.add_argument("--backend", choices=tuple(_DEVICES), default="enphase", help="which device to simulate")
     parser.add_argument("--keep", action="store_true", help="leave the scratch directory behind")
 
 
@@ -63,50 +80,36 @@ _SHOWN = (
 
 def run(args: argparse.Namespace) -> int:
     """Show the story; 0 when every step was seen."""
+    device = _DEVICES[args.backend]
     screen = _Screen()
     for name in ("upsd", "upsmon", "upsc", "upsdrvctl"):
         find_program(name)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     signal.signal(signal.SIGHUP, lambda number, frame: sys.exit(128 + number))
-    print("nutdrv_py demo: a simulated house with two Enphase batteries, and the real upsdrvctl, upsd, upsc and upsmon.")
+    print(f"nutdrv_py demo: {device.title}, and the real upsdrvctl, upsd, upsc and upsmon.")
     print(f"All of it runs on 127.0.0.1 and in a scratch directory; time in the house runs {SPEED:g} times as fast as yours.")
-    house = dataclasses.replace(load_scenario("demo"), timeline=())
-    with RunningSimulator(house, speed=SPEED) as running, _stage(running, keep=args.keep) as stage:
-        running.set(soc=34, grid="on")
+    with device.make() as running, _stage(device, running, keep=args.keep) as stage:
+        running.set(**device.begin)
         try:
-            _tell(screen, stage, running)
+            _tell(screen, stage, running, device)
         except _Missed as error:
             screen.line(f"FAILED: {error}")
             for name in ("upsd", "upsmon"):
                 with contextlib.suppress(OSError):
                     print(f"--- {name}:", (stage.folder / "log" / name).read_text(errors="replace")[-2000:])
             return 1
-    _epilogue()
+    print(device.epilogue)
     return 0
 
 
 @contextlib.contextmanager
-def _stage(running: RunningSimulator, *, keep: bool) -> Iterator[Stage]:
-    simulator = running.sim
-    stage = Stage(
-        {
-            "driver": "nutdrv_py",
-            "port": simulator.host_port,
-            "backend": "enphase",
-            "serial": simulator.serial,
-            "credentials": "credentials",
-            "tokenfile": "token",
-            "login_url": simulator.login_url,
-            "token_url": simulator.token_url,
-            "pollinterval": "2",
-            "pollfreq": "5",
-            "desc": "Simulated house battery",
-        },
-        ups=UPS,
-    )
-    secret = stage.folder / "etc" / "credentials"
-    secret.touch(mode=0o600)
-    secret.write_text(f"USERNAME={simulator.username}\nPASSWORD={simulator.password}\n", encoding="utf-8")
+def _stage(device: _Device, running: RunningDevice[Any], *, keep: bool) -> Iterator[Stage]:
+    stage = Stage({"driver": "nutdrv_py", **device.section(running.sim)}, ups=UPS)
+    text = device.credentials(running.sim)
+    if text:
+        secret = stage.folder / "etc" / "credentials"
+        secret.touch(mode=0o600)
+        secret.write_text(text, encoding="utf-8")
     try:
         yield stage
     finally:
@@ -129,7 +132,7 @@ def _wait(what: str, test: object, *, patience: float = PATIENCE) -> float:
     return time.monotonic() - began
 
 
-def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
+def _tell(screen: _Screen, stage: Stage, running: RunningDevice[Any], device: _Device) -> None:
     screen.title("1. On the grid")
     started = stage.upsdrvctl("start", stage.ups)
     if started.returncode != 0:
@@ -158,7 +161,7 @@ def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
     running.set(grid="outage")
     took = _wait("OB", lambda: "OB" in stage.upsc("ups.status").stdout)
     status = stage.upsc("ups.status").stdout.strip()
-    screen.line(f"upsc says {status}, {took:.1f} s after the gateway's relay opened (pollinterval here: 2 s)")
+    screen.line(f"upsc says {status}, {took:.1f} s after {device.cut} (pollinterval here: 2 s)")
 
     screen.title("3. The battery carries the house")
     last = ""
@@ -186,7 +189,7 @@ def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
     screen.title("5. The grid returns")
     running.set(grid="on", pv=4800)
     took = _wait("OL", lambda: "OL" in stage.upsc("ups.status").stdout)
-    screen.line(f"upsc says {stage.upsc('ups.status').stdout.strip()}, {took:.1f} s after the relay closed")
+    screen.line(f"upsc says {stage.upsc('ups.status').stdout.strip()}, {took:.1f} s after the grid came back")
     if watched:
         screen.plain("FSD is upsd's own note of the shutdown; it keeps it until it is restarted")
     stopped = stage.upsdrvctl("stop", stage.ups)
@@ -195,9 +198,22 @@ def _tell(screen: _Screen, stage: Stage, running: RunningSimulator) -> None:
     screen.line("$ upsdrvctl stop house")
 
 
-def _epilogue() -> None:
-    print(
-        """
+def _enphase_section(simulator: enphase.GatewaySimulator) -> Mapping[str, str]:
+    return {
+        "port": simulator.host_port,
+        "backend": "enphase",
+        "serial": simulator.serial,
+        "credentials": "credentials",
+        "tokenfile": "token",
+        "login_url": simulator.login_url,
+        "token_url": simulator.token_url,
+        "pollinterval": "2",
+        "pollfreq": "5",
+        "desc": "Simulated house battery",
+    }
+
+
+_ENPHASE_EPILOGUE = """
 For your own gateway, as root, in the folder of this README:
 
     python3 -m venv /opt/nutdrv_py && /opt/nutdrv_py/bin/pip install .
@@ -214,4 +230,42 @@ For your own gateway, as root, in the folder of this README:
     editor /etc/nut/enphase-home.conf                # USERNAME=... and PASSWORD=... of the Enphase app
     editor /etc/nut/nut.conf                         # MODE=standalone, or upsd does not start
     upsdrvctl start home && systemctl restart nut-server && upsc home"""
-    )
+
+_RCT_EPILOGUE = """
+For your own inverter, as root, in the folder of this README:
+
+    python3 -m venv /opt/nutdrv_py && /opt/nutdrv_py/bin/pip install .
+    /opt/nutdrv_py/bin/nutdrv_py install             # puts the driver where upsdrvctl looks
+    cat >> /etc/nut/ups.conf <<END
+    [home]
+        driver      = nutdrv_py
+        port        = 192.168.1.50                   # the inverter's fixed address
+        backend     = rct
+        desc        = "House battery"
+    END
+    editor /etc/nut/nut.conf                         # MODE=standalone, or upsd does not start
+    upsdrvctl start home && systemctl restart nut-server && upsc home"""
+
+_DEVICES: Mapping[str, _Device] = {
+    "enphase": _Device(
+        title="a simulated house with two Enphase batteries",
+        cut="the gateway's relay opened",
+        make=lambda: enphase.RunningSimulator(
+            dataclasses.replace(enphase.load_scenario("demo"), timeline=()), speed=SPEED
+        ),
+        section=_enphase_section,
+        begin={"soc": 34, "grid": "on"},
+        epilogue=_ENPHASE_EPILOGUE,
+        credentials=lambda simulator: f"USERNAME={simulator.username}\nPASSWORD={simulator.password}\n",
+    ),
+    "rct": _Device(
+        title="a simulated house with an RCT Power inverter, its battery and a Power Switch",
+        cut="the grid was lost",
+        make=lambda: rct.RunningInverter(dataclasses.replace(rct.load_scenario("demo"), timeline=()), speed=SPEED),
+        section=lambda simulator: {
+            "port": simulator.host_port, "backend": "rct", "pollinterval": "2", "desc": "Simulated house battery",
+        },
+        begin={"soc": 23, "grid": "on", "reclose_seconds": 60},
+        epilogue=_RCT_EPILOGUE,
+    ),
+}  # fmt: skip

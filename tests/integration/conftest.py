@@ -81,7 +81,40 @@ class Client:
         self.sock.close()
 
 
-class Lab(Stage):
+class Watched(Stage):
+    """A stage whose driver a test looks at from all sides."""
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "run" / f"nutdrv_py-{self.ups}"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folder / "run" / f"nutdrv_py-{self.ups}.pid"
+
+    @property
+    def pid(self) -> int:
+        return int(self.pid_file.read_text())
+
+    def client(self) -> Client:
+        return Client(self.socket)
+
+    def start(self) -> None:
+        done = self.upsdrvctl("start")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def status(self) -> str:
+        return self.upsc("ups.status").stdout.strip()
+
+    def stale(self) -> bool:
+        return "Data stale" in self.upsc("ups.status").stderr
+
+    def log(self, name: str = "driver") -> str:
+        path = self.folder / "log" / name
+        return path.read_text(errors="replace") if path.exists() else ""
+
+
+class Lab(Watched):
     """A stage whose device is a file that the skeleton backend reads."""
 
     def __init__(self, section: Mapping[str, str] | None = None, *, environ: Mapping[str, str] | None = None) -> None:
@@ -104,18 +137,6 @@ class Lab(Stage):
         with (self.folder / "etc" / "ups.conf").open("a") as file:
             file.write("".join(f"    {line}\n" for line in lines))
 
-    @property
-    def socket(self) -> Path:
-        return self.folder / "run" / "nutdrv_py-ups"
-
-    @property
-    def pid_file(self) -> Path:
-        return self.folder / "run" / "nutdrv_py-ups.pid"
-
-    @property
-    def pid(self) -> int:
-        return int(self.pid_file.read_text())
-
     def driver(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run the driver's own command line to its end."""
         command = [str(self.folder / "bin" / "nutdrv_py"), *words]
@@ -129,18 +150,6 @@ class Lab(Stage):
             )
         self._processes.append(process)
         return process
-
-    def log(self, name: str = "driver") -> str:
-        path = self.folder / "log" / name
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    def start(self) -> None:
-        done = self.upsdrvctl("start")
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def client(self) -> Client:
-        return Client(self.socket)
-
 
 def wait(test: Callable[[], object], timeout: float = 10, what: str = "") -> float:
     """Wait until ``test`` is true; the seconds it took."""

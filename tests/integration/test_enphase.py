@@ -11,11 +11,10 @@ from dataclasses import replace
 import pytest
 
 from nutdrv_py.simulators.enphase import Fault, RunningSimulator, load_scenario
-from nutdrv_py.stage import Stage
-from tests.integration.conftest import Client, alive, wait
+from tests.integration.conftest import Watched, alive, wait
 
 
-class Home(Stage):
+class Home(Watched):
     """A stage with an Enphase section for a running simulator."""
 
     def __init__(self, running: RunningSimulator, **options: str) -> None:
@@ -30,23 +29,6 @@ class Home(Stage):
         secret = self.folder / "etc" / "credentials"
         secret.touch(mode=0o600)
         secret.write_text(f"USERNAME={sim.username}\nPASSWORD={sim.password}\n")
-
-    @property
-    def pid(self) -> int:
-        return int((self.folder / "run" / "nutdrv_py-home.pid").read_text())
-
-    def client(self) -> Client:
-        return Client(self.folder / "run" / "nutdrv_py-home")
-
-    def start(self) -> None:
-        done = self.upsdrvctl("start")
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def status(self) -> str:
-        return self.upsc("ups.status").stdout.strip()
-
-    def log(self, name: str) -> str:
-        return (self.folder / "log" / name).read_text(errors="replace")
 
 
 @contextlib.contextmanager
