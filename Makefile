@@ -21,7 +21,7 @@ demo: nut $(STAMP)
 	@$(VENV)/bin/nutdrv_py demo
 
 test: nut $(STAMP)
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .

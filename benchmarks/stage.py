@@ -1,33 +1,52 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A stage for the benchmarks: this driver on a simulated gateway, and dummy-ups on a file, in one scratch directory."""
+"""A stage for the benchmarks: this driver on a simulated device, and dummy-ups on a file, in one scratch directory."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from nutdrv_py.simulators.enphase import RunningSimulator, load_scenario
+from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.simulators.running import RunningDevice
 from nutdrv_py.stage import Stage, find_program
 
 PEER = "peer"
 
 
+@dataclass(frozen=True)
+class Device:
+    """A simulated device: how it runs, its section in ups.conf, and the request that begins each poll."""
+
+    make: Callable[[], RunningDevice[Any]]
+    section: Callable[[Any], dict[str, str]]
+    begins_poll: Callable[[Any], bool]
+
+
+DEVICES = {
+    "enphase": Device(
+        lambda: enphase.RunningSimulator(replace(enphase.load_scenario("split-phase"), timeline=())),
+        lambda sim: {"port": sim.host_port, "serial": sim.serial, "token": sim.issue_token(), "tokenfile": "token"},
+        lambda request: request.path == "/ivp/ensemble/relay",
+    ),
+    "rct": Device(
+        lambda: rct.RunningInverter("online"),
+        lambda sim: {"port": sim.host_port},
+        lambda request: request.name == "prim_sm.island_flag",
+    ),
+}
+
+
 @contextlib.contextmanager
-def home(**options: str) -> Iterator[tuple[RunningSimulator, Stage]]:
-    """An Enphase section with the default intervals, and a section ``peer`` for dummy-ups with as many variables."""
-    with RunningSimulator(replace(load_scenario("split-phase"), timeline=())) as running:
-        sim = running.sim
-        stage = Stage(
-            {
-                "driver": "nutdrv_py", "port": sim.host_port, "backend": "enphase", "serial": sim.serial, "token": sim.issue_token(),
-                "tokenfile": "token", **options,
-            },
-            ups="home",
-        )  # fmt: skip
+def home(backend: str = "enphase", **options: str) -> Iterator[tuple[Any, Stage]]:
+    """A section with the default intervals, and a section ``peer`` for dummy-ups with as many variables."""
+    device = DEVICES[backend]
+    with device.make() as running:
+        stage = Stage({"driver": "nutdrv_py", "backend": backend, **device.section(running.sim), **options}, ups="home")
         try:
             peer = stage.folder / "peer.dev"
             peer.write_text("".join(f"experimental.v{n}: {n}\n" for n in range(70)) + "ups.status: OL\n")

@@ -17,6 +17,9 @@ from nutdrv_py.nut.parseconf import Line, Reader
 from nutdrv_py.stage import Stage
 from tests.conftest import REPO
 
+ONE_UPSMON = pytest.mark.xdist_group("upsmon")
+"""upsmon 2.8.0 knows one pid file for the whole machine, so tests that start it run one after the other."""
+
 
 class Client:
     """A socket client of a driver: sends raw bytes, reads lines."""

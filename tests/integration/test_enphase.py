@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from nutdrv_py.simulators.enphase import Fault, RunningSimulator, load_scenario
-from tests.integration.conftest import Watched, alive, wait
+from tests.integration.conftest import ONE_UPSMON, Watched, alive, wait
 
 
 class Home(Watched):
@@ -103,6 +103,7 @@ ON_GRID_FAULTS: list[Fault | str] = [
 
 
 @pytest.mark.timeout(300)
+@ONE_UPSMON
 def test_no_fault_on_the_grid_makes_upsmon_act_and_the_driver_recovers_from_each_by_itself() -> None:
     """upsmon watches all the time, with data going stale in between (maxage 4)."""
     with _home(maxage="4") as home:
@@ -135,6 +136,7 @@ def test_no_fault_on_the_grid_makes_upsmon_act_and_the_driver_recovers_from_each
         assert not home.shutdown_file.exists()
 
 
+@ONE_UPSMON
 @pytest.mark.timeout(180)
 def test_a_gateway_that_restarts_during_an_outage_does_not_shut_anything_down() -> None:
     """85 s in the field; here 40 s, more than upsmon's DEADTIME and HOSTSYNC together."""
@@ -155,6 +157,7 @@ def test_a_gateway_that_restarts_during_an_outage_does_not_shut_anything_down() 
         assert not home.shutdown_file.exists()
 
 
+@ONE_UPSMON
 @pytest.mark.timeout(180)
 def test_a_gateway_that_never_comes_back_during_an_outage_does_shut_down_in_time() -> None:
     """After maxage the data are stale, and upsmon takes a UPS that was on battery and is silent for lost."""
@@ -202,20 +205,3 @@ def test_credentials_that_others_may_read_stop_the_start() -> None:
         done = home.upsdrvctl("start")
         assert done.returncode == 1
         assert "chmod o-rwx" in done.stderr
-
-
-@pytest.mark.timeout(180)
-def test_the_demo_shows_its_story_and_leaves_nothing_behind() -> None:
-    import subprocess
-    import sys
-    import tempfile
-    from pathlib import Path
-
-    before = set(Path(tempfile.gettempdir()).glob("nutdrv-*"))
-    done = subprocess.run(
-        [sys.executable, "-m", "nutdrv_py", "demo"], capture_output=True, text=True, timeout=150, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    for word in ("upsc says OB", "OB LB", "upsmon called SHUTDOWNCMD", "upsc says FSD OL", "For your own gateway"):
-        assert word in done.stdout
-    assert set(Path(tempfile.gettempdir()).glob("nutdrv-*")) == before
