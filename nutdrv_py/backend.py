@@ -122,6 +122,8 @@ class Backend(abc.ABC):
         self.clock = clock
         self.publish: Callable[[Reading], None] = lambda reading: None
         """Call it inside :meth:`poll` with what cannot wait for the rest of the poll: the grid changed."""
+        self.wake: Callable[[], None] = lambda: None
+        """Call it from the event loop, at any time, to have the next poll at once: the device has something new to say."""
 
     @classmethod
     def check(cls, config: _Config) -> None:

@@ -52,6 +52,9 @@ ALARM_SHARE = 0.5
 """Part of ``maxage`` after which alarms are withdrawn on the grid: upsmon 2.8.3+ takes a UPS that had an alarm and then
 went stale for dead and shuts down, although the grid is there."""
 
+POLL_SLACK = 1.5
+"""Seconds that a poll may take: within them alarms are not withdrawn, however short ``maxage`` is."""
+
 DEADLY_WHEN_STALE = Status.CAL | Status.BYPASS | Status.OVER
 """Tokens that upsmon, like an alarm, holds against a UPS that then goes stale; withdrawn together with the alarms."""
 
@@ -110,6 +113,7 @@ class Driver:
         self._started = clock.monotonic()
         self._poll_began = self._started
         self.backend.publish = self._early
+        self.backend.wake = self._wake.set
         self._build(None, stale=True)
 
     # What others see and do
@@ -185,6 +189,8 @@ class Driver:
     async def _poll_loop(self) -> None:
         while True:
             began = self._poll_began = self.clock.monotonic()
+            # Before the poll, not after it: who wakes during a poll has news that this poll may have missed.
+            self._wake.clear()
             try:
                 self.set_state("updateinfo")
                 await self.poll_once()
@@ -196,7 +202,6 @@ class Driver:
             await self._pause(rest)
 
     async def _pause(self, seconds: float) -> None:
-        self._wake.clear()
         waits: list[asyncio.Future[object]] = [
             asyncio.ensure_future(self.clock.sleep(seconds)),
             asyncio.ensure_future(self._wake.wait()),
@@ -311,11 +316,16 @@ class Driver:
             if not self.snapshot.stale:
                 log.log.warning("Data stale: no usable answer from the device for %.0f s (maxage = %d)", age, config.maxage)
                 self._build(self._reading, stale=True, age=age)
-        elif self._old(age):
+        elif self._old(age) or self._alarming(age):
             self._build(self._coasted(self._reading, age), stale=False, age=age)
 
     def _old(self, age: float) -> bool:
         return age > self.settings.config.pollinterval + FRESH or (age > TICK and "poll" in self.trouble.active())
+
+    def _alarming(self, age: float) -> bool:
+        """Whether the reading is so old that alarms on the grid are withdrawn; never while polls come at their rate."""
+        config = self.settings.config
+        return age > max(config.maxage * ALARM_SHARE, config.pollinterval + POLL_SLACK)
 
     def _rebuild(self) -> None:
         """The last reading again, with other settings; as old as it is."""
@@ -326,13 +336,14 @@ class Driver:
 
     def _coasted(self, reading: Reading, age: float) -> Reading:
         """The reading as it is served at that age: unchanged while it is current."""
-        if not self._old(age):
-            return reading
-        try:
-            reading = self.backend.coast(reading, age)
-        except Exception as error:
-            self.trouble.report("coast", f"internal error in the backend while coasting: {type(error).__name__}", logging.ERROR)
-        if Status.OB not in reading.status and age > self.settings.config.maxage * ALARM_SHARE:
+        if self._old(age):
+            try:
+                reading = self.backend.coast(reading, age)
+            except Exception as error:
+                self.trouble.report(
+                    "coast", f"internal error in the backend while coasting: {type(error).__name__}", logging.ERROR
+                )
+        if Status.OB not in reading.status and self._alarming(age):
             reading = dataclasses.replace(reading, alarms=(), status=reading.status & ~DEADLY_WHEN_STALE)
         return reading
 

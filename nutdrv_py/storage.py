@@ -130,11 +130,13 @@ class Short:
 class ChargeFilter:
     """Holds back a charge that falls faster than a battery can, until it has stayed.
 
-    It must stay for :data:`CONFIRMATION` seconds and :data:`SAMPLES` readings without a long gap: one zero before a restart
-    of the device and one after it are not a minute of zeros. A first reading of 0 is doubted too.
+    It must stay for ``confirmation`` seconds (0, which devices say that know nothing yet, for :data:`CONFIRMATION`) and
+    :data:`SAMPLES` readings without a long gap: one zero before a restart of the device and one after it are not a minute of
+    zeros. A first reading of 0 is doubted too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, confirmation: float = CONFIRMATION) -> None:
+        self._confirmation = confirmation
         self._good: float | None = None
         self._good_at = 0.0
         self._last_at = 0.0
@@ -152,7 +154,8 @@ class ChargeFilter:
         if now > self._last_at or not self._samples:
             self._samples += 1
         self._last_at = now
-        if now - self._suspect_since >= CONFIRMATION and self._samples >= SAMPLES:
+        wait = self._confirmation if charge > 0 else CONFIRMATION
+        if now - self._suspect_since >= wait and self._samples >= SAMPLES:
             self._suspect_since, self._samples = None, 0
             self._good, self._good_at = charge, now
         return self._good

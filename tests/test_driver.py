@@ -225,6 +225,62 @@ def test_alarms_are_withdrawn_on_the_grid_before_data_go_stale(clock: FakeClock)
     run(story)
 
 
+@pytest.mark.parametrize(("pollinterval", "maxage"), [(2, 4), (2, 7), (3, 8), (5, 10), (2, 60)])
+def test_alarms_are_gone_before_data_go_stale_however_short_maxage_is(clock: FakeClock, pollinterval: int, maxage: int) -> None:
+    async def story() -> None:
+        world = World(clock, pollinterval=pollinterval, maxage=maxage)
+        world.device.answer = Reading({}, Status.OL | Status.CAL, ("Overtemperature",))
+        async with world:
+            await clock.advance(pollinterval * 5)
+            assert world.status == "ALARM OL CAL", "they stay while polls come"
+            world.device.answer = DeviceError("no answer")
+            while not world.driver.snapshot.stale:
+                before = world.status
+                await clock.advance(1)
+            assert before == "OL"
+
+    run(story)
+
+
+def test_a_backend_that_has_news_is_polled_at_once(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock, pollinterval=5)
+        async with world:
+            world.device.answer = Reading({}, Status.OB)
+            await clock.advance(1)
+            assert world.status == "OL"
+            world.device.wake()
+            await clock.settle()
+            assert world.status == "OB"
+            polls = world.device.polls
+            await clock.advance(4)
+            assert world.device.polls == polls
+            await clock.advance(1)
+            assert world.device.polls == polls + 1
+
+    run(story)
+
+
+def test_news_that_come_during_a_poll_make_another_one(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock, pollinterval=5)
+
+        async def slow() -> Reading:
+            await clock.sleep(1)
+            world.device.answer = Reading({}, Status.OB)
+            return Reading({}, Status.OL)
+
+        world.device.answer = slow
+        async with world:
+            await clock.advance(0.5)
+            world.device.wake()
+            await clock.advance(0.6)
+            assert world.status == "OB"
+            assert world.device.polls == 2
+
+    run(story)
+
+
 def test_alarms_stay_on_battery(clock: FakeClock) -> None:
     async def story() -> None:
         world = World(clock)

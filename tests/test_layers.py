@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "nutdrv_py"
 
 # module prefix -> what of this package it may import (prefixes); the longest prefix that fits counts
 ALLOWED: dict[str, tuple[str, ...]] = {
+    "assignments": ("errors",),
     "errors": (),
     "reading": (),
     "clock": (),

@@ -161,7 +161,7 @@ def test_ten_thousand_frames_of_noise_bring_no_wrong_value_to_upsd() -> None:
         time.sleep(2 * POLL)
         heard += client.quiet()
         told = [message for message in client.messages(heard) if isinstance(message, SetInfo)]
-        assert len(told) > 100, "the driver goes on telling what changes"
+        assert len(told) > 30, "the driver goes on telling what changes"
         assert b"DATASTALE" not in heard
         for message in told:
             number = float(message.value) if message.value.replace(".", "", 1).lstrip("-").isdigit() else None

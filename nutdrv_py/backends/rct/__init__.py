@@ -53,8 +53,24 @@ CONFIRM = 0.5
 SHARE = 0.9
 """Part of a poll interval that may be used; then the grid is asked again."""
 
+LONGEST = 15.0
+"""Seconds after which a poll ends even if the interval is longer."""
+
+LEAST = 0.2
+"""Seconds that the slower objects have in each poll, however long the grid has taken."""
+
+LOOKS = 5
+"""Looks at the grid in one poll at the start, at most."""
+
+CALLS = 2
+"""Calls of the bootloader, with no answer in between, that mean an update."""
+
 FIRST = 15.0
 """Seconds that the first poll may take to bring the whole inventory, the grid being asked all along."""
+
+PHASES = tuple(f"rb485.u_l_grid[{index}]" for index in range(3))
+EMPTINESS = ("battery.status2", "battery.maximum_discharge_current")
+"""Asked again at once when the house is cut off: what the battery has said on the grid does not count."""
 
 AGES = {Group.GRID: 15.0, Group.FAST: 15.0, Group.MEDIUM: 45.0, Group.SLOW: 180.0, Group.RARE: 900.0}
 """Seconds for which a value counts, at least; never less than three times the interval of its group."""
@@ -76,6 +92,7 @@ class Rct(HouseBattery):
         self._house = House(clock, self.written)
         self._schedule = Schedule()
         self._serial: object = None
+        self._stranger: Datum | None = None
         self._silent = 0
         self._failures = 0
         self._not_before = 0.0
@@ -114,6 +131,8 @@ class Rct(HouseBattery):
             self._give_up(str(error))
             raise
         self._schedule.restart()
+        self._house.reconnected()
+        self._called = self.line.damage.bootloader
         self._woken = self._must_wake
         self._silent = 0
 
@@ -126,16 +145,14 @@ class Rct(HouseBattery):
         self._why = why
         self._not_before = self.clock.monotonic() + pause
 
-    def _nothing_heard(self) -> DeviceError:
-        """A poll has brought no answer at all: count it, and do what may help."""
+    def _unanswered(self, why: str) -> DeviceError:
+        """A poll has brought nothing about the grid: count it, and do what may help."""
         now = self.clock.monotonic()
         self._silent += 1
-        if self.line.damage.bootloader > self._called:
-            self._called = self.line.damage.bootloader
+        if self.line.damage.bootloader >= self._called + CALLS:
             why = "the inverter's firmware is being updated, or an update has failed: its bootloader is calling"
             self._give_up(why, UPDATING)
             return DeviceError(why)
-        why = f"the inverter at {self.config.port} is connected but does not answer"
         opened = self.line.opened
         patient = opened is None or (now - opened < WAKE_AFTER and self._silent < SILENT_POLLS)
         if not patient and self.line.heard is None and not self._woken:
@@ -149,6 +166,7 @@ class Rct(HouseBattery):
 
     def _heard(self) -> None:
         self._silent = self._failures = 0
+        self._called = self.line.damage.bootloader
         if self._woken and not self._must_wake:
             self._must_wake = True
             log.info("The inverter answers since the extension frame was sent; from now on it is sent on connecting")
@@ -186,51 +204,72 @@ class Rct(HouseBattery):
         fast = self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic())
         await self._ask(fast if charge or self._house.off_grid else self._schedule.unanswered(fast), tries=TRIES - 1)
         parts = self._inventory.parts
-        until = began + max(SHARE * self._options.pollinterval, loop.time() - began + 0.2)
+        until = max(began + min(SHARE * self._options.pollinterval, LONGEST), loop.time() + LEAST)
         await self._ask(self._schedule.due(parts, self.clock.monotonic()), tries=1, until=until)
         self._compare_serial()
         return self._reading()
 
     async def _ask_grid(self) -> None:
         """Ask for the grid and judge it; an outage that is there at the start is looked at twice at once."""
-        options = self._options
-        while True:
-            began = self.clock.monotonic()
-            rows = self._schedule.quick(Group.GRID, self._inventory.parts, began)
-            answers = self.line.answers
-            await self._ask(rows, tries=TRIES)
-            if self.line.answers == answers:
-                raise self._nothing_heard()
-            self._heard()
-            fresh = self._since(rows, began)
-            if not self._house.off_grid and self._house.looks_cut_off(fresh, options):
-                # They tell the reason, and whether the voltages of the Power Switch can be believed.
-                await self._ask([BY_NAME[name] for name in faults.REGISTERS], tries=TRIES - 1)
-            numbers = site.faults({name: datum.value for name, datum in self._current().items()})
-            if self._house.judge(fresh, options, numbers):
-                self.publish(self._house.reading(self._current(), options, self._inventory, early=True))
-                self._schedule.hurry(BY_NAME[name] for name in faults.REGISTERS)
-            if self._house.off_grid is not None:
+        for _ in range(LOOKS):
+            await self._look()
+            if not self._house.suspicious or self._house.off_grid is not None:
                 break
-            if not self._house.suspicious:
-                raise DeviceError(f"the inverter at {options.port} {_UNTOLD}")
             await asyncio.sleep(CONFIRM)
-        if self._house.grid_age > max(AGES[Group.GRID], 3.0 * options.pollinterval):
-            raise DeviceError(f"the inverter at {options.port} {_UNTOLD}")
+        untold = self.clock.monotonic() - self._house.told_at
+        if self._house.off_grid is None or untold > max(AGES[Group.GRID], 3.0 * self._options.pollinterval):
+            raise self._unanswered(
+                f"the inverter at {self._options.port} answers, but tells neither prim_sm.island_flag nor the voltages of a "
+                "Power Switch"
+            )
 
-    async def _ask(self, rows: list[Object], *, tries: int, until: float | None = None) -> None:
-        if rows:
-            answered = await self.line.ask(rows, tries=tries, until=until)
-            now, off_grid = self.clock.monotonic(), bool(self._house.off_grid)
-            self._schedule.settle(rows, answered, now, pollfreq=float(self._options.pollfreq), off_grid=off_grid)
+    async def _look(self) -> None:
+        options = self._options
+        began = self.clock.monotonic()
+        rows = self._schedule.quick(Group.GRID, self._inventory.parts, began)
+        if not any((await self._ask(rows, tries=TRIES)).values()):
+            raise self._unanswered(f"the inverter at {options.port} is connected but does not answer")
+        fresh = self._grid_answers(rows, began)
+        if not self._house.off_grid and self._house.looks_cut_off(fresh, options):
+            # They tell the reason, and whether the voltages of the Power Switch can be believed.
+            await self._ask(self._schedule.answering(BY_NAME[name] for name in faults.REGISTERS), tries=1)
+        numbers = site.faults({name: datum.value for name, datum in self._current().items()})
+        if self._house.judge(fresh, options, numbers):
+            self.publish(self._house.reading(self._current(), options, self._inventory, early=True))
+            self._schedule.hurry(BY_NAME[name] for name in (*faults.REGISTERS, *EMPTINESS))
+        if self._house.told_at >= began:
+            self._heard()
+
+    def _grid_answers(self, rows: list[Object], began: float) -> dict[str, object]:
+        """What this poll has answered; phases that were lost in it, but not all, are as they were a moment ago."""
+        values = self.line.values
+        fresh: dict[str, object] = {
+            row.name: values[row.name].value for row in rows if row.name in values and values[row.name].at >= began
+        }
+        if any(name in fresh for name in PHASES):
+            for name in PHASES:
+                if name not in fresh and name in values and began - values[name].at <= AGES[Group.GRID]:
+                    fresh[name] = values[name].value
+        return fresh
+
+    async def _ask(self, rows: list[Object], *, tries: int, until: float | None = None) -> dict[str, bool]:
+        answered = await self.line.ask(rows, tries=tries, until=until)
+        now, off_grid = self.clock.monotonic(), bool(self._house.off_grid)
+        self._schedule.settle(rows, answered, now, pollfreq=float(self._options.pollfreq), off_grid=off_grid)
+        return answered
 
     def _compare_serial(self) -> None:
-        """Another inverter behind the address: forget everything."""
+        """Another inverter behind the address: forget everything. One answer alone may be another one's, or cut short."""
         found = self.line.values.get("inverter_sn")
-        if found is None or found.value == self._serial:
-            return
-        before, self._serial = self._serial, found.value
-        if before is not None:
+        if found is None or found.value in (self._serial, ""):
+            self._stranger = None
+        elif self._serial is None:
+            self._serial = found.value
+        elif self._stranger is None or self._stranger.value != found.value:
+            self._stranger = found
+            self._schedule.hurry([BY_NAME["inverter_sn"]])
+        elif found is not self._stranger:
+            before, self._serial, self._stranger = self._serial, found.value, None
             self.line.forget()
             self._schedule = Schedule()
             self._house = House(self.clock, self.written)
@@ -238,11 +277,6 @@ class Rct(HouseBattery):
             raise DeviceError(f"another inverter answers at {self.config.port}: {found.value} instead of {before}")
 
     # What is known
-
-    def _since(self, rows: list[Object], began: float) -> dict[str, object]:
-        """What these objects have answered since then."""
-        values = self.line.values
-        return {row.name: values[row.name].value for row in rows if row.name in values and values[row.name].at >= began}
 
     @property
     def _inventory(self) -> Inventory:
@@ -271,5 +305,3 @@ class Rct(HouseBattery):
         """On battery charge and runtime count down while the inverter is away, so that LB comes in time."""
         return self._house.coast(reading, seconds)
 
-
-_UNTOLD = "answers, but tells neither prim_sm.island_flag nor the voltages of a Power Switch"

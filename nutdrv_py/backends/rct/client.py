@@ -32,6 +32,9 @@ ANSWER = 1.0
 CONNECT = 3.0
 """Seconds to wait for the connection; on the local network more means that nobody is there."""
 
+SILENCE = 3
+"""Requests without an answer, while nothing else was heard either, after which the rest is not asked: nobody is there."""
+
 IDLE = 0.3
 """Seconds without a byte after which an unfinished frame is finished: long ones do not say where they end."""
 
@@ -64,7 +67,7 @@ class Counts:
     range: int = 0
     """Answers with a value outside the object's range."""
     lost: int = 0
-    """Requests that were never answered."""
+    """Requests that brought no usable answer, however often they were repeated."""
     connections: int = 0
 
 
@@ -72,7 +75,7 @@ class Counts:
 class _Asked:
     row: Object
     tries: int
-    raw: bool
+    begun: bool = False
     until: float = 0.0
 
 
@@ -110,7 +113,7 @@ class Line:
         self._reader = FrameReader()
         self._values: dict[str, Datum] = {}
         self._heard: dict[int, bool] = {}
-        self._prefers_raw: set[int] = set()
+        self._raw: dict[int, bool] = {}
         self._transport: asyncio.Transport | None = None
         self._protocol: _Protocol | None = None
         self._ended: str | None = None
@@ -233,33 +236,44 @@ class Line:
         """Ask for objects, each up to ``tries`` times; gives by name whether it was answered.
 
         An answer that was out of range counts. After ``until`` (time of the event loop) no new request is begun; what was
-        not begun is not in the result. Raises :class:`DeviceError` when the connection ends.
+        not begun is not in the result. When nothing at all is heard, the rest is not asked. Raises :class:`DeviceError` when
+        the connection ends.
         """
         loop = asyncio.get_running_loop()
-        waiting = [_Asked(row, tries, row.oid in self._prefers_raw) for row in reversed(list(rows))]
+        waiting = [_Asked(row, tries) for row in reversed(list(rows))]
+        heard_before, window, late = self.answers, self._window, 0
         under_way: dict[int, _Asked] = {}
         result: dict[str, bool] = {}
         while waiting or under_way:
             now = loop.time()
             if until is not None and now >= until:
-                waiting = [asked for asked in waiting if asked.tries < tries]
-            if waiting and len(under_way) < self._window:
+                waiting = [asked for asked in waiting if asked.begun]
+            if waiting and len(under_way) < window:
                 pause = self._sent + GAP - now
                 if pause <= 0:
                     asked = waiting.pop()
-                    self._heard.pop(asked.row.oid, None)
-                    self._send(read_request(asked.row.oid, raw_crc=asked.raw))
-                    self._sent = now
-                    asked.until = now + ANSWER
+                    if not asked.begun:
+                        self._heard.pop(asked.row.oid, None)
+                    asked.begun = True
                     under_way[asked.row.oid] = asked
-                    continue
+                    asked.until = now + ANSWER
+                    if not self._heard.get(asked.row.oid):
+                        self._send(read_request(asked.row.oid, raw_crc=self._raw.get(asked.row.oid, False)))
+                        self._sent = now
+                        continue
+                    # The answer to the first request has come late.
+                    pause = 0.0
             else:
                 pause = ANSWER
             if not under_way and not waiting:
                 break
             ends = min((asked.until for asked in under_way.values()), default=now + pause)
             await self._wait(min(pause, max(0.0, ends - now)))
-            self._settle(under_way, waiting, result, loop.time())
+            late += self._settle(under_way, waiting, result, loop.time())
+            # An inverter that needs longer for an answer is not helped by more questions.
+            window = max(1, self._window - late)
+            if late >= SILENCE and self.answers == heard_before:
+                return {asked.row.name: False for asked in (*waiting, *under_way.values())} | result
         return result
 
     async def _wait(self, seconds: float) -> None:
@@ -270,24 +284,23 @@ class Line:
         if self._transport is None:
             raise DeviceError(self._ended or "there is no connection to the inverter")
 
-    def _settle(self, under_way: dict[int, _Asked], waiting: list[_Asked], result: dict[str, bool], now: float) -> None:
-        """Put away what was answered; what was not is asked again, or given up."""
+    def _settle(self, under_way: dict[int, _Asked], waiting: list[_Asked], result: dict[str, bool], now: float) -> int:
+        """Put away what was answered; what was not is asked again, or given up. Gives how many ran out of time."""
+        late = 0
         for oid, asked in list(under_way.items()):
             heard = self._heard.get(oid)
             if heard:
                 del under_way[oid]
                 result[asked.row.name] = True
-                if asked.raw:
-                    self._prefers_raw.add(oid)
-                else:
-                    self._prefers_raw.discard(oid)
             elif heard is False or now >= asked.until:
                 del under_way[oid]
                 asked.tries -= 1
+                late += heard is None
+                # A few requests have a start byte or an escape in their CRC, and firmware may want it unescaped.
+                self._raw[oid] = not self._raw.get(oid, False) and read_request(oid) != read_request(oid, raw_crc=True)
                 if asked.tries > 0:
-                    # A few requests have a start byte or an escape in their CRC, and firmware may want it unescaped.
-                    asked.raw = not asked.raw and read_request(oid) != read_request(oid, raw_crc=True)
                     waiting.append(asked)
                 else:
                     self.counts.lost += 1
                     result[asked.row.name] = False
+        return late

@@ -63,5 +63,9 @@ def check(config: RctConfig) -> None:
     address(config.port)
     if config.window > MOST_WINDOW:
         raise ConfigError(f"window = {config.window} is more than the inverter's line can hold; write 1 to {MOST_WINDOW}")
+    if not 100 <= config.nominal_voltage <= 280:
+        raise ConfigError(
+            f"nominal_voltage = {config.nominal_voltage} is not that of one phase; write the voltage between phase and neutral"
+        )
     if config.charge_low_margin > 90:
         raise ConfigError(f"charge_low_margin = {config.charge_low_margin:g} leaves nothing of the battery; write 0 to 90")

@@ -87,7 +87,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(99,  99,  "Order of the phases"),
     Fault(100, 100, "Battery overvoltage"),
     Fault(101, 101, "Throttle current"),
-    Fault(102, 104, "Internal and external grid voltage differ", phases=True),
+    Fault(102, 104, "Internal and external grid voltage differ", _G, phases=True),
     Fault(105, 105, "External emergency off"),
     Fault(106, 106, "Battery empty, too low for standby"),
     Fault(107, 107, "Battery does not communicate (CAN)"),

@@ -52,9 +52,11 @@ LIMIT = 4096
 
 _PLANT = 0x40
 _LONG = frozenset({Command.LONG_WRITE, Command.LONG_RESPONSE, Command.PLANT_LONG_WRITE, Command.PLANT_LONG_RESPONSE})
+_LONG_BYTES = frozenset(bytes([command]) for command in _LONG)
 _SHORT_MOST = 251
 _ESCAPED = re.compile(rb"[+\-]")
-_SEGMENT = re.compile(rb"(?:[^+\-]|-[+\-])*")
+_SEGMENT = re.compile(rb"(?:[^+\-]|-[+\-]){0,%d}" % (LIMIT + 1))
+_SHORT_SEGMENT = re.compile(rb"(?:[^+\-]|-[+\-]){0,260}")  # the longest short frame has 259 bytes
 _ESCAPE = re.compile(rb"-([+\-])")
 _BOOTLOADER = bytes.fromhex("50f705ab")
 
@@ -213,7 +215,10 @@ class FrameReader:
         """The frame that begins at ``start``, or None if it is damaged, and where to read on. Raises :class:`_Waiting`."""
         if buffer[start : start + 3] == EXTENSION:
             return None, start + 3
-        matched = _SEGMENT.match(buffer, start + 1)
+        long_frame = buffer[start + 1 : start + 2] in _LONG_BYTES
+        if long_frame and start < self._floor:
+            return None, start + 1
+        matched = (_SEGMENT if long_frame else _SHORT_SEGMENT).match(buffer, start + 1)
         stop = matched.end() if matched else start + 1
         segment = buffer[start + 1 : stop]
         plain = _ESCAPE.sub(rb"\1", segment)

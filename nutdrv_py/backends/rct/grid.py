@@ -27,6 +27,12 @@ RETURNED = 10.0
 GONE = 300.0
 """Seconds after which a source that is no longer answered need not agree: it must not hold an outage up for ever."""
 
+LASTING = 15.0
+"""Seconds for which a source's last word for the grid counts while single answers of it are lost."""
+
+SUSPICION = 30.0
+"""Seconds, and three poll intervals, after which a first sign of an outage that nothing confirmed is forgotten."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -56,46 +62,64 @@ class GridWatch:
     def __init__(self) -> None:
         self.off_grid: bool | None = None
         """None until a poll has told it."""
-        self._seen: dict[str, float] = {}
-        self._suspect = 0
+        self._last: dict[str, tuple[bool, float]] = {}
+        self._suspects: set[str] = set()
+        self._polls = 0
+        self._suspected_at = 0.0
         self._good_since: float | None = None
 
     @property
     def suspicious(self) -> bool:
-        """Whether the last evidence showed an outage that is not confirmed yet."""
-        return self._suspect > 0 and self.off_grid is not True
+        """Whether an outage has been seen that is not confirmed yet."""
+        return self._polls > 0 and self.off_grid is not True
 
-    def update(self, evidence: Evidence, nominal: float, now: float, *, switch: bool | None = None) -> bool:
+    def forget_suspicion(self) -> None:
+        """A new connection: what was seen once before it confirms nothing."""
+        self._polls = 0
+        self._suspects.clear()
+
+    def update(
+        self, evidence: Evidence, nominal: float, now: float, *, switch: bool | None = None, interval: float = 0.0
+    ) -> bool:
         """Take in a poll; true when the state has changed. A poll that tells nothing changes nothing.
 
-        ``switch`` False: there is none (any more), so that it need not agree to the return of the grid.
+        ``switch`` False: there is none, so that it need not agree to the return of the grid; if there was one when the house
+        was cut off, it is missed for :data:`GONE` seconds. ``interval`` is that of the polls, in seconds.
         """
         votes = evidence.votes(nominal)
-        self._seen.update(dict.fromkeys(votes, now))
-        if switch is False or evidence.deaf:
-            self._seen.pop("switch", None)
+        for source, vote in votes.items():
+            self._last[source] = vote, now
+        if (switch is False or evidence.deaf) and not self.off_grid:
+            self._last.pop("switch", None)
+            self._suspects.discard("switch")
+        if now - self._suspected_at > max(SUSPICION, 3 * interval):
+            self.forget_suspicion()
         if not votes:
-            self._good_since = None
             return False
         before = self.off_grid
+        self._suspects = {source for source in self._suspects | votes.keys() if votes.get(source, True)}
         if any(votes.values()):
             self._good_since = None
-            self._suspect += 1
-            if self._suspect >= CONFIRMATIONS:
+            self._polls += 1
+            self._suspected_at = now
+            if self._polls >= CONFIRMATIONS:
                 self.off_grid = True
-        else:
-            self._suspect = 0
+        elif not self._suspects:
+            # Only the source that has shown the outage can take it back; another one may not see it.
+            self._polls = 0
             if self.off_grid is None:
                 self.off_grid = False
-            elif self.off_grid:
-                self._returning(votes, now)
+        if self.off_grid and before and not any(votes.values()):
+            self._returning(now)
         return self.off_grid is not before
 
-    def _returning(self, votes: dict[str, bool], now: float) -> None:
-        if any(now - at < GONE for source, at in self._seen.items() if source not in votes):
+    def _returning(self, now: float) -> None:
+        needed = [(vote, now - at) for vote, at in self._last.values() if now - at < GONE]
+        if any(vote or age > LASTING for vote, age in needed):
             self._good_since = None
             return
         self._good_since = self._good_since if self._good_since is not None else now
         if now - self._good_since >= RETURNED:
             self.off_grid = False
             self._good_since = None
+            self.forget_suspicion()

@@ -22,6 +22,13 @@ __all__ = ["House"]
 CHARGE_AGE = 15.0
 """Seconds for which a charge counts as told; off the grid an older one is counted down."""
 
+CORRECTION = 10.0
+"""Seconds for which a charge above 0 that has jumped down must stay: batteries of this kind correct themselves by tens of
+percent when they come near their end, and the low mark leaves only some points."""
+
+LEAST_ENERGY = 1900.0
+"""Wh: one module, to count the charge down by when nothing tells what the battery holds."""
+
 CHARGE_GONE = 600.0
 """Seconds without a charge after which, on the grid, none is shown."""
 
@@ -62,6 +69,7 @@ class _Twice:
         return self._count >= 2
 
 
+
 class _Emptiness(_Twice):
     """A sign that the battery is empty. One that shows on the grid with a full battery means something else here."""
 
@@ -75,6 +83,10 @@ class _Emptiness(_Twice):
             self._trusted = True
         elif not off_grid and charge is not None and charge >= EMPTY_CHARGE:
             self._trusted = False
+        if not off_grid:
+            # A battery that rests on the grid permits no discharge either; what counts is what it says in the outage.
+            self.update(False, at)
+            return False
         return self.update(active, at) and self._trusted
 
 
@@ -103,10 +115,12 @@ class House:
         self._clock = clock
         self._written = written
         self._watch = GridWatch()
-        self._told_at = float("-inf")
+        self.told_at = float("-inf")
+        """Monotonic time at which any source has last told about the grid."""
         self._charger = Charger()
-        self._filter = ChargeFilter()
-        self._tower = False
+        self._filter = ChargeFilter(CORRECTION)
+        self._towers = False
+        self._battery_word = _Bits()
         self._charge: float | None = None
         self._charge_at = 0.0
         self._counted_at = 0.0
@@ -121,6 +135,7 @@ class House:
         self._dead_since: float | None = None
         self._able = False
         self._warned = False
+        self._measured = False
         self._coasting: tuple[float, float | None, float | None] = (0.0, None, None)
 
     # The grid
@@ -135,10 +150,9 @@ class House:
         """Whether an outage has been seen that is not confirmed yet."""
         return self._watch.suspicious
 
-    @property
-    def grid_age(self) -> float:
-        """Seconds since the grid was last told by any source."""
-        return self._clock.monotonic() - self._told_at
+    def reconnected(self) -> None:
+        """A new connection: an outage seen once before it needs two looks again."""
+        self._watch.forget_suspicion()
 
     @staticmethod
     def looks_cut_off(fresh: Mapping[str, object], options: RctConfig) -> bool:
@@ -151,14 +165,19 @@ class House:
         ``numbers`` are the active faults: they tell the reason, and whether the inverter hears its Power Switch.
         """
         evidence = _evidence(fresh, numbers)
-        if evidence.votes(options.nominal_voltage):
-            self._told_at = self._clock.monotonic()
+        votes = evidence.votes(options.nominal_voltage)
+        self._measured = self._measured or "switch" in votes
+        if votes:
+            self.told_at = self._clock.monotonic()
         available = fresh.get("rb485.available")
         switch = available if isinstance(available, bool) else None
         before = self._watch.off_grid
-        changed = self._watch.update(evidence, options.nominal_voltage, self._clock.monotonic(), switch=switch)
+        changed = self._watch.update(
+            evidence, options.nominal_voltage, self._clock.monotonic(), switch=switch, interval=options.pollinterval
+        )
         if not changed:
             return False
+        self._short = Short()
         if self._watch.off_grid:
             self._because(numbers, evidence)
             log.warning(
@@ -199,6 +218,9 @@ class House:
                 self._reason = ", ".join(grid_faults)
         shown: dict[str, Value] = {"ups.mfr": "RCT Power", "ups.model": site.model(values), "device.type": "ups"}
         shown.update(translate(site.FIELDS, values))
+        auxiliary = site.auxiliary_firmware(values)
+        if auxiliary:
+            shown["ups.firmware.aux"] = auxiliary
         shown.update(
             site.phase_values(
                 values,
@@ -215,7 +237,9 @@ class House:
         status |= self._off(values, now, off_grid=off_grid)
         self._observe(shown, inventory, off_grid=off_grid)
         found = faults.alarms(numbers)
-        return Reading(shown, status, found + self._battery_alarm(values), values)
+        if self._battery_word.confirmed & faults.BATTERY_ERROR:
+            found += ("Battery error",)
+        return Reading(shown, status, found, values)
 
     def _confirmed(self, values: Mapping[str, object], times: Mapping[str, float]) -> frozenset[int]:
         for name, bits in zip(faults.REGISTERS, self._registers, strict=True):
@@ -257,14 +281,14 @@ class House:
         """The battery's variables, and LB, CHRG, DISCHRG, CAL and RB."""
         power = site.battery_power(values)
         count = sum(1 for there in inventory.modules if there)
-        tower = bool(inventory.tower)
-        if tower is not self._tower:
+        towers = bool(inventory.tower) and site.number(values, "battery_placeholder[0].soc") is not None
+        if towers is not self._towers:
             # The charge of both is another one than that of the first; it has not fallen.
-            self._tower, self._filter = tower, ChargeFilter()
-        self._energy = site.full_energy(values, count, tower=tower) or self._energy
+            self._towers, self._filter = towers, ChargeFilter(CORRECTION)
+        self._energy = site.full_energy(values, count, tower=bool(inventory.tower)) or self._energy
         predicted = (site.household_load(values, off_grid=False) or load or 0.0) + site.OWN_USE
         drain = max(power if off_grid and power is not None and not early else predicted, LEAST_DRAIN)
-        charge = self._believed(site.charge(values, tower=tower), times.get("battery.soc"), now, off_grid=off_grid)
+        charge = self._believed(site.charge(values, towers=towers), times.get("battery.soc"), now, off_grid=off_grid)
         self._drain = max(drain, load or 0.0)
         smooth = drain if early else self._power.update(drain, now)
         reserve = site.number(values, "power_mng.soc_min_island")
@@ -276,10 +300,15 @@ class House:
             usable = max(0.0, charge - (self._reserve or 0.0)) / 100 * self._energy * site.efficiency(values)
             left = runtime(usable, smooth)
         short = self._short.update(left, runtime_low, now) and not early
-        empty = self._emptiness(values, times, numbers, charge, off_grid=off_grid)
+        empty = self._emptiness(values, times, numbers, charge, towers=towers, off_grid=off_grid)
         direction = self._charger.update(power, max(1, count))
         word = values.get("battery.status2")
-        text, tokens = faults.battery_status(word) if isinstance(word, int) else ("", Status(0))
+        if isinstance(word, int):
+            self._battery_word.update(word, times["battery.status2"])
+        else:
+            self._battery_word.confirmed = 0
+        text = faults.battery_status(word)[0] if isinstance(word, int) else ""
+        tokens = faults.battery_status(self._battery_word.confirmed)[1]
         # upsmon takes no notice of OB LB while a UPS calibrates, so an outage ends a calibration here.
         status = direction | (tokens & (Status.RB if off_grid else Status.RB | Status.CAL)) | self._worn(values, numbers)
         if off_grid and (is_low(charge, low) or short or empty):
@@ -300,8 +329,9 @@ class House:
         if current is not None:
             # Firmware differs in the sign of the current, not in that of the power.
             shown["battery.current"] = -abs(current) if power is not None and power > 0 else abs(current)
-        if count:
-            shown["battery.packs"] = count
+        packs = site.packs(values)
+        if packs:
+            shown["battery.packs"] = packs
         if text:
             shown["battery.status"] = text
         if self._energy:
@@ -318,8 +348,8 @@ class House:
                 self._charge = self._filter.update(told, at)
                 self._charge_at = at
             self._counted_at = now
-        elif off_grid and self._charge is not None and self._energy:
-            lost = self._drain * max(0.0, now - self._counted_at) / 36 / self._energy
+        elif off_grid and self._charge is not None:
+            lost = self._drain * max(0.0, now - self._counted_at) / 36 / (self._energy or LEAST_ENERGY)
             self._charge = max(0.0, self._charge - lost)
             self._counted_at = now
         elif not off_grid:
@@ -347,14 +377,12 @@ class House:
 
     def _emptiness(
         self, values: Mapping[str, object], times: Mapping[str, float], numbers: frozenset[int], charge: float | None, *,
-        off_grid: bool,
+        towers: bool, off_grid: bool,
     ) -> bool:  # fmt: skip
         """Whether the battery's own electronics say that it is empty, whatever the charge; both towers must."""
-        words = [values.get("battery.status2"), values.get("battery_placeholder[0].status2")]
-        currents = [
-            site.number(values, "battery.maximum_discharge_current"),
-            site.number(values, "battery_placeholder[0].maximum_discharge_current"),
-        ]
+        prefixes = ("battery", "battery_placeholder[0]") if towers else ("battery",)
+        words = [values.get(f"{prefix}.status2") for prefix in prefixes]
+        currents = [site.number(values, f"{prefix}.maximum_discharge_current") for prefix in prefixes]
         known_words = [word for word in words if isinstance(word, int)]
         known_currents = [current for current in currents if current is not None]
         signs = {
@@ -379,11 +407,6 @@ class House:
         worn = health is not None and 0 < health < HEALTH_LOW
         return Status.RB if worn or numbers & faults.REPLACE else Status(0)
 
-    @staticmethod
-    def _battery_alarm(values: Mapping[str, object]) -> tuple[str, ...]:
-        word = values.get("battery.status2")
-        return ("Battery error",) if isinstance(word, int) and word & faults.BATTERY_ERROR else ()
-
     def _off(self, values: Mapping[str, object], now: float, *, off_grid: bool) -> Status:
         """OFF only when both sides of the Power Switch have been dead for a while.
 
@@ -401,7 +424,9 @@ class House:
         shown["input.transfer.reason"] = self._reason
         self._able = self._able or bool(inventory.switch) or off_grid
         if self._able or inventory.switch is None:
-            shown["experimental.outage.detection"] = "possible" if self._able else "unknown"
+            shown["experimental.outage.detection"] = (
+                "unknown" if not self._able else "possible" if self._measured else "possible: by the island flag alone"
+            )
             return
         shown["experimental.outage.detection"] = "impossible: no Power Switch"
         if not self._warned:
@@ -416,7 +441,8 @@ class House:
         drain, low, runtime_low = self._coasting
         if not self._short.after(seconds):
             runtime_low = None
-        return coast(reading, seconds, load=drain, capacity=self._energy, charge_low=low, runtime_low=runtime_low)
+        energy = self._energy or LEAST_ENERGY
+        return coast(reading, seconds, load=drain, capacity=energy, charge_low=low, runtime_low=runtime_low)
 
 
 def _evidence(fresh: Mapping[str, object], numbers: frozenset[int]) -> Evidence:

@@ -14,9 +14,6 @@ __all__ = ["TOWERS", "Inventory", "Schedule", "discover"]
 NO_BATTERY = 5
 """``power_mng.battery_type``: no battery. 0 is a lead-acid one, which RctMon takes for none."""
 
-LEAST_VOLTAGE = 30.0
-"""V that prove a battery where neither a serial number nor a count of batteries does."""
-
 MEDIUM = 10.0
 """Seconds between two questions for objects of that group."""
 
@@ -25,6 +22,9 @@ ALERT = 4.0
 
 RARE = 5
 """Full polls between two questions for a rare object."""
+
+INVENTORY = 3600.0
+"""Seconds between two questions for the inventory on one connection: an answer that was cut short must not last."""
 
 UNANSWERED = (30.0, 60.0, 600.0, 3600.0)
 """Seconds before an object that was never answered is asked again; firmware says nothing about objects it does not know."""
@@ -35,8 +35,8 @@ QUICK_UNANSWERED = (0.0, 0.0, 0.0, 60.0)
 AGAIN = 30.0
 """Seconds before an object is asked again that was answered before: then it was lost on the line."""
 
-TOWERS = ("power_mng.n_batteries", "power_mng.n_batteries_towers", "battery_placeholder[0].bms_sn")
-"""The objects that tell whether there is a second tower, each on some firmware."""
+TOWERS = ("battery_placeholder[0].bms_sn", "battery_placeholder[0].ah_capacity")
+"""The objects that tell whether there is a second tower. Counts of batteries may count modules."""
 
 FLAG = "prim_sm.island_flag"
 """It is asked in every poll, answered or not: without it nothing is known."""
@@ -91,29 +91,18 @@ def _named(value: object) -> bool | None:
 
 
 def _battery(values: Values) -> bool | None:
+    """A battery that sleeps shows zeros everywhere, so only the type says that there is none, and no charge may contradict."""
     kind = values.get("power_mng.battery_type")
-    if kind == NO_BATTERY:
-        return False
-    volts = to_number(values.get("battery.voltage"))
-    signs = (
-        _named(values.get("battery.bms_sn")),
-        _counted(values.get("power_mng.n_batteries"), 1),
-        None if volts is None else volts > LEAST_VOLTAGE,
-    )
-    if any(signs):
+    if to_number(values.get("battery.soc")):
         return True
-    return None if kind is None or None in signs else False
+    return None if kind is None else kind != NO_BATTERY
 
 
 def _tower(values: Values) -> bool | None:
-    batteries, towers, serial = (values.get(name) for name in TOWERS)
-    signs = (_counted(batteries, 2), _counted(towers, 2), _named(serial))
-    return True if any(signs) else None if set(signs) == {None} else False
-
-
-def _counted(value: object, least: int) -> bool | None:
-    number = to_number(value)
-    return None if number is None else number >= least
+    serial, capacity = (values.get(name) for name in TOWERS)
+    if serial is None and capacity is None:
+        return None
+    return bool(_named(serial)) or (to_number(capacity) or 0.0) > 0
 
 
 class Schedule:
@@ -161,6 +150,10 @@ class Schedule:
         """Those of the objects that have never been answered."""
         return [row for row in rows if row.name not in self._known]
 
+    def answering(self, rows: Iterable[Object]) -> list[Object]:
+        """Those of the objects whose last request was answered, or that have not been asked."""
+        return [row for row in rows if row.name not in self._failed]
+
     def complete(self, parts: frozenset[Part]) -> bool:
         """Whether each object of the parts has been asked on this connection."""
         return not self.new(row for row in OBJECTS if row.part in parts)
@@ -173,7 +166,7 @@ class Schedule:
             Group.MEDIUM: ALERT if off_grid else MEDIUM,
             Group.SLOW: pollfreq,
             Group.RARE: RARE * pollfreq,
-            Group.INVENTORY: float("inf"),
+            Group.INVENTORY: INVENTORY,
         }
         for row in rows:
             if row.name not in answered:

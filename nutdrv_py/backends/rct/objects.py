@@ -23,7 +23,7 @@ class Group(enum.Enum):
     MEDIUM = "every ten seconds"
     SLOW = "with each full poll"
     RARE = "with each fifth full poll"
-    INVENTORY = "until it is answered, and again after a reconnection"
+    INVENTORY = "once an hour, and after a reconnection"
 
 
 class Part(enum.Enum):
@@ -80,9 +80,9 @@ OBJECTS: tuple[Object, ...] = (
     # The grid: asked first in every poll
     Object(0x3623D82A, "prim_sm.island_flag",                      _UINT16, "",    0, 65535,      _GRID,   _INVERTER, "2 on the grid (evcc, ioBroker); bit 0: island"),
     Object(0x437B8122, "rb485.available",                          _BOOL,   "",    None, None,    _GRID,   _INVERTER),
-    Object(0x93F976AB, "rb485.u_l_grid[0]",                        _FLOAT,  "V",   0, 600,        _GRID,   _SWITCH),
-    Object(0x7A9091EA, "rb485.u_l_grid[1]",                        _FLOAT,  "V",   0, 600,        _GRID,   _SWITCH),
-    Object(0x21EE7CBB, "rb485.u_l_grid[2]",                        _FLOAT,  "V",   0, 600,        _GRID,   _SWITCH),
+    Object(0x93F976AB, "rb485.u_l_grid[0]",                        _FLOAT,  "V",   -10, 600,      _GRID,   _SWITCH),
+    Object(0x7A9091EA, "rb485.u_l_grid[1]",                        _FLOAT,  "V",   -10, 600,      _GRID,   _SWITCH),
+    Object(0x21EE7CBB, "rb485.u_l_grid[2]",                        _FLOAT,  "V",   -10, 600,      _GRID,   _SWITCH),
     # Charge and power: asked in every poll
     Object(0x959930BF, "battery.soc",                              _FLOAT,  "1",   0, 1.005,      _FAST,   _BATTERY, "0..1, not %"),
     Object(0x400F015B, "g_sync.p_acc_lp",                          _FLOAT,  "W",   -60000, 60000, _FAST,   _BATTERY, "+ = discharging (evcc, openWB)"),
@@ -100,8 +100,8 @@ OBJECTS: tuple[Object, ...] = (
     Object(0x65EED11B, "battery.voltage",                          _FLOAT,  "V",   0, 1000,       _MEDIUM, _BATTERY),
     Object(0xA7FA5C5D, "power_mng.u_acc_mix_lp",                   _FLOAT,  "V",   0, 1000,       _MEDIUM, _BATTERY),
     Object(0x21961B58, "battery.current",                          _FLOAT,  "A",   -200, 200,     _MEDIUM, _BATTERY, "the sign varies"),
-    Object(0x0DE3D20D, "battery.status2",                          _INT32,  "",    None, None,    _MEDIUM, _BATTERY, "bits: the vendor, to openWB"),
-    Object(0x71765BD8, "battery.status",                           _INT32,  "",    None, None,    _MEDIUM, _BATTERY, "bits: the vendor, to openWB"),
+    Object(0x0DE3D20D, "battery.status2",                          _INT32,  "",    0, 0x3FFF,     _MEDIUM, _BATTERY, "bits: the vendor, to openWB"),
+    Object(0x71765BD8, "battery.status",                           _INT32,  "",    0, 0x3FFF,     _MEDIUM, _BATTERY, "bits: the vendor, to openWB"),
     Object(0xDF0A735C, "battery.maximum_discharge_current",        _FLOAT,  "A",   0, 1000,       _MEDIUM, _BATTERY),
     Object(0x1E5FCA70, "battery.maximum_charge_current",           _FLOAT,  "A",   0, 1000,       _SLOW,   _BATTERY),
     Object(0x902AFAFB, "battery.temperature",                      _FLOAT,  "C",   -50, 120,      _SLOW,   _BATTERY),
@@ -205,18 +205,16 @@ OBJECTS: tuple[Object, ...] = (
     Object(0xFCA1CBB5, "battery_placeholder[0].voltage",           _FLOAT,  "V",   0, 1000,       _SLOW,   _TOWER),
     Object(0x79D7D617, "battery_placeholder[0].current",           _FLOAT,  "A",   -200, 200,     _SLOW,   _TOWER),
     Object(0xC66665E8, "battery_placeholder[0].temperature",       _FLOAT,  "C",   -50, 120,      _SLOW,   _TOWER),
-    Object(0xBD95C46C, "battery_placeholder[0].ah_capacity",       _FLOAT,  "Ah",  0, 10000,      _SLOW,   _TOWER),
+    Object(0xBD95C46C, "battery_placeholder[0].ah_capacity",       _FLOAT,  "Ah",  0, 10000,      _SLOW,   _BATTERY),
     Object(0x1781CD31, "battery_placeholder[0].soh",               _FLOAT,  "1",   0, 1.2,        _SLOW,   _TOWER),
-    Object(0x5C93093B, "battery_placeholder[0].status2",           _INT32,  "",    None, None,    _MEDIUM, _TOWER),
+    Object(0x5C93093B, "battery_placeholder[0].status2",           _INT32,  "",    0, 0x3FFF,     _MEDIUM, _TOWER),
     Object(0x1025B491, "battery_placeholder[0].maximum_discharge_current", _FLOAT,  "A",   0, 1000,       _MEDIUM, _TOWER),
-    # Who it is and what there is: asked until answered, and again after a reconnection
+    # Who it is and what there is
     Object(0xEBC62737, "android_description",                      _STRING, "",    None, None,    _ONCE,   _INVERTER),
     Object(0x7924ABD9, "inverter_sn",                              _STRING, "",    None, None,    _ONCE,   _INVERTER),
     Object(0xDDD1C2D0, "svnversion",                               _STRING, "",    None, None,    _ONCE,   _INVERTER),
-    Object(0x682CDDA1, "power_mng.battery_type",                   _ENUM,   "",    None, None,    _ONCE,   _INVERTER),
-    Object(0x663F1452, "power_mng.n_batteries",                    _UINT8,  "",    0, 8,          _ONCE,   _INVERTER),
-    Object(0xBD870886, "power_mng.n_batteries_towers",             _UINT8,  "",    0, 8,          _ONCE,   _INVERTER, "evcc; the name is ours"),
-    Object(0x16A1F844, "battery.bms_sn",                           _STRING, "",    None, None,    _ONCE,   _INVERTER),
+    Object(0x682CDDA1, "power_mng.battery_type",                   _ENUM,   "",    None, None,    _RARE,   _INVERTER),
+    Object(0x16A1F844, "battery.bms_sn",                           _STRING, "",    None, None,    _RARE,   _INVERTER),
     Object(0x9A67600D, "p_rec_lim[2]",                             _FLOAT,  "W",   0, 1e5,        _ONCE,   _INVERTER),
     Object(0x68BC034D, "parameter_file",                           _STRING, "",    None, None,    _ONCE,   _INVERTER),
     Object(0x9D785E8C, "battery.bms_software_version",             _UINT32, "",    None, None,    _ONCE,   _BATTERY),

@@ -63,18 +63,19 @@ def _date(raw: object) -> Value | None:
 
 
 def _positive(raw: object) -> Value | None:
+    """A number above 0; firmware says 0 for what it does not know."""
     value = to_number(raw)
-    return value if value else None
+    return value if value and value > 0 else None
 
 
-_POSITIVE = _positive
-_EMPTY_MODEL = "Power Storage"
+_NO_MODEL = "Power Storage"
 
 # fmt: off
 FIELDS: tuple[Field, ...] = (
     Field("ups.serial",                                "inverter_sn",                            text),
     Field("ups.firmware",                              "svnversion",                             text),
     Field("ups.id",                                    "android_description",                    text),
+    Field("device.description",                        "android_description",                    text),
     Field("ups.temperature",                           "db.core_temp"),
     Field("experimental.heatsink.temperature",         "db.temp1"),
     Field("experimental.heatsink.battery.temperature", "db.temp2"),
@@ -85,13 +86,12 @@ FIELDS: tuple[Field, ...] = (
     Field("experimental.island.flag",                  "prim_sm.island_flag",                    integer),
     Field("experimental.grid.code",                    "parameter_file",                         text),
     Field("experimental.grid.realpower",               "g_sync.p_ac_grid_sum_lp"),
-    Field("experimental.switch.firmware",              "rb485.version_main",                     integer),
     Field("experimental.insulation.resistance",        "iso_struct.Riso",                        OHM),
     Field("experimental.external.realpower",           "io_board.s0_external_power"),
-    Field("input.transfer.low",                        "grid_mon[0].u_under.threshold",          _POSITIVE),
-    Field("input.transfer.high",                       "grid_mon[0].u_over.threshold",           _POSITIVE),
-    Field("input.frequency.low",                       "grid_mon[0].f_under.threshold",          _POSITIVE),
-    Field("input.frequency.high",                      "grid_mon[0].f_over.threshold",           _POSITIVE),
+    Field("input.transfer.low",                        "grid_mon[0].u_under.threshold",          _positive),
+    Field("input.transfer.high",                       "grid_mon[0].u_over.threshold",           _positive),
+    Field("input.frequency.low",                       "grid_mon[0].f_under.threshold",          _positive),
+    Field("input.frequency.high",                      "grid_mon[0].f_over.threshold",           _positive),
     Field("experimental.energy.load.total",            "energy.e_load_total"),
     Field("experimental.energy.grid.import.total",     "energy.e_grid_load_total"),
     Field("experimental.energy.grid.export.total",     "energy.e_grid_feed_total",               scaled(-1)),
@@ -104,17 +104,17 @@ FIELDS: tuple[Field, ...] = (
 
 BATTERY_FIELDS: tuple[Field, ...] = (
     Field("battery.charge.restart",                    "power_mng.soc_min",                      PERCENT),
-    Field("battery.voltage",                           "battery.voltage",                        _POSITIVE),
-    Field("battery.voltage",                           "power_mng.u_acc_mix_lp",                 _POSITIVE),
-    Field("battery.voltage.low",                       "battery.minimum_discharge_voltage",      _POSITIVE),
-    Field("battery.voltage.high",                      "battery.maximum_charge_voltage",         _POSITIVE),
+    Field("battery.voltage",                           "battery.voltage",                        _positive),
+    Field("battery.voltage",                           "power_mng.u_acc_mix_lp",                 _positive),
+    Field("battery.voltage.low",                       "battery.minimum_discharge_voltage",      _positive),
+    Field("battery.voltage.high",                      "battery.maximum_charge_voltage",         _positive),
     Field("battery.temperature",                       "battery.temperature"),
-    Field("battery.voltage.cell.min",                  "battery.min_cell_voltage",               _POSITIVE),
-    Field("battery.voltage.cell.max",                  "battery.max_cell_voltage",               _POSITIVE),
+    Field("battery.voltage.cell.min",                  "battery.min_cell_voltage",               _positive),
+    Field("battery.voltage.cell.max",                  "battery.max_cell_voltage",               _positive),
     Field("battery.temperature.cell.min",              "battery.min_cell_temperature"),
     Field("battery.temperature.cell.max",              "battery.max_cell_temperature"),
-    Field("battery.capacity",                          "battery.ah_capacity",                    _POSITIVE),
-    Field("battery.capacity",                          "power_mng.amp_hours_measured",           _POSITIVE),
+    Field("battery.capacity",                          "battery.ah_capacity",                    _positive),
+    Field("battery.capacity",                          "power_mng.amp_hours_measured",           _positive),
     Field("battery.type",                              "power_mng.battery_type",                 lookup(_TYPES)),
     Field("battery.date.maintenance",                  "power_mng.bat_next_calib_date",          _date),
     Field("experimental.battery.mfr",                  "power_mng.battery_type",                 lookup(_MAKERS)),
@@ -130,7 +130,7 @@ BATTERY_FIELDS: tuple[Field, ...] = (
     Field("experimental.storage.realpower",            "g_sync.p_acc_lp"),
     Field("experimental.battery.2.serial",             "battery_placeholder[0].bms_sn",          text),
     Field("experimental.battery.2.charge",             "battery_placeholder[0].soc",             PERCENT),
-    Field("experimental.battery.2.voltage",            "battery_placeholder[0].voltage",         _POSITIVE),
+    Field("experimental.battery.2.voltage",            "battery_placeholder[0].voltage",         _positive),
     Field("experimental.battery.2.temperature",        "battery_placeholder[0].temperature"),
     Field("experimental.battery.2.health",             "battery_placeholder[0].soh",             between(1, 120, scaled(100))),
 )
@@ -174,7 +174,19 @@ def model(values: Values) -> str:
     """The model out of the device's name, which the user may have changed; the family when there is none in it."""
     name = values.get("android_description")
     found = _MODEL.search(name) if isinstance(name, str) else None
-    return found.group() if found else _EMPTY_MODEL
+    return found.group() if found else _NO_MODEL
+
+
+def auxiliary_firmware(values: Values) -> str:
+    """The versions of the battery management and of the Power Switch."""
+    rows = (("BMS", "battery.bms_software_version"), ("Power Switch", "rb485.version_main"))
+    return ", ".join(f"{name} {int(version)}" for name, key in rows if (version := number(values, key)))
+
+
+def packs(values: Values) -> int:
+    """Battery modules of both towers, as far as they have serial numbers."""
+    names = [f"{tower}.module_sn[{index}]" for tower in ("battery", "battery_placeholder[0]") for index in range(7)]
+    return sum(1 for name in names if isinstance(serial := values.get(name), str) and serial.strip())
 
 
 def nominal_power(values: Values, configured: float | None) -> float | None:
@@ -196,15 +208,13 @@ def household_load(values: Values, *, off_grid: bool) -> float | None:
     return None if found is None else max(0.0, found)
 
 
-def charge(values: Values, *, tower: bool) -> float | None:
-    """Percent of charge; two towers by what they hold, and only when both have told theirs."""
+def charge(values: Values, *, towers: bool) -> float | None:
+    """Percent of charge: that of the first battery, or with ``towers`` that of both by what they hold."""
     first = number(values, "battery.soc")
     if first is None:
         return None
-    if tower:
-        second = number(values, "battery_placeholder[0].soc")
-        if second is None:
-            return None
+    second = number(values, "battery_placeholder[0].soc")
+    if towers and second is not None:
         one, two = capacity(values), number(values, "battery_placeholder[0].ah_capacity")
         if not one or not two:
             one = two = 1.0
@@ -214,7 +224,7 @@ def charge(values: Values, *, tower: bool) -> float | None:
 
 def capacity(values: Values) -> float | None:
     """Ah of the (first) battery."""
-    return _number_of(_POSITIVE(values.get(name)) for name in ("battery.ah_capacity", "power_mng.amp_hours_measured"))
+    return _number_of(_positive(values.get(name)) for name in ("battery.ah_capacity", "power_mng.amp_hours_measured"))
 
 
 def _number_of(found: Iterable[Value | None]) -> float | None:
@@ -236,7 +246,7 @@ def efficiency(values: Values) -> float:
 def full_energy(values: Values, count: int, *, tower: bool) -> float | None:
     """Wh of the full battery, both towers, as healthy as it is. ``count`` modules in the first tower."""
     amperes = capacity(values)
-    volts = count * MODULE_VOLTAGE if count else _number_of([_POSITIVE(values.get("battery.voltage"))])
+    volts = count * MODULE_VOLTAGE if count else _number_of([_positive(values.get("battery.voltage"))])
     by_modules = count * MODULE_ENERGY or None
     first = amperes * volts if amperes and volts else by_modules
     if first is None:
@@ -365,6 +375,8 @@ def _frequencies(values: Values, *, switch: bool, off_grid: bool) -> dict[str, V
     inside = number(values, "rb485.f_wr[0]") if switch and off_grid else None
     if outside is not None:
         found["input.frequency"] = outside
-    if inside is not None or inverter is not None:
-        found["output.frequency"] = inside or inverter or 0.0
+    if inside is None:
+        inside = inverter
+    if inside is not None:
+        found["output.frequency"] = inside
     return found

@@ -290,8 +290,6 @@ VALUES: Mapping[str, Row] = {
     "energy.e_grid_feed_total":           lambda v: -_counted(v, "exported"),
     # Battery
     "power_mng.battery_type":             lambda v: BATTERY_TYPES[v.house.has_battery],
-    "power_mng.n_batteries":              lambda v: v.house.towers,
-    "power_mng.n_batteries_towers":       lambda v: v.house.towers,
     "power_mng.state":                    lambda v: 3 * v.house.has_battery,
     "power_mng.soc_min":                  lambda v: v.house.setup.soc_min / 100,
     "power_mng.soc_min_island":           lambda v: v.house.setup.soc_min_island / 100,

@@ -29,7 +29,12 @@ def test_a_port_that_is_none_is_refused_with_an_example(port: str) -> None:
         address(port)
 
 
-@pytest.mark.parametrize(("options", "word"), [({"window": 17}, "window"), ({"charge_low_margin": 95.0}, "charge_low_margin")])
+@pytest.mark.parametrize(
+    ("options", "word"), [
+        ({"window": 17}, "window"), ({"charge_low_margin": 95.0}, "charge_low_margin"),
+        ({"nominal_voltage": 400}, "phase and neutral"), ({"nominal_voltage": 50}, "phase and neutral"),
+    ],
+)  # fmt: skip
 def test_what_cannot_work_is_refused(options: dict[str, float], word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         check(RctConfig(port="host", **options))  # type: ignore[arg-type]

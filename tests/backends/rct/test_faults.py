@@ -6,7 +6,7 @@ import pytest
 from nutdrv_py.backends.rct.faults import FAULTS, active, alarms, battery_status, reasons
 from nutdrv_py.reading import Status
 
-GRID_BITS = {13, 14, 15, *range(37, 56), *range(79, 85), 87, 88, 89, 90, 117, 120, 121, 126, 30}
+GRID_BITS = {13, 14, 15, *range(37, 56), *range(79, 85), 87, 88, 89, 90, 102, 103, 104, 117, 120, 121, 126, 30}
 INFO_BITS = {1, 2, 61, 62, 63, 115, 118, 119}
 
 

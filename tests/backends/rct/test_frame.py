@@ -168,6 +168,14 @@ def test_the_buffer_is_bounded_whatever_comes() -> None:
         assert reader.feed(b"+" + GOOD.wire)[-1:] == [GOOD.frame]
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("rubbish", [b"-+", b"-+\x06", b"-+\x06..", b"+\x06\xff\xff", b"-+\x05\xff"])
+def test_rubbish_of_false_starts_does_not_hold_the_reader_up(rubbish: bytes) -> None:
+    reader = FrameReader()
+    assert reader.feed(rubbish * (65536 // len(rubbish))) == []
+    assert reader.feed(b"\0" * 10 + GOOD.wire)[-1:] == [GOOD.frame]
+
+
 def test_the_checksum_of_an_odd_number_of_bytes_takes_a_zero_more() -> None:
     assert checksum(b"") == 0xFFFF
     assert checksum(b"123456789") == 0x044B

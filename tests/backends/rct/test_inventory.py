@@ -19,16 +19,15 @@ EVERYTHING = frozenset(Part)
     [
         ({}, None),
         ({"power_mng.battery_type": 5}, False),
-        ({"power_mng.battery_type": 5, "battery.bms_sn": "123"}, False),
-        ({"power_mng.battery_type": 3}, None),
-        ({"power_mng.battery_type": 3, "battery.bms_sn": "123"}, True),
-        ({"power_mng.battery_type": 0, "battery.bms_sn": "", "power_mng.n_batteries": 0, "battery.voltage": 0.0}, False),
-        ({"power_mng.battery_type": 0, "battery.bms_sn": "", "power_mng.n_batteries": 0, "battery.voltage": 210.0}, True),
-        ({"power_mng.battery_type": 3, "battery.bms_sn": "", "power_mng.n_batteries": 1}, True),
-        ({"battery.bms_sn": "", "power_mng.n_batteries": 0, "battery.voltage": 0.0}, None),
+        ({"power_mng.battery_type": 5, "battery.soc": 0.0}, False),
+        ({"power_mng.battery_type": 5, "battery.soc": 0.4}, True),
+        ({"power_mng.battery_type": 3}, True),
+        ({"power_mng.battery_type": 0, "battery.bms_sn": "", "battery.voltage": 0.0, "battery.soc": 0.0}, True),
+        ({"battery.bms_sn": "", "battery.voltage": 0.0, "battery.soc": 0.0}, None),
+        ({"battery.soc": 0.4}, True),
     ],
 )
-def test_type_5_is_no_battery_and_0_may_be_one(values: dict[str, object], there: bool | None) -> None:
+def test_type_5_without_a_charge_is_no_battery_and_one_that_sleeps_is(values: dict[str, object], there: bool | None) -> None:
     assert discover(values).battery is there
 
 
@@ -36,14 +35,14 @@ def test_type_5_is_no_battery_and_0_may_be_one(values: dict[str, object], there:
     ("values", "there"),
     [
         ({}, None),
-        ({"power_mng.n_batteries": 1}, False),
-        ({"power_mng.n_batteries": 2}, True),
-        ({"power_mng.n_batteries_towers": 2, "power_mng.n_batteries": 1}, True),
         ({"battery_placeholder[0].bms_sn": "456"}, True),
         ({"battery_placeholder[0].bms_sn": ""}, False),
+        ({"battery_placeholder[0].bms_sn": "", "battery_placeholder[0].ah_capacity": 0.0}, False),
+        ({"battery_placeholder[0].ah_capacity": 25.0}, True),
+        ({"power_mng.n_batteries": 2, "battery_placeholder[0].bms_sn": ""}, False),
     ],
 )
-def test_a_second_tower_shows_in_either_of_three_ways(values: dict[str, object], there: bool | None) -> None:
+def test_a_second_tower_has_a_serial_number_or_a_capacity(values: dict[str, object], there: bool | None) -> None:
     assert discover(values).tower is there
 
 
@@ -58,7 +57,7 @@ def test_everything_that_was_found_is_asked() -> None:
             "rb485.available": True,
             "power_mng.battery_type": 3,
             "battery.bms_sn": "1",
-            "power_mng.n_batteries": 2,
+            "battery_placeholder[0].ah_capacity": 25.0,
             "dc_conv.dc_conv_struct[0].enabled": True,
             "dc_conv.dc_conv_struct[1].enabled": False,
             "battery.module_sn[0]": "a",
@@ -80,15 +79,14 @@ def test_a_new_schedule_asks_who_it_is_before_the_slow_values() -> None:
 
 @pytest.mark.parametrize(
     ("name", "seconds"),
-    [("fault[0].flt", 10), ("battery.temperature", 60), ("energy.e_ac_total", 300), ("inverter_sn", float("inf"))],
+    [("fault[0].flt", 10), ("battery.temperature", 60), ("energy.e_ac_total", 300), ("inverter_sn", 3600)],
 )
 def test_each_group_is_asked_again_in_its_time(name: str, seconds: float) -> None:
     schedule = Schedule()
     row = BY_NAME[name]
     schedule.settle([row], {name: True}, 100.0, **SETTLE)
-    assert row not in schedule.due(EVERYTHING, 100.0 + min(seconds, 1e9) - 0.1)
-    if seconds < 1e9:
-        assert row in schedule.due(EVERYTHING, 100.0 + seconds)
+    assert row not in schedule.due(EVERYTHING, 100.0 + seconds - 0.1)
+    assert row in schedule.due(EVERYTHING, 100.0 + seconds)
 
 
 def test_off_the_grid_the_battery_management_is_asked_more_often() -> None:

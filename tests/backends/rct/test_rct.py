@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from nutdrv_py.backends.rct.frame import Command, build
+from nutdrv_py.backends.rct.objects import BY_NAME, OBJECTS
+from nutdrv_py.backends.rct.payload import Kind, encode
 from nutdrv_py.errors import CommandError, DeviceError
 from nutdrv_py.reading import Status
 from tests.backends.rct.conftest import home, run
@@ -388,6 +391,91 @@ def test_coasting_on_the_grid_changes_nothing() -> None:
     run(story)
 
 
+SLEEPING: dict[str, Any] = {
+    "battery.bms_sn": "", "battery.voltage": 0.0, "battery.soc": 0.0, "power_mng.u_acc_mix_lp": 0.0, "battery.ah_capacity": 0.0,
+    "battery.module_sn[0]": "", "battery.module_sn[1]": "", "battery.maximum_discharge_current": 0.0, "battery.status2": 1,
+}  # fmt: skip
+
+
+def test_a_battery_that_sleeps_at_the_start_is_low_in_time_when_it_is_awake() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 30, "override": SLEEPING}) as house:
+            await house.polls(5)
+            house.sim.set(override=dict.fromkeys(SLEEPING), grid="outage")
+            assert Status.LB not in (await house.polls(10)).status
+            house.sim.set(soc=12)
+            assert Status.LB in (await house.polls(8)).status
+
+    run(story)
+
+
+def test_one_answer_that_there_is_no_battery_is_not_believed_against_its_charge() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 30, "override": {"power_mng.battery_type": 5}}) as house:
+            assert "battery.charge" in (await house.polls(5)).values
+            house.sim.set(grid="outage", soc=12)
+            assert Status.LB in (await house.polls(8)).status
+
+    run(story)
+
+
+def test_two_batteries_of_which_one_is_not_there_are_one() -> None:
+    async def story() -> None:
+        nothing = {"battery_placeholder[0].bms_sn": "", "battery_placeholder[0].ah_capacity": 0.0, "battery_placeholder[0].soc": 0.0}
+        async with home(changes={"soc": 28, "grid": "outage", "override": nothing}) as house:
+            reading = await house.polls(3)
+            assert Status.LB not in reading.status
+            assert round(float(reading.values["battery.charge"])) == 28
+
+    run(story)
+
+
+def test_a_second_tower_that_does_not_tell_its_charge_does_not_hide_the_first() -> None:
+    async def story() -> None:
+        async with home("second-tower", changes={"soc": 12, "soc2": 12, "grid": "outage", "mute": ("battery_placeholder[0].soc",)}) as house:
+            assert Status.LB in (await house.polls(3)).status
+
+    run(story)
+
+
+@pytest.mark.parametrize("override", [{"battery.maximum_discharge_current": 0.0}, {"battery.status2": 1 << 9}, {"battery.status2": -1}])
+def test_what_a_resting_battery_says_on_the_grid_does_not_make_it_low_at_the_transfer(override: dict[str, Any]) -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 40, "override": override}) as house:
+            await house.polls(20)
+            house.sim.set(grid="outage", override=dict.fromkeys(override))
+            assert not any("LB" in status for status in await house.statuses(10))
+            assert not any(Status.LB in reading.status for reading in house.early)
+
+    run(story)
+
+
+def test_a_charge_that_corrects_itself_in_the_island_is_believed_within_seconds() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 32, "grid": "outage"}) as house:
+            await house.polls(5)
+            house.sim.set(soc=12)
+            found = await house.statuses(10)
+            assert "LB" not in found[0]
+            assert "LB" in found[7]
+
+    run(story)
+
+
+def test_a_runtime_that_was_short_on_the_grid_counts_anew_in_the_outage() -> None:
+    async def story() -> None:
+        options = {"defaults": {"battery.runtime.low": "3600"}}
+        async with home(changes={"soc": 50, "load": 4000}, **options) as house:
+            await house.polls(30)
+            house.sim.set(grid="outage")
+            found = await house.statuses(20)
+            first = next(index for index, status in enumerate(found) if status.startswith("OB"))
+            assert "LB" not in found[first + 5]
+            assert "LB" in found[-1]
+
+    run(story)
+
+
 # Other tokens
 
 
@@ -414,7 +502,7 @@ def test_a_calibration_shows_on_the_grid_and_never_in_an_outage() -> None:
 
     async def story() -> None:
         async with home(changes={"calibration": "low", "soc": 50}) as house:
-            assert Status.CAL in (await house.polls(2)).status
+            assert Status.CAL in (await house.polls(8)).status
             house.sim.set(grid="outage", override={"battery.status2": 1 << 10})
             found = await house.statuses(4)
             assert not any("CAL" in status for status in found if status.startswith("OB"))
@@ -551,8 +639,9 @@ def test_another_inverter_behind_the_address_is_noticed() -> None:
             with pytest.raises(DeviceError):
                 await house.poll()
             house.sim.set(offline=False, override={"inverter_sn": "ANOTHER"})
+            assert house.shown(await house.poll(10))["ups.serial"] == "ANOTHER"
             with pytest.raises(DeviceError, match="another inverter answers"):
-                await house.poll(10)
+                await house.poll()
             assert house.shown(await house.poll())["ups.serial"] == "ANOTHER"
 
     run(story)
@@ -626,7 +715,7 @@ def test_an_inverter_that_sleeps_is_woken_after_a_while_or_at_once_by_option() -
             with pytest.raises(DeviceError):
                 await house.poll()
             house.sim.set(offline=False)
-            await house.poll(10), "it is known now"
+            assert Status.OL in (await house.poll(10)).status, "it is known now"
         async with home("asleep", wakeup=True) as house:
             await house.poll()
 
@@ -645,6 +734,7 @@ def test_a_firmware_update_is_left_alone() -> None:
             for _ in range(5):
                 with pytest.raises(DeviceError, match="firmware"):
                     await house.poll(50)
+            await asyncio.sleep(0.05)
             assert len(house.sim.requests) == asked and house.sim.clients == 0
 
     run(story)
@@ -671,6 +761,86 @@ def test_at_its_defaults_the_line_carries_less_than_ten_requests_a_second() -> N
             await house.polls(polls)
             rate = (len(house.sim.requests) - before) / (polls * 2)
             assert rate < 10, f"{rate:.1f} requests a second"
+
+    run(story)
+
+
+def test_an_inverter_that_answers_only_others_is_connected_anew() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(mute=tuple(row.name for row in OBJECTS))
+            answer = build(Command.RESPONSE, BY_NAME["battery.temperature"].oid, encode(Kind.FLOAT, 21.0))
+            for _ in range(4):
+                house.sim.broadcast(answer)
+                with pytest.raises(DeviceError):
+                    await house.poll()
+            house.sim.set(mute=())
+            assert Status.OL in (await house.poll(10)).status
+            assert house.backend.line.counts.connections == 2
+
+    run(story)
+
+
+def test_answers_that_come_late_are_answers() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            asked = len(house.sim.requests)
+            house.sim.set(delay=0.03)
+            for _ in range(5):
+                assert Status.OL in (await house.poll()).status
+            assert len(house.sim.requests) - asked < 200
+
+    run(story)
+
+
+def test_a_request_whose_checksum_must_not_be_escaped_is_found_out() -> None:
+    async def story() -> None:
+        async with home(changes={"escape_crc_only": True}) as house:
+            await house.poll()
+            house.clock.now += 700
+            await house.polls(3)
+            assert "power_mng.battery_type" in house.backend.line.values
+            assert "g_sync.i_dr_eff[0]" in house.backend.line.values
+
+    run(story)
+
+
+def test_one_stray_call_of_the_bootloader_is_nothing() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.broadcast(bytes.fromhex("50f705ab"))
+            await house.polls(3)
+            house.sim.set(silent=True)
+            with pytest.raises(DeviceError, match="does not answer"):
+                await house.poll()
+            house.sim.set(silent=False)
+            assert Status.OL in (await house.poll()).status
+
+    run(story)
+
+
+def test_a_serial_number_that_was_cut_short_once_is_nothing() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.broadcast(build(Command.RESPONSE, BY_NAME["inverter_sn"].oid, b"0065"))
+            for _ in range(5):
+                assert Status.OL in (await house.poll()).status
+            assert house.shown(await house.poll())["ups.serial"] == "0065A4631487"
+
+    run(story)
+
+
+def test_a_switch_one_phase_of_which_is_never_told_leaves_the_flag() -> None:
+    async def story() -> None:
+        async with home(changes={"mute": ("rb485.u_l_grid[1]",)}) as house:
+            reading = await house.poll()
+            assert reading.values["experimental.outage.detection"] == "possible: by the island flag alone"
+            house.sim.set(grid="outage")
+            assert Status.OB in (await house.polls(2)).status
 
     run(story)
 
