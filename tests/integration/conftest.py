@@ -106,6 +106,16 @@ class Watched(Stage):
         done = self.upsdrvctl("start")
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def upsmon(self) -> subprocess.Popen[bytes]:
+        """Start upsmon; one that somebody else runs on this machine is waited for."""
+        deadline = time.monotonic() + 60
+        while True:
+            monitor = super().upsmon()
+            time.sleep(1)
+            if monitor.poll() is None or time.monotonic() > deadline:
+                assert monitor.poll() is None, self.log("upsmon")
+                return monitor
+
     def status(self) -> str:
         return self.upsc("ups.status").stdout.strip()
 

@@ -207,7 +207,6 @@ def test_towers_and_modules_that_are_there() -> None:
     sim = InverterSimulator(clock=Clock())
     present = [bool(sim.value(f"battery.module_sn[{module}]")) for module in range(7)]
     assert present == [True, True, *[False] * 5]
-    assert sim.value("power_mng.n_batteries_towers") == 1
     assert sim.value("battery_placeholder[0].bms_sn") == ""
     sim.set(towers=2, modules=3, soc2=33)
     assert sim.value("battery_placeholder[0].soc") == pytest.approx(0.33)

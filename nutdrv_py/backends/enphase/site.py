@@ -62,6 +62,9 @@ MW = between(-1e6, 1e6, scaled(0.001))
 
 PERCENT = between(0, 100, integer)
 
+FACTOR = between(-1, 1)
+"""A power factor; of two or three phases the gateway tells the sum, which is none."""
+
 
 # fmt: off
 FIELDS: tuple[Field, ...] = (
@@ -90,12 +93,15 @@ _INPUT_PHASE: tuple[Field, ...] = tuple(
         Field(f"input.L{n}.power",       f"net.l{n}.apprntPwr",   W),
         Field(f"input.L{n}.current",     f"net.l{n}.rmsCurrent",  between(-1e4, 1e4)),
         Field(f"input.L{n}-N.voltage",   f"net.l{n}.rmsVoltage",  between(0, 1000)),
+        Field(f"input.L{n}.powerfactor", f"net.l{n}.pwrFactor",   FACTOR),
+        Field(f"input.L{n}.frequency",   f"net.l{n}.freqHz",      between(1, 100)),
     )
 )
 _INPUT: tuple[Field, ...] = (
     Field("input.realpower",   "net.cumulative.currW",      W),
     Field("input.realpower",   "livedata.meters.grid.agg_p_mw", MW),
     Field("input.power",       "net.cumulative.apprntPwr",  W),
+    Field("input.powerfactor", "net.cumulative.pwrFactor",  FACTOR),
     Field("input.frequency",   "net.cumulative.freqHz",     between(1, 100)),
 )
 _OUTPUT_PHASE: tuple[Field, ...] = tuple(
@@ -104,12 +110,17 @@ _OUTPUT_PHASE: tuple[Field, ...] = tuple(
         Field(f"output.L{n}.realpower",  f"total.l{n}.currW",      W),
         Field(f"output.L{n}.power",      f"livedata.meters.load.agg_s_ph_{letter}_mva", MW),
         Field(f"output.L{n}-N.voltage",  f"bus.l{n}.rmsVoltage",   between(1, 1000)),
+        Field(f"output.L{n}.current",    f"total.l{n}.rmsCurrent", between(0, 1e4)),
+        Field(f"output.L{n}.powerfactor", f"total.l{n}.pwrFactor", FACTOR),
+        Field(f"output.L{n}.frequency",  f"bus.l{n}.freqHz",       between(1, 100)),
     )
 )
 _OUTPUT: tuple[Field, ...] = (
     Field("output.power",      "livedata.meters.load.agg_s_mva", MW),
+    Field("output.powerfactor", "total.cumulative.pwrFactor", FACTOR),
     Field("output.frequency",  "bus.cumulative.freqHz",     between(1, 100)),
 )
+_OUTPUT_CURRENT = Field("output.current", "total.cumulative.rmsCurrent", between(0, 1e4))
 # fmt: on
 
 
@@ -427,6 +438,8 @@ def phase_values(raw: Raw, state: Grid, count: int, watts: float | None) -> dict
     for name, value in _totals("output", find(raw, "bus.cumulative"), count).items():
         if name.endswith("voltage"):
             values[name] = value
+    if count == 1:
+        values.update(translate([_OUTPUT_CURRENT], raw))
     if watts is not None:
         values["output.realpower"] = watts
     return values
