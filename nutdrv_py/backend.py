@@ -114,8 +114,6 @@ class Backend(abc.ABC):
     Config: ClassVar[type[_Config]] = _Config
     description: ClassVar[str] = "UPS backend"
     version: ClassVar[str] = "0"
-    commands: ClassVar[frozenset[str]] = frozenset()
-    """Instant commands that :meth:`command` understands."""
 
     def __init__(self, config: _Config, clock: Clock) -> None:
         self.config = config
@@ -128,6 +126,11 @@ class Backend(abc.ABC):
     @classmethod
     def check(cls, config: _Config) -> None:
         """Raise :class:`ConfigError` for options that cannot work together, before anything is started."""
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """The instant commands that :meth:`command` understands now; a class attribute where they never change."""
+        return frozenset()
 
     @property
     def writable(self) -> Mapping[str, Writable]:

@@ -117,7 +117,7 @@ def shape(
         result["ups.alarm"] = Variable(sanitize(" ".join(f"[{alarm}]" for alarm in reading.alarms)))
     result["ups.status"] = Variable(status_text(status, reading.alarms))
     for source, mirror in _MIRRORED:
-        if source in result and mirror not in overrides:
+        if source in result and mirror not in overrides and mirror not in reading.values:
             result[mirror] = Variable(result[source].value)
     return result
 

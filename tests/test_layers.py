@@ -34,9 +34,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "backends": ("backend", "backends", "clock", "errors", "log", "mapping", "nut.portfile", "reading", "storage"),
     "simulators": ("simulators",),
     "simulators.rct": ("simulators", "backends.rct.frame", "backends.rct.objects", "backends.rct.payload"),
+    "backends.repeater": ("backend", "backends.repeater", "clock", "errors", "log", "nut.parseconf", "reading"),
     "backends.rct.frame": (),
     "backends.rct.payload": ("errors",),
     "backends.rct.objects": ("backends.rct.payload",),
+    "exporters": ("clock", "errors", "log", "nut.portfile", "reading"),
     "start": ("",),
     "cli": ("",),
     "commands": ("",),
@@ -49,8 +51,9 @@ PLACES: dict[str, tuple[str, ...]] = {
     "httpx": ("backends.enphase", "exporters"),
     "construct": ("backends.rct", "simulators"),
     "yaml": ("simulators", "config", "commands"),
-    "asyncio": ("driver", "server", "start", "clock", "backends", "simulators", "commands"),
-    "socket": ("server", "process", "stage", "simulators", "backends.rct.client"),
+    "asyncio": ("driver", "server", "start", "clock", "backends", "exporters", "simulators", "commands"),
+    "socket": ("server", "process", "stage", "simulators", "backends.rct.client", "backends.repeater.line"),
+    "pynut2": ("backends.repeater.line", "commands"),
 }
 
 

@@ -129,7 +129,8 @@ class House:
 
         if charge is not None:
             values["battery.charge"] = round(charge)
-            values["battery.voltage"] = site.battery_voltage(charge)
+            highest = to_number(options.overrides.get("battery.voltage.high")) or site.HIGHEST_VOLTAGE
+            values["battery.voltage"] = site.battery_voltage(charge, highest)
             values["battery.charger.status"] = charger_status(direction, charge)
         if backup is not None:
             values[_BACKUP_CHARGE] = round(backup)

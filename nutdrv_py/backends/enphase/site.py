@@ -265,12 +265,15 @@ def rated_power(raw: Raw) -> float | None:
     return total or None
 
 
-def battery_voltage(charge: float) -> float:
-    """An estimate in V from the charge, by the curve of a lithium iron phosphate cell. The gateway tells no DC voltage."""
+def battery_voltage(charge: float, highest: float = HIGHEST_VOLTAGE) -> float:
+    """An estimate in V from the charge, by the curve of a lithium iron phosphate cell. The gateway tells no DC voltage.
+
+    ``highest`` is the voltage of the full battery.
+    """
     hundredths = min(11000, max(0, int(charge * 100)))
     index = min(10, hundredths // 1000)
     cell = _CELL_VOLTAGE[index] + int((_CELL_VOLTAGE[index + 1] - _CELL_VOLTAGE[index]) * (hundredths - 1000 * index) / 1000)
-    return int(cell * HIGHEST_VOLTAGE * 100 / 360) // 10 / 10
+    return int(cell * round(highest * 100) / 360) // 10 / 10
 
 
 # Powers

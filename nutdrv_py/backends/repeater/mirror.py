@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What another server says of its UPS, as a Reading. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from nutdrv_py.errors import DeviceError
+from nutdrv_py.reading import Reading, Status
+
+__all__ = ["MOST_HOPS", "PATH", "is_mirrored", "mirror", "unknown_tokens"]
+
+PATH = "experimental.repeater.path"
+"""Variable that names the repeaters the data came through, the last one first: how a loop is noticed."""
+
+MOST_HOPS = 4
+"""Repeaters in a row, at most: each adds its poll interval to the age of the data, and its ``maxage`` before they go stale."""
+
+LONGEST_NAME = 128
+"""Characters of a name. upsd answers in lines of 511 bytes; a longer name and a long value would lose their line feed."""
+
+_OWN = "driver."  # of the driver that says it: the source's own are of no use to clients of ours
+_OWN_COMMAND = "shutdown.default"
+_NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}")
+_ALARM = re.compile(r"[^\[\]]+")
+_TOKENS = {str(flag): flag for flag in Status}
+
+ALARM = "ALARM"
+UNNAMED = "alarm"
+"""The alarm of a source that gives the token without a text."""
+
+
+def is_mirrored(name: str) -> bool:
+    """Whether a variable or instant command of that name is repeated as it is."""
+    return _NAME.fullmatch(name) is not None and not name.startswith(_OWN) and name != _OWN_COMMAND
+
+
+def unknown_tokens(status: str) -> list[str]:
+    """The words of an ``ups.status`` that :class:`Status` does not know."""
+    return [token for token in status.split() if token not in _TOKENS and token != ALARM]
+
+
+def mirror(source: object, values: Mapping[str, str], identity: str) -> Reading:
+    """A reading of the variables ``values``, which came from ``source`` to the repeater ``identity``.
+
+    Raises :class:`DeviceError` when they do not say what the status is, or came through this repeater before.
+    """
+    path = values.get(PATH, "").split()
+    if identity in path:
+        raise DeviceError(f"{source} is a repeater that repeats this driver: a loop; name the server that has the real UPS")
+    if len(path) >= MOST_HOPS:
+        raise DeviceError(f"{source} is the last of {len(path)} repeaters in a row; name a server nearer to the real UPS")
+    tokens = values.get("ups.status", "").split()
+    if "WAIT" in tokens:
+        raise DeviceError(f"{source}: the server does not know the state of the UPS yet (WAIT)")
+    status = Status(0)
+    for token in tokens:
+        status |= _TOKENS.get(token, Status(0))
+    if (Status.OL in status) == (Status.OB in status) and (Status.OFF not in status or Status.OL in status):
+        shown = " ".join(tokens)[:80]
+        raise DeviceError(f"{source}: ups.status is {shown!r}, which says neither on line (OL) nor on battery (OB)")
+    alarms = [text.strip() for text in _ALARM.findall(values.get("ups.alarm", ""))]
+    alarms = [text for text in alarms if text] or ([UNNAMED] if ALARM in tokens else [])
+    mirrored = {name: text for name, text in values.items() if is_mirrored(name) and name not in ("ups.status", "ups.alarm")}
+    mirrored[PATH] = " ".join([identity, *path])
+    return Reading(mirrored, status, tuple(alarms), values)

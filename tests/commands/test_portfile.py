@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``nutdrv_py portfile`` takes what users of enphase-monitor have, and writes what the script writes, except where it is wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nutdrv_py.commands.portfile import Plan, read_plan
+from nutdrv_py.errors import ConfigError
+from tests.backends.enphase.conftest import house, run
+from tests.commands.script import divided, script
+from tests.conftest import REPO
+
+USERS_CONFIG = """\
+# enphase-monitor configuration for ups "home"
+SERIAL=122333444455            # on the label
+USERNAME='me@example.org'
+PASSWORD='pa$$ w"ord#1'
+ENVOY_HOST="192.168.1.20:8443"
+POLLFREQ=90
+POLLFREQALERT=30
+LOGIN_TIMEOUT=15
+API_TIMEOUT=6
+LOADKWH=900
+DISABLE_METERS=1
+TOKEN_FILE="$NUT_LOCALSTATE/enphase-$UPS.token"
+PORT_FILE="$NUT_SYSCONFIG/enphase.dev"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "enphase-home.conf").write_text(USERS_CONFIG)
+    (tmp_path / "enphase-home.conf").chmod(0o640)
+    (tmp_path / "enphase.dev").write_text("battery.charge.low: 35\nups.location: cellar\n")
+    (tmp_path / "home.dev").touch()
+    return tmp_path
+
+
+def plan(folder: Path, ups: str | None = "home", config: str | None = None, **environ: str) -> Plan:
+    return read_plan(ups, config, {"NUT_CONFPATH": str(folder), "NUT_LOCALSTATE": str(folder), **environ})
+
+
+def write(folder: Path, text: str) -> None:
+    (folder / "enphase-home.conf").write_text(text)
+
+
+ACCOUNT = "USERNAME=a\nPASSWORD=b\n"
+
+
+def test_a_configuration_of_the_script_works_as_it_is(folder: Path) -> None:
+    found = plan(folder)
+    config = found.settings.config
+    expected = {
+        "serial": "122333444455", "username": "me@example.org", "password": 'pa$$ w"ord#1', "port": "192.168.1.20:8443", "pollfreq": 90,
+        "pollfreqalert": 30, "login_timeout": 15, "api_timeout": 6, "loadkwh": 900, "disable_meters": True,
+        "tokenfile": str(folder / "enphase-home.token"), "ups": "home",
+    }  # fmt: skip
+    assert {name: getattr(config, name) for name in expected} == expected
+    assert found.file.path == folder / "enphase.dev"
+    assert (found.every, found.alert) == (90, 30)
+    assert found.settings.overrides == {"battery.charge.low": "35"}, "the user's entry of the port file is honoured"
+
+
+@pytest.mark.parametrize(
+    ("ups", "config", "environ"),
+    [
+        ("home", None, {}),
+        (None, "enphase-home.conf", {}),
+        (None, None, {"CONFIG_FILE": "enphase-home.conf"}),
+        (None, None, {"UPS": "home"}),
+    ],
+)
+def test_the_configuration_is_found_by_name_by_option_and_by_environment(
+    folder: Path, ups: str | None, config: str | None, environ: dict[str, str]
+) -> None:
+    if config:
+        config = str(folder / config)
+    environ = {name: str(folder / value) if name == "CONFIG_FILE" else value for name, value in environ.items()}
+    write(folder, USERS_CONFIG + "UPS=home\n" if "$UPS" not in USERS_CONFIG else "UPS=home\n" + USERS_CONFIG)
+    assert plan(folder, ups, config, **environ).settings.ups == "home"
+
+
+def test_defaults_and_minima_are_the_scripts(folder: Path) -> None:
+    write(folder, ACCOUNT)
+    config = plan(folder).settings.config
+    for name, value in {"port": "envoy.local", "pollfreq": 60, "pollfreqalert": 20, "login_timeout": 10, "api_timeout": 10, "loadkwh": 768}.items():
+        assert getattr(config, name) == value
+    write(folder, ACCOUNT + "POLLFREQ=1\nPOLLFREQALERT=1\nLOGIN_TIMEOUT=1\nAPI_TIMEOUT=1\n")
+    settings = plan(folder).settings
+    for name, value in {"pollfreq": 5, "pollfreqalert": 5, "login_timeout": 5, "api_timeout": 2}.items():
+        assert getattr(settings.config, name) == value
+    assert len(settings.notes) == 4
+
+
+def test_the_port_file_is_that_of_ups_conf_when_nothing_else_is_said(folder: Path) -> None:
+    write(folder, ACCOUNT)
+    assert plan(folder).file.path == folder / "home.dev"
+    (folder / "ups.conf").write_text("[home]\ndriver = dummy-ups\nport = enphase.dev\nmode = dummy-once\n")
+    assert plan(folder).file.path == folder / "enphase.dev"
+
+
+def test_an_inverter_is_named_by_backend_and_host(folder: Path) -> None:
+    write(folder, "BACKEND=rct\nHOST=192.168.1.50\nCHARGE_LOW_MARGIN=8\n")
+    found = plan(folder)
+    assert found.settings.backend_name == "rct"
+    assert found.settings.config.port == "192.168.1.50"
+    assert (found.every, found.alert) == (60, 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("SERAL=1\n" + ACCOUNT, "SERAL is not known; the keys are .*SERIAL"),
+        ("username=a\n", "username is not known"),
+        ("API_TIMEOUT=soon\n" + ACCOUNT, "is not a whole number"),
+        ("BACKEND=rct\n", "HOST= is missing"),
+        ("BACKEND=nothing\n" + ACCOUNT, "there is no backend"),
+        ("SERIAL=1\n", "no way to log in"),
+        (ACCOUNT + "PASSWORD=$(cat /etc/shadow)\n", "conf:3: .*nothing in this file is run"),
+        (ACCOUNT + "rm -rf /\n", "conf:3: "),
+        (ACCOUNT + "PORT_FILE=nowhere.dev\n", "does not exist"),
+        (ACCOUNT + "TEST_MODE=1\nTEST_DELAY=quick\n", "TEST_DELAY"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_sentence(folder: Path, text: str, sentence: str) -> None:
+    write(folder, text)
+    with pytest.raises(ConfigError, match=sentence):
+        plan(folder)
+
+
+def test_a_configuration_that_others_may_read_is_refused(folder: Path) -> None:
+    (folder / "enphase-home.conf").chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod"):
+        plan(folder)
+
+
+def test_without_a_name_it_says_what_to_type(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="nutdrv_py portfile"):
+        plan(folder, None)
+    with pytest.raises(ConfigError, match=r"enphase-other\.conf"):
+        plan(folder, "other")
+
+
+# The values
+
+PAGE = (REPO / "docs" / "portfile.md").read_text()
+ROWS = [row.split("|")[1].strip() for row in PAGE.split("## What differs from the script")[1].split("\n## ")[0].splitlines() if row.startswith("| `")]
+DIFFERENT = {re.sub(r"\\d|\.L\*", ".L*", name.strip("` ")) for row in ROWS for name in row.split(",")}
+
+
+def _general(name: str) -> str:
+    return re.sub(r"\.L\d", ".L*", name)
+
+
+@pytest.mark.parametrize("scenario", ["online", "three-phase", "split-phase"])
+def test_each_variable_of_the_script_is_written_with_its_value_or_stands_in_the_table(scenario: str, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path, scenario) as h:
+            ours = h.shown(await h.polls(3))
+            theirs = script(h.backend._raw(), h.sim.serial)
+            assert len(theirs) > 30
+            differing = {_general(name) for name, value in theirs.items() if ours.get(name) != value}
+            assert differing <= DIFFERENT
+            for name in theirs.keys() - {"output.powerfactor", "input.current", "output.current"}:
+                assert name in ours, name
+
+    run(story)
+
+
+def test_each_row_of_the_table_is_a_difference(tmp_path: Path) -> None:
+    seen: set[str] = set()
+
+    async def story() -> None:
+        for scenario in ("online", "three-phase", "split-phase"):
+            (tmp_path / scenario).mkdir()
+            async with house(tmp_path / scenario, scenario) as h:
+                ours = h.shown(await h.polls(3))
+                seen.update(_general(name) for name, value in script(h.backend._raw(), h.sim.serial).items() if ours.get(name) != value)
+
+    run(story)
+    # It shows only where the charge or the last digit is another one than in these scenarios.
+    assert DIFFERENT - seen <= {"battery.charge.low", "battery.current"}
+
+
+@pytest.mark.parametrize(
+    ("charge", "volts"),
+    [(100, "86.4"), (96, "85.4"), (92, "84.4"), (89, "83.7"), (46, "78.7"), (39, "77.7"), (20, "74.4"), (15, "72.0"), (0, "60.0")],
+)
+def test_the_voltage_of_the_battery_is_the_scripts(charge: int, volts: str) -> None:
+    from nutdrv_py.backends.enphase import site
+    from nutdrv_py.variables import format_value
+
+    assert format_value("battery.voltage", site.battery_voltage(charge)) == volts
+
+
+def test_the_users_highest_voltage_counts(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path, "online", overrides={"battery.voltage.high": "57.6"}) as h:
+            assert h.shown(await h.polls(3))["battery.voltage"] == "55.2"
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "decimals", "text"), [(-2863, 1, 2, "-2863.00"), (1, 3, 2, "0.33"), (-1, 300, 2, "-0.00"), (5, 0, 2, "0.00"), (998, 10, 1, "99.8")]
+)
+def test_the_scripts_division_is_emulated(a: int, b: int, decimals: int, text: str) -> None:
+    assert divided(a, b, decimals) == text
