@@ -11,8 +11,10 @@ import pytest
 
 from nutdrv_py import __version__
 from nutdrv_py.backend import Config, load, names
+from nutdrv_py.backends.dummy.config import DummyConfig
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.rct.config import RctConfig
+from nutdrv_py.backends.repeater.config import RepeaterConfig
 from nutdrv_py.cli import main
 from nutdrv_py.config import backend_options
 from tests.backends.enphase.conftest import house, run
@@ -27,7 +29,7 @@ def _section(name: str) -> str:
     return EXAMPLE.split(f"[{name}]")[1].split("# ----")[0]
 
 
-SECTIONS: dict[str, type[Config]] = {"home": EnphaseConfig, "rct": RctConfig}
+SECTIONS: dict[str, type[Config]] = {"home": EnphaseConfig, "rct": RctConfig, "file": DummyConfig, "mirror": RepeaterConfig}
 
 
 @pytest.mark.parametrize(("section", "name"), [(section, name) for section, config in SECTIONS.items() for name in backend_options(config)])
@@ -46,7 +48,7 @@ def test_the_example_is_read_by_the_driver(tmp_path: Path) -> None:
     (tmp_path / "ups.conf").write_text(EXAMPLE)
     (tmp_path / "enphase-home.conf").write_text("USERNAME=a\nPASSWORD=b\n")
     (tmp_path / "enphase-home.conf").chmod(0o600)
-    for section, backend in (("home", "enphase"), ("rct", "rct")):
+    for section, backend in (("home", "enphase"), ("rct", "rct"), ("file", "dummy"), ("mirror", "repeater")):
         conf = read_ups_conf(tmp_path / "ups.conf", section)
         settings = load_settings(section, "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
         assert settings.backend_name == backend
@@ -97,7 +99,7 @@ def test_the_version_stands_in_the_changelog() -> None:
 
 
 def test_built_in_backends_come_through_the_strangers_door() -> None:
-    for name in ("enphase", "rct"):
+    for name in ("enphase", "rct", "dummy", "repeater"):
         assert name in names()
         assert load(name).__name__ == name.capitalize()
 

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a file's words mean: ``ups.status`` and alarms become a Reading, or a sentence why they cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from nutdrv_py.backends.dummy.play import Text
+from nutdrv_py.errors import DeviceError
+from nutdrv_py.reading import Reading, Status, Value
+from nutdrv_py.storage import is_low
+
+__all__ = ["alarms_in", "compose", "status_of"]
+
+UNNAMED = "N/A"
+"""The text of an alarm of which the file only says, by the word ALARM in ups.status, that it is there (as NUT 2.8.3)."""
+
+_BRACKETS = re.compile(r"\s*(?:\[[^\[\]]*\]\s*)+")
+
+
+def status_of(text: str) -> tuple[Status, tuple[str, ...]]:
+    """The tokens of ``ups.status``, and the words among them that are none (ALARM is none: alarms make it).
+
+    Raises :class:`DeviceError` for a status that does not say where the power comes from, or says it twice.
+    """
+    status, unknown = Status(0), []
+    for word in text.split():
+        flag = Status.__members__.get(word.upper())
+        if flag is not None:
+            status |= flag
+        elif word.upper() != "ALARM":
+            unknown.append(word)
+    if not status & (Status.OL | Status.OB | Status.OFF):
+        raise DeviceError(f"ups.status is {text!a}, which says neither OL, OB nor OFF; write for example ups.status: OL")
+    if Status.OL in status and Status.OB in status:
+        raise DeviceError(f"ups.status is {text!a}, which says both OL and OB; write one of them")
+    return status, tuple(unknown)
+
+
+def alarms_in(text: str) -> tuple[str, ...]:
+    """The alarms in ``ups.alarm``: each pair of brackets holds one, as drivers write it; else the text is one."""
+    if _BRACKETS.fullmatch(text):
+        return tuple(alarm.strip() for alarm in re.findall(r"\[([^\[\]]*)\]", text) if alarm.strip())
+    return (text.strip(),) if text.strip() else ()
+
+
+def compose(values: Mapping[str, Text], alarms: tuple[str, ...], lowbatt: float | None) -> tuple[Reading, tuple[str, ...]]:
+    """The reading, and the words of ``ups.status`` that mean nothing. Raises :class:`DeviceError` as :func:`status_of`.
+
+    With ``lowbatt`` (percent) that is the low mark, and LB is added at or below it.
+    """
+    said = values.get("ups.status")
+    if said is None:
+        raise DeviceError("there is no ups.status to say where the power comes from; add a line such as ups.status: OL")
+    status, unknown = status_of(said.value)
+    apart = {"ups.status", "ups.alarm"} if lowbatt is None else {"ups.status", "ups.alarm", "battery.charge.low"}
+    shown: dict[str, Value] = {text.name: text.value for key, text in values.items() if key not in apart}
+    alarm = values.get("ups.alarm")
+    alarms = tuple(dict.fromkeys((*alarms, *(alarms_in(alarm.value) if alarm else ()))))
+    if not alarms and "ALARM" in said.value.upper().split():
+        alarms = (UNNAMED,)
+    if lowbatt is not None:
+        shown["battery.charge.low"] = f"{lowbatt:g}"
+        if Status.OB in status and is_low(_number(values.get("battery.charge")), lowbatt):
+            status |= Status.LB
+    return Reading(shown, status, alarms), unknown
+
+
+def _number(text: Text | None) -> float | None:
+    try:
+        return float(text.value) if text is not None else None
+    except ValueError:
+        return None
