@@ -21,7 +21,7 @@ demo: nut $(STAMP)
 	@$(VENV)/bin/nutdrv_py demo
 
 test: nut $(STAMP)
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+	@$(VENV)/bin/python -m pytest -n 3
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .

@@ -25,8 +25,8 @@ class _Refused(Exception):
     """The line does something, or is no assignment."""
 
 
-def read_assignments(text: str, where: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """The assignments of a file, the last one of a name counts.
+def read_assignments(text: str, where: str, variables: Mapping[str, str], *, lenient: bool = False) -> dict[str, str]:
+    """The assignments of a file, the last one of a name counts. ``lenient`` passes over lines that would be refused.
 
     ``where`` names the file in errors; ``variables`` are those that ``$NAME`` may use besides what the file itself has
     assigned before. Raises :class:`ConfigError` with file and line.
@@ -39,6 +39,8 @@ def read_assignments(text: str, where: str, variables: Mapping[str, str]) -> dic
         try:
             name, value = _assignment(line, {**variables, **found})
         except _Refused as error:
+            if lenient:
+                continue
             raise ConfigError(f"{where}:{number}: {error}") from None
         found[name] = value
     return found
@@ -57,10 +59,10 @@ def _assignment(line: str, variables: Mapping[str, str]) -> tuple[str, str]:
         if char in _BLANK:
             rest = line[at:].lstrip(_BLANK)
             if rest and not rest.startswith("#"):
-                raise _Refused(f"put the value into quotes; a shell would run what follows the blank ({rest[:20]!r})")
+                raise _Refused(f"put the value into quotes; a shell would run what follows the blank (column {at + 1})")
             break
         if char in _ACTIVE:
-            raise _Refused(f"a shell would act on {char!r} here; nothing in this file is run. Put the value into single quotes")
+            raise _Refused(f"a shell would act on column {at + 1}; nothing in this file is run. Put the value into single quotes")
         if char == "'":
             end = line.find("'", at + 1)
             if end < 0:
@@ -114,6 +116,6 @@ def _variable(line: str, at: int, variables: Mapping[str, str]) -> tuple[str, in
         return "$", at + 1
     name = named.group(1) or named.group(2)
     if name not in variables:
-        known = ", ".join(f"${known}" for known in sorted(variables))
-        raise _Refused(f"${name} is not known here (known: {known})")
+        # The line may hold a password, so nothing of it is shown.
+        raise _Refused(f"the variable at column {at + 1} is not known here; if the $ is meant, put the value into single quotes")
     return variables[name], named.end()

@@ -21,13 +21,14 @@ from pathlib import Path
 from nutdrv_py import log, process
 from nutdrv_py.assignments import read_assignments
 from nutdrv_py.backend import load as load_backend
+from nutdrv_py.backend import names
 from nutdrv_py.backends.enphase.config import private_file
 from nutdrv_py.backends.steps import STEPS, Steps
 from nutdrv_py.clock import Clock
 from nutdrv_py.config import Entry, Settings, UpsConf, backend_options, load, read_ups_conf
 from nutdrv_py.driver import Driver
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters.portfile import PortFile, Writer
+from nutdrv_py.exporters.portfile import PortFile, Writer, take_away
 from nutdrv_py.nut.snapshot import Snapshot
 from nutdrv_py.paths import paths
 
@@ -83,10 +84,16 @@ def run(args: argparse.Namespace) -> int:
     """Keep the file until a signal comes; with ``-s`` once. 0, or 1 when ``-s`` found no data."""
     log.to_stderr()
     log.set_debug_level(args.debug)
-    plan = read_plan(args.ups, args.config, os.environ)
     if args.away:
-        plan.file.hide()
+        take_away(find_file(args.ups, args.config, os.environ))
         return 0
+    try:
+        plan = read_plan(args.ups, args.config, os.environ)
+    except ConfigError:
+        # Nobody will keep the file with this configuration. Another process that keeps it would write it again.
+        with contextlib.suppress(ConfigError, OSError):
+            take_away(find_file(args.ups, args.config, os.environ))
+        raise
     for note in plan.settings.notes:
         log.log.warning("%s", note)
     if args.expire:
@@ -94,13 +101,31 @@ def run(args: argparse.Namespace) -> int:
     return asyncio.Runner().run(_keep(plan, single=args.single, verbose=args.verbose))
 
 
+def find_file(ups: str | None, config: str | None, environ: Mapping[str, str]) -> Path:
+    """Where the port file is, from a configuration that need not be right otherwise. Raises :class:`ConfigError`."""
+    where = _where(environ)
+    ups = ups or environ.get("UPS") or None
+    path = _config_path(ups, config or environ.get("CONFIG_FILE") or None, Path(where["NUT_SYSCONFIG"]))
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = read_assignments(text, str(path), {**where, **({"UPS": ups} if ups else {})}, lenient=True)
+    name = ups or found.get("UPS") or _from_file_name(path)
+    return _port_file(name or "", found, {**where, **{key: found[key] for key in where if key in found}}, environ)
+
+
+def _where(environ: Mapping[str, str]) -> dict[str, str]:
+    known = paths(environ=environ)
+    return {
+        "NUT_SYSCONFIG": environ.get("NUT_SYSCONFIG") or str(known.confpath),
+        "NUT_LOCALSTATE": environ.get("NUT_LOCALSTATE") or str(known.home),
+    }
+
+
 def read_plan(ups: str | None, config: str | None, environ: Mapping[str, str]) -> Plan:
     """Everything that was told. Raises :class:`ConfigError` for what cannot be meant so."""
-    where = paths(environ=environ)
-    variables = {
-        "NUT_SYSCONFIG": environ.get("NUT_SYSCONFIG") or str(where.confpath),
-        "NUT_LOCALSTATE": environ.get("NUT_LOCALSTATE") or str(where.home),
-    }
+    variables = _where(environ)
     ups = ups or environ.get("UPS") or None
     path = _config_path(ups, config or environ.get("CONFIG_FILE") or None, Path(variables["NUT_SYSCONFIG"]))
     private_file(path)
@@ -116,11 +141,13 @@ def read_plan(ups: str | None, config: str | None, environ: Mapping[str, str]) -
     name = ups or found.get("UPS") or _from_file_name(path)
     if not name:
         raise ConfigError(f"{path}: the name of the UPS is missing; write UPS=name, or give it on the command line")
-    file = PortFile(_port_file(name, found, variables, environ))
     backend = found.get("BACKEND") or "enphase"
+    if backend not in names():
+        raise ConfigError(f"{path}: BACKEND={backend} is none of {', '.join(sorted(names()))}")
     section = _entries(found, path, backend)
     conf = UpsConf((), (Entry("driver", "nutdrv_py", str(path)), Entry("backend", backend, str(path)), *section), ())
     settings = load(name, "nutdrv_py", conf=conf, environ={**environ, "NUT_STATEPATH": variables["NUT_LOCALSTATE"]})
+    file = PortFile(_port_file(name, found, variables, environ), float(settings.config.maxage))
     overrides = {**file.settings, **settings.overrides}
     settings = dataclasses.replace(
         settings, overrides=overrides, config=dataclasses.replace(settings.config, overrides=overrides)
@@ -220,8 +247,8 @@ async def _keep(plan: Plan, *, single: bool, verbose: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, driver.stop, 0)
     if process.watched():
-        driver.alive = lambda: process.notify("WATCHDOG=1")
-    tasks = [asyncio.ensure_future(writer.run()), asyncio.ensure_future(_tell_systemd(driver))]
+        driver.alive = lambda: None if writer.stuck else process.notify("WATCHDOG=1")
+    tasks = [asyncio.ensure_future(writer.run()), asyncio.ensure_future(_tell_systemd(driver, writer))]
     if isinstance(backend, Steps):
         tasks.append(asyncio.ensure_future(_play(backend, plan, clock)))
     try:
@@ -231,8 +258,12 @@ async def _keep(plan: Plan, *, single: bool, verbose: bool) -> int:
         for task in tasks:
             task.cancel()
         # Nobody keeps the file any more, and dummy-ups would serve it for ever.
-        with contextlib.suppress(OSError):
-            plan.file.hide()
+        try:
+            plan.file.hide(final=True)
+        except OSError as error:
+            log.log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", plan.file.path, error.strerror)
+            driver.stop(1)
+        plan.file.close()
 
 
 async def _once(driver: Driver, file: PortFile) -> int:
@@ -242,7 +273,9 @@ async def _once(driver: Driver, file: PortFile) -> int:
     finally:
         await driver.close()
     if driver.snapshot.stale:
-        print(f"There are no data: {', '.join(driver.trouble.active()) or 'the device does not answer'}")
+        print("There are no data; the reason was logged.")
+        if file.left_from_before():
+            file.hide()
         return 1
     try:
         file.show(_texts(driver.snapshot))
@@ -255,8 +288,9 @@ def _texts(snapshot: Snapshot) -> dict[str, str]:
     return {name: variable.value for name, variable in snapshot.variables.items()}
 
 
-async def _tell_systemd(driver: Driver) -> None:
-    await driver.ready.wait()
+async def _tell_systemd(driver: Driver, writer: Writer) -> None:
+    # nut-driver@ waits for this: before it the file may be one from before.
+    await writer.written.wait()
     process.notify("READY=1", f"STATUS={driver.summary()}")
     told = ""
     while True:

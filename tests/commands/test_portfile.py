@@ -86,7 +86,9 @@ def test_the_configuration_is_found_by_name_by_option_and_by_environment(
 
 def test_defaults_and_minima_are_the_scripts(folder: Path) -> None:
     write(folder, ACCOUNT)
-    config = plan(folder).settings.config
+    first = plan(folder)
+    config = first.settings.config
+    first.file.close()
     for name, value in {"port": "envoy.local", "pollfreq": 60, "pollfreqalert": 20, "login_timeout": 10, "api_timeout": 10, "loadkwh": 768}.items():
         assert getattr(config, name) == value
     write(folder, ACCOUNT + "POLLFREQ=1\nPOLLFREQALERT=1\nLOGIN_TIMEOUT=1\nAPI_TIMEOUT=1\n")
@@ -118,7 +120,8 @@ def test_an_inverter_is_named_by_backend_and_host(folder: Path) -> None:
         ("username=a\n", "username is not known"),
         ("API_TIMEOUT=soon\n" + ACCOUNT, "is not a whole number"),
         ("BACKEND=rct\n", "HOST= is missing"),
-        ("BACKEND=nothing\n" + ACCOUNT, "there is no backend"),
+        ("BACKEND=nothing\n" + ACCOUNT, "BACKEND=nothing is none of dummy, enphase"),
+        ("BACKEND=os:path\n" + ACCOUNT, "BACKEND=os:path is none of"),
         ("SERIAL=1\n", "no way to log in"),
         (ACCOUNT + "PASSWORD=$(cat /etc/shadow)\n", "conf:3: .*nothing in this file is run"),
         (ACCOUNT + "rm -rf /\n", "conf:3: "),

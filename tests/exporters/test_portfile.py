@@ -14,9 +14,21 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters.portfile import FIRST, PortFile, Writer
+from nutdrv_py.exporters import portfile as module
+from nutdrv_py.exporters.portfile import FIRST, PATIENCE, STUCK, Writer, take_away
 from nutdrv_py.nut.portfile import Entry, parse
 from tests.conftest import FakeClock
+
+_kept: list[module.PortFile] = []
+
+
+def PortFile(path: Path, maxage: float = FIRST) -> module.PortFile:
+    """The keeper of the file; the one before has ended."""
+    while _kept:
+        _kept.pop().close()
+    _kept.append(module.PortFile(path, maxage))
+    return _kept[-1]
+
 
 VALUES = {"ups.status": "OL", "battery.charge": "87", "ups.mfr": "Enphase Energy", "driver.name": "x", "experimental.data.age": "0"}
 
@@ -102,6 +114,76 @@ def test_the_users_settings_are_found_and_ours_are_not_taken_for_them(file: Path
     assert PortFile(file).settings["ups.mfr"] == "Somebody"
 
 
+def test_what_the_script_wrote_is_nobodys_wish(file: Path) -> None:
+    """Its 20 would hide the system's own limit, and with it LB."""
+    text = "ups.status: OL\nbattery.charge.low: 20\nbattery.voltage.high: 86.4\nups.mfr: Enphase Energy\nups.model: IQ Gateway\n"
+    file.write_text(text)
+    assert PortFile(file).settings == {}
+    file.write_text(text.replace("20", "30"))
+    assert PortFile(file).settings == {"battery.charge.low": "30"}
+
+
+def test_what_the_user_changes_meanwhile_stays_and_counts_from_the_next_start(file: Path) -> None:
+    target = PortFile(file)
+    target.show({**VALUES, "battery.charge.low": "20"})
+    file.write_text(file.read_text().replace('battery.charge.low: "20"', "Battery.Charge.Low: 35"))
+    target.show({**VALUES, "battery.charge.low": "20", "battery.charge": "50"})
+    assert {name.lower(): value for name, value in read(file).items()}["battery.charge.low"] == "35"
+    assert PortFile(file).settings == {"battery.charge.low": "35"}
+
+
+def test_a_second_keeper_is_refused_and_does_no_harm(file: Path) -> None:
+    PortFile(file).show(VALUES)
+    with pytest.raises(ConfigError, match="another process keeps it"):
+        module.PortFile(file)
+    with pytest.raises(BlockingIOError):
+        take_away(file)
+    assert file.exists()
+    _kept.pop().close()
+    assert take_away(file) and not file.exists()
+    assert not take_away(file)
+
+
+@pytest.mark.parametrize("age", [100.0, -1000.0, 1e9])
+def test_a_file_from_long_ago_or_from_the_future_is_not_served(file: Path, age: float) -> None:
+    file.write_text("ups.status: OB LB\n")
+    moment = time.time() - age
+    os.utime(file, (moment, moment))
+    target = PortFile(file, 60)
+    assert not file.exists() and target.away.exists()
+
+
+def test_a_link_is_followed_and_stays(file: Path) -> None:
+    link = file.with_name("link.dev")
+    link.symlink_to(file)
+    target = PortFile(link)
+    target.show(VALUES)
+    assert link.is_symlink() and read(file)["ups.status"] == "OL"
+    target.hide()
+    assert not link.exists() and file.with_name("home.dev-nocomms").exists()
+
+
+def test_litter_of_a_killed_write_is_swept(file: Path) -> None:
+    (file.parent / ".home.dev.abc.new").touch()
+    PortFile(file)
+    assert not (file.parent / ".home.dev.abc.new").exists()
+
+
+def test_a_name_that_no_port_file_can_hold_is_left_out_and_a_long_alarm_is_cut(file: Path) -> None:
+    PortFile(file).show({**VALUES, "a name": "1", "TIMER": "2", "ups.alarm": "[" + "x" * 200})
+    assert read(file)["ups.alarm"] == "[" + "x" * 126
+    assert "TIMER" not in read(file)
+
+
+def test_after_the_end_no_write_brings_the_file_back(file: Path) -> None:
+    target = PortFile(file)
+    target.show(VALUES)
+    target.hide(final=True)
+    with pytest.raises(OSError, match="has ended"):
+        target.show({**VALUES, "ups.status": "OB"})
+    assert not file.exists()
+
+
 def test_mode_and_owner_stay(file: Path) -> None:
     file.chmod(0o640)
     PortFile(file).show(VALUES)
@@ -145,7 +227,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(file: Path, monkey
     with pytest.raises(OSError, match="No space"):
         target.show({**VALUES, "ups.status": "OB"})
     assert file.read_text() == before
-    assert [path.name for path in file.parent.iterdir()] == ["home.dev"]
+    assert sorted(path.name for path in file.parent.iterdir()) == [".home.dev.lock", "home.dev"]
 
 
 CHILD = """
@@ -252,6 +334,52 @@ def test_a_file_from_before_is_served_for_a_moment_while_the_device_is_asked(clo
     run(story())
 
 
+def test_a_disk_that_is_full_when_the_status_changes_takes_the_file_away(
+    clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        home = Home(clock, file)
+        await home.tell()
+        monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        await home.tell(60, battery_charge="50")
+        assert file.exists(), "the status is still true"
+        assert await home.tell(1 + PATIENCE, battery_charge="49") is None
+        monkeypatch.undo()
+        assert await home.tell(6) == "87"
+        monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert await home.tell(1, ups_status="OB") is None
+
+    run(story())
+
+
+def test_an_error_of_ours_is_no_end(clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        home = Home(clock, file)
+        await home.tell()
+        monkeypatch.setattr(home.writer.file, "show", lambda variables: 1 / 0)
+        assert await home.tell(60, ups_status="OB") is None
+        monkeypatch.undo()
+        assert await home.tell(6, ups_status="OB") == "87"
+
+    run(story())
+
+
+def test_a_file_that_somebody_took_away_is_written_again_at_once(clock: FakeClock, file: Path) -> None:
+    async def story() -> None:
+        home = Home(clock, file)
+        await home.tell()
+        home.writer.file.away.parent.joinpath("home.dev").rename(home.writer.file.away)
+        assert await home.look(1) == "87"
+
+    run(story())
+
+
+def test_a_writer_that_hangs_is_known_as_stuck(clock: FakeClock, file: Path) -> None:
+    home = Home(clock, file)
+    clock.now += STUCK + 1
+    assert home.writer.stuck
+
+
 def test_a_write_that_fails_is_tried_again_and_said_once(clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         home = Home(clock, file)
@@ -259,9 +387,9 @@ def test_a_write_that_fails_is_tried_again_and_said_once(clock: FakeClock, file:
         good = os.replace
         monkeypatch.setattr(os, "replace", lambda *words: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
         for _ in range(5):
-            assert await home.tell(6, ups_status="OB", battery_charge="50") == "87"
+            await home.tell(6, ups_status="OB", battery_charge="50")
         monkeypatch.setattr(os, "replace", good)
         assert await home.tell(6, ups_status="OB", battery_charge="50") == "50"
-        assert sum("Read-only" in record.message for record in caplog.records) == 1
+        assert [record.message.count("Read-only") for record in caplog.records].count(1) == 2, "one for the write, one for the rename"
 
     run(story())

@@ -14,11 +14,16 @@ import pytest
 
 from nutdrv_py.nut.messages import Message, parse_message
 from nutdrv_py.nut.parseconf import Line, Reader
-from nutdrv_py.stage import Stage
+from nutdrv_py.stage import Stage, find_program
 from tests.conftest import REPO
 
-ONE_UPSMON = pytest.mark.xdist_group("upsmon")
-"""upsmon 2.8.0 knows one pid file for the whole machine, so tests that start it run one after the other."""
+def alone() -> list[str]:
+    """Words to put before a command so that it has a /run/nut of its own; none where that is not allowed.
+
+    upsmon 2.8.0 knows one pid file for the whole machine, and takes any process that has the number in it for an upsmon.
+    """
+    shield = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run/nut && exec "$0" "$@"']
+    return shield if subprocess.run([*shield, "true"], capture_output=True, check=False).returncode == 0 else []
 
 
 class Client:
@@ -107,14 +112,19 @@ class Watched(Stage):
         assert done.returncode == 0, done.stdout + done.stderr
 
     def upsmon(self) -> subprocess.Popen[bytes]:
-        """Start upsmon; one that somebody else runs on this machine is waited for."""
-        deadline = time.monotonic() + 60
-        while True:
-            monitor = super().upsmon()
-            time.sleep(1)
-            if monitor.poll() is None or time.monotonic() > deadline:
-                assert monitor.poll() is None, self.log("upsmon")
-                return monitor
+        """Start upsmon, so that it does not meet those of other tests."""
+        shield = alone()
+        if not shield:
+            return super().upsmon()
+        with (self.folder / "log" / "upsmon").open("ab") as log:
+            monitor = subprocess.Popen(
+                [*shield, find_program("upsmon"), "-F", "-p"],
+                env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self._processes.append(monitor)
+        time.sleep(1)
+        assert monitor.poll() is None, self.log("upsmon")
+        return monitor
 
     def status(self) -> str:
         return self.upsc("ups.status").stdout.strip()

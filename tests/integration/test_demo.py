@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import ONE_UPSMON
+from tests.integration.conftest import alone
 
 STORY = ("upsc says OB", "OB LB", "upsmon called SHUTDOWNCMD", "upsc says FSD OL", "For your own")
 
 
-@ONE_UPSMON
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("backend", ["enphase", "rct"])
 def test_the_demo_shows_its_story_and_leaves_nothing_behind(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-m", "nutdrv_py", "demo", "--backend", backend], capture_output=True, text=True, timeout=150, check=False
-    )
+        [*alone(), sys.executable, "-m", "nutdrv_py", "demo", "--backend", backend],
+        capture_output=True, text=True, timeout=150, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     for word in STORY:
         assert word in done.stdout

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from nutdrv_py.simulators.enphase import Fault, RunningSimulator, load_scenario
-from tests.integration.conftest import ONE_UPSMON, Watched, alive, wait
+from tests.integration.conftest import Watched, alive, wait
 
 
 class Home(Watched):
@@ -103,7 +103,6 @@ ON_GRID_FAULTS: list[Fault | str] = [
 
 
 @pytest.mark.timeout(300)
-@ONE_UPSMON
 def test_no_fault_on_the_grid_makes_upsmon_act_and_the_driver_recovers_from_each_by_itself() -> None:
     """upsmon watches all the time, with data going stale in between (maxage 4)."""
     with _home(maxage="4") as home:
@@ -136,7 +135,6 @@ def test_no_fault_on_the_grid_makes_upsmon_act_and_the_driver_recovers_from_each
         assert not home.shutdown_file.exists()
 
 
-@ONE_UPSMON
 @pytest.mark.timeout(180)
 def test_a_gateway_that_restarts_during_an_outage_does_not_shut_anything_down() -> None:
     """85 s in the field; here 40 s, more than upsmon's DEADTIME and HOSTSYNC together."""
@@ -157,7 +155,6 @@ def test_a_gateway_that_restarts_during_an_outage_does_not_shut_anything_down() 
         assert not home.shutdown_file.exists()
 
 
-@ONE_UPSMON
 @pytest.mark.timeout(180)
 def test_a_gateway_that_never_comes_back_during_an_outage_does_shut_down_in_time() -> None:
     """After maxage the data are stale, and upsmon takes a UPS that was on battery and is silent for lost."""

@@ -14,7 +14,7 @@ import pytest
 from nutdrv_py.nut import messages as m
 from nutdrv_py.stage import find_program
 from tests.conftest import REPO
-from tests.integration.conftest import ONE_UPSMON, Lab, alive, wait
+from tests.integration.conftest import Lab, alive, wait
 
 
 @pytest.fixture
@@ -133,7 +133,6 @@ def test_a_running_dump_and_updates_survive_many_upsc_at_once(served: Lab) -> No
     assert all(b"ups.status: OL" in output for output in outputs)
 
 
-@ONE_UPSMON
 def test_upsmon_shuts_down_once_on_ob_lb(served: Lab) -> None:
     monitor = served.upsmon()
     time.sleep(2)
@@ -147,7 +146,6 @@ def test_upsmon_shuts_down_once_on_ob_lb(served: Lab) -> None:
     wait(lambda: monitor.poll() is not None)
 
 
-@ONE_UPSMON
 def test_upsmon_does_nothing_when_the_driver_is_stopped_killed_or_stale_on_the_grid(served: Lab) -> None:
     """Also with an alarm and a full DEADTIME of silence after a clean reading on the grid."""
     served.upsmon()

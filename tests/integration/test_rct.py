@@ -22,7 +22,7 @@ from nutdrv_py.backends.rct.objects import BY_NAME
 from nutdrv_py.backends.rct.payload import encode
 from nutdrv_py.nut.messages import SetInfo
 from nutdrv_py.simulators.rct import RunningInverter, load_scenario
-from tests.integration.conftest import ONE_UPSMON, Watched, wait
+from tests.integration.conftest import Watched, wait
 
 POLL = 2
 
@@ -62,7 +62,7 @@ def test_upsc_shows_the_house_and_an_outage_within_two_polls_and_a_second() -> N
         expected = {"battery.charge": "60", "ups.mfr": "RCT Power", "battery.charge.low": "15", "input.phases": "3", "ups.load": "15.0"}
         assert {name: shown.get(name) for name in expected} == expected
         assert shown["driver.parameter.port"] == home.running.sim.host_port
-        for delay in (0.0, 0.7, 1.4):
+        for delay in (0.4, 1.4):
             time.sleep(delay)
             home.running.set(grid="outage")
             assert wait(lambda: home.status().startswith("OB")) <= 2 * POLL + 1
@@ -219,7 +219,6 @@ def test_rctclient_reads_the_same_bus_while_the_driver_runs() -> None:
         assert home.status() == "OL DISCHRG"
 
 
-@ONE_UPSMON
 def test_upsmon_shuts_down_in_time_when_the_battery_runs_low_and_not_before() -> None:
     with _home(changes={"soc": 17, "soc_min_island": 10, "load": 300}) as home:
         _on_the_grid(home)
@@ -233,7 +232,6 @@ def test_upsmon_shuts_down_in_time_when_the_battery_runs_low_and_not_before() ->
         assert home.running.value("battery.soc") > 0.1
 
 
-@ONE_UPSMON
 @pytest.mark.timeout(180)
 def test_no_fault_of_the_line_on_the_grid_makes_upsmon_act() -> None:
     """With alarms on, and the data going stale in between for longer than DEADTIME."""
@@ -242,7 +240,7 @@ def test_no_fault_of_the_line_on_the_grid_makes_upsmon_act() -> None:
         wait(lambda: home.status().startswith("ALARM"), timeout=20)
         monitor = home.upsmon()
         time.sleep(2)
-        for fault in ({"silent": True}, {"offline": True}, {"corrupt": 1.0}, {"truncate": 1.0}):
+        for fault in ({"offline": True}, {"corrupt": 1.0}):
             home.running.set(**fault)
             wait(home.stale, timeout=30, what=f"stale by {fault}")
             time.sleep(18 if "offline" in fault else 1)
@@ -252,7 +250,6 @@ def test_no_fault_of_the_line_on_the_grid_makes_upsmon_act() -> None:
         assert not home.shutdown_file.exists()
 
 
-@ONE_UPSMON
 def test_a_system_without_a_power_switch_that_goes_dark_is_stale_and_nothing_is_shut_down() -> None:
     with _home(changes={"switch": False}, maxage="6") as home:
         _on_the_grid(home)

@@ -191,7 +191,7 @@ class Repeater(Backend):
             self._inventory.forget()
         rows = line.rows("VAR")
         self._spoiled = line.spoiled
-        values = {row[0]: row[1] for row in rows if len(row) > 1}
+        values = {row[0]: " ".join(row[1:]) if row[0] == "ups.status" else row[1] for row in rows if len(row) > 1}
         if line.may_write:
             # The values are good; if the source is lost here, the next poll will say so.
             with contextlib.suppress(DeviceError):
