@@ -166,7 +166,7 @@ class PortFile:
 
     def show(self, variables: Mapping[str, str]) -> bool:
         """Write what is known now; true when the file has changed. Raises OSError."""
-        values = {name.lower(): _fitted(name, value) for name, value in variables.items() if _wanted(name, value)}
+        values = {name: _fitted(name, value) for name, value in variables.items() if _wanted(name, value)}
         if "ups.status" in values:
             # dummy-ups 2.8.3 never clears an ALARM that it has read in the status.
             values["ups.status"] = values["ups.status"].removeprefix(_ALARM)

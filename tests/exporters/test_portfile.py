@@ -57,6 +57,11 @@ def test_what_is_known_is_written_without_the_drivers_own(file: Path) -> None:
     assert read(file) == {"ups.status": "OL", "battery.charge": "87", "ups.mfr": "Enphase Energy"}
 
 
+def test_names_keep_their_capitals(file: Path) -> None:
+    PortFile(file).show({**VALUES, "input.L1-N.voltage": "230.0"})
+    assert read(file)["input.L1-N.voltage"] == "230.0"
+
+
 def test_an_alarm_is_told_by_its_own_variable_and_never_in_the_status(file: Path) -> None:
     PortFile(file).show({"ups.status": "ALARM OB LB", "ups.alarm": "[No battery is usable]"})
     assert read(file) == {"ups.status": "OB LB", "ups.alarm": "[No battery is usable]"}

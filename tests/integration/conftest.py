@@ -17,6 +17,7 @@ from nutdrv_py.nut.parseconf import Line, Reader
 from nutdrv_py.stage import Stage, find_program
 from tests.conftest import REPO
 
+
 def alone() -> list[str]:
     """Words to put before a command so that it has a /run/nut of its own; none where that is not allowed.
 

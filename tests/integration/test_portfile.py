@@ -209,7 +209,7 @@ def test_the_unit_is_hardened_and_leaves_nocomms_behind() -> None:
     service = unit["Service"]
     for name in ("NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices", "LockPersonality"):
         assert service[name] == "yes"
-    assert (service["ProtectSystem"], service["ReadWritePaths"], service["CapabilityBoundingSet"]) == ("strict", "/var/lib/nut", "")
+    assert (service["ProtectSystem"], service["ReadWritePaths"], service["CapabilityBoundingSet"]) == ("strict", "-/var/lib/nut", "")
     assert service["Type"] == "notify" and int(service["WatchdogSec"]) > 150
     assert service["ExecStart"] == "/usr/bin/nutdrv_py portfile %i"
     assert service["ExecStopPost"] == "/usr/bin/nutdrv_py portfile --away %i"
