@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nutdrv_py.cli import main
 from nutdrv_py.commands.portfile import Plan, read_plan
 from nutdrv_py.errors import ConfigError
 from tests.backends.enphase.conftest import house, run
@@ -135,6 +136,29 @@ def test_what_cannot_be_meant_is_refused_with_a_sentence(folder: Path, text: str
         plan(folder)
 
 
+@pytest.mark.parametrize("text", ["SERAL=1\n", "$(reboot)\n", "BACKEND=nothing\n", ""])
+def test_the_file_is_found_and_taken_away_also_when_the_configuration_is_wrong(
+    folder: Path, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody will keep it, and dummy-ups would serve it for ever."""
+    monkeypatch.setenv("NUT_CONFPATH", str(folder))
+    write(folder, "PORT_FILE=enphase.dev\n" + text)
+    assert main(["nutdrv_py", "portfile", "home"]) == 1
+    assert (folder / "enphase.dev-nocomms").exists() and not (folder / "enphase.dev").exists()
+    (folder / "enphase.dev-nocomms").rename(folder / "enphase.dev")
+    (folder / "enphase-home.conf").chmod(0o644)
+    assert main(["nutdrv_py", "portfile", "--away", "home"]) == 0
+    assert (folder / "enphase.dev-nocomms").exists()
+
+
+def test_nothing_of_a_line_is_shown_because_it_may_be_a_password(folder: Path) -> None:
+    for line in ("PASSWORD=correct horse\n", 'PASSWORD="pa$Wort7"\n', "PASSWORD=a;horse\n", "PASSWORD=`horse`\n", "PASSWORD='horse\n"):
+        write(folder, "USERNAME=a\n" + line)
+        with pytest.raises(ConfigError) as caught:
+            plan(folder)
+        assert "horse" not in str(caught.value) and "Wort" not in str(caught.value)
+
+
 def test_a_configuration_that_others_may_read_is_refused(folder: Path) -> None:
     (folder / "enphase-home.conf").chmod(0o644)
     with pytest.raises(ConfigError, match="chmod"):
@@ -206,6 +230,24 @@ def test_the_users_highest_voltage_counts(tmp_path: Path) -> None:
             assert h.shown(await h.polls(3))["battery.voltage"] == "55.2"
 
     run(story)
+
+
+@pytest.mark.parametrize(
+    ("charge", "capacity", "watts", "volts", "runtime", "load", "battery"),
+    [(96, 9710, 2712.8, 245.3, "11081", "36.3", "85.4"), (46, 11600, 8884.7, 247.1, "1692", "99.7", "78.7")],
+)
+def test_the_emulation_gives_what_the_script_gave_for_real_answers(
+    charge: int, capacity: int, watts: float, volts: float, runtime: str, load: str, battery: str
+) -> None:
+    report = {"reportType": "total-consumption", "cumulative": {"currW": watts, "rmsVoltage": volts}, "lines": []}
+    grid = {"reportType": "net-consumption", "cumulative": {"currW": 23.2, "rmsVoltage": 245.0}, "lines": []}
+    raw = {
+        "livedata": {"meters": {"soc": charge, "enc_agg_energy": capacity}}, "secctrl": {}, "info": {"software": "D1"},
+        "reports": [report, grid],
+    }  # fmt: skip
+    found = script(raw, "1")
+    assert (found["battery.runtime"], found["ups.load"], found["battery.voltage"]) == (runtime, load, battery)
+    assert (found["input.realpower"], found["input.current"]) == ("23.2", "0.09")
 
 
 @pytest.mark.parametrize(
