@@ -21,7 +21,7 @@ demo: nut $(STAMP)
 	@$(VENV)/bin/nutdrv_py demo
 
 test: nut $(STAMP)
-	@$(VENV)/bin/python -m pytest -n 3
+	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .
