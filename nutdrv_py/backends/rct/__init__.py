@@ -247,7 +247,7 @@ class Rct(HouseBattery):
             row.name: values[row.name].value for row in rows if row.name in values and values[row.name].at >= began
         }
         if any(name in fresh for name in PHASES):
-            for name in PHASES:
+            for name in ("rb485.available", *PHASES):
                 if name not in fresh and name in values and began - values[name].at <= AGES[Group.GRID]:
                     fresh[name] = values[name].value
         return fresh

@@ -24,7 +24,7 @@ from tests.conftest import FakeClock
 def _quick_line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Real time on the line is shortened: the gap between requests, and how long an answer is waited for."""
     monkeypatch.setattr(client, "GAP", 0.0)
-    monkeypatch.setattr(client, "ANSWER", 0.05)
+    monkeypatch.setattr(client, "ANSWER", 0.2)
     monkeypatch.setattr(backend_module, "CONFIRM", 0.01)
     yield
 
