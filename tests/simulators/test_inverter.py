@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import struct
@@ -49,8 +50,12 @@ class Peer:
         self.reader = FrameReader()
         self.raw = b""
         self.frames: list[Frame] = []
-        self.socket = socket.create_connection(("127.0.0.1", self.sim.port), timeout=2.0)
+        before = self.sim.clients
+        self.socket = socket.create_connection(("127.0.0.1", self.sim.port), timeout=5.0)
         self.opened.append(self)
+        # What is broadcast before the simulator has taken the connection up does not come here.
+        with contextlib.suppress(AssertionError):
+            wait(lambda: self.sim.clients > before, 0.5)
 
     def send(self, *oids: int) -> None:
         self.socket.sendall(b"".join(read_request(oid) for oid in oids))
@@ -90,7 +95,7 @@ class Peer:
         return found
 
 
-def wait(condition: Callable[[], object], seconds: float = 2.0) -> None:
+def wait(condition: Callable[[], object], seconds: float = 5.0) -> None:
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, "it has not come true"
@@ -309,7 +314,7 @@ def test_a_burst_is_answered_whole(make: Make) -> None:
 def test_answers_go_to_all_clients(make: Make) -> None:
     first = make()
     second = Peer(first.running)
-    wait(lambda: first.sim.clients == 2)
+    assert first.sim.clients == 2
     assert first.ask("inverter_sn") == "0065A4631487"
     assert [frame.oid for frame in second.rest()] == [BY_NAME["inverter_sn"].oid]
     second.socket.close()
