@@ -9,8 +9,18 @@ from nutdrv_py.backend import Backend, Config, Writable
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import CommandError, Result
 from nutdrv_py.mapping import to_number
+from nutdrv_py.storage import threshold
 
-__all__ = ["HouseBattery"]
+__all__ = ["HouseBattery", "limit"]
+
+
+def limit(
+    options: Config, written: Mapping[str, float], name: str, *, option: float | None = None, device: float | None = None
+) -> float | None:
+    """The limit in force for a variable; ``written`` is what upsrw has set, ``option`` and ``device`` what those say."""
+    return threshold(
+        name, overrides=options.overrides, defaults=options.defaults, option=option, written=written.get(name), device=device
+    )
 
 
 class HouseBattery(Backend):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from nutdrv_py.backends.battery import limit
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.charge import Charge
 from nutdrv_py.backends.enphase.config import EnphaseConfig
@@ -15,7 +16,7 @@ from nutdrv_py.errors import DeviceError
 from nutdrv_py.log import log
 from nutdrv_py.mapping import find, to_number, translate
 from nutdrv_py.reading import Reading, Status, Value
-from nutdrv_py.storage import Charger, Short, Smoothed, charger_status, coast, is_low, runtime, threshold
+from nutdrv_py.storage import Charger, Short, Smoothed, charger_status, coast, is_low, runtime
 
 __all__ = ["House"]
 
@@ -59,18 +60,6 @@ class House:
         self._load.reset()
         self._measured_in = self.grid
 
-    def _limit(
-        self, options: EnphaseConfig, name: str, *, option: float | None = None, device: float | None = None
-    ) -> float | None:
-        return threshold(
-            name,
-            overrides=options.overrides,
-            defaults=options.defaults,
-            option=option,
-            written=self._written.get(name),
-            device=device,
-        )
-
     def reading(
         self,
         raw: Mapping[str, object],
@@ -112,8 +101,8 @@ class House:
         )
         charge, backup = seen.charge, seen.backup
 
-        low = self._limit(options, "battery.charge.low", option=options.lowbatt, device=self._charge.low)
-        runtime_low = self._limit(options, "battery.runtime.low")
+        low = limit(options, self._written, "battery.charge.low", option=options.lowbatt, device=self._charge.low)
+        runtime_low = limit(options, self._written, "battery.runtime.low")
         left = None
         if watts is not None:
             smooth = self._load.update(watts, now)
@@ -122,8 +111,8 @@ class House:
         short = self._short.update(left, runtime_low, now) and not early
         if not state.on_grid and (is_low(seen.decisive, low) or short):
             status |= Status.LB
-        limit = rated or (seen.capacity or 0.0) / 1000 * options.loadkwh
-        if not state.on_grid and not early and watts is not None and limit and watts > limit:
+        most = rated or (seen.capacity or 0.0) / 1000 * options.loadkwh
+        if not state.on_grid and not early and watts is not None and most and watts > most:
             status |= Status.OVER
         status |= direction | self._replace(packs, now)
 

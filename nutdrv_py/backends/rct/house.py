@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nutdrv_py.backends.battery import limit
 from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.client import Datum
 from nutdrv_py.backends.rct.config import RctConfig
@@ -15,7 +16,7 @@ from nutdrv_py.errors import DeviceError
 from nutdrv_py.log import log
 from nutdrv_py.mapping import translate
 from nutdrv_py.reading import Reading, Status, Value
-from nutdrv_py.storage import ChargeFilter, Charger, Short, Smoothed, charger_status, coast, is_low, runtime, threshold
+from nutdrv_py.storage import ChargeFilter, Charger, Short, Smoothed, charger_status, coast, is_low, runtime
 
 __all__ = ["House"]
 
@@ -294,7 +295,7 @@ class House:
         reserve = site.number(values, "power_mng.soc_min_island")
         self._reserve = reserve * 100 if reserve is not None else self._reserve
         low = self._low(options)
-        runtime_low = self._limit(options, "battery.runtime.low")
+        runtime_low = limit(options, self._written, "battery.runtime.low")
         left = None
         if charge is not None and self._energy:
             usable = max(0.0, charge - (self._reserve or 0.0)) / 100 * self._energy * site.efficiency(values)
@@ -358,21 +359,9 @@ class House:
                 self._charge = None
         return self._charge
 
-    def _limit(
-        self, options: RctConfig, name: str, *, option: float | None = None, device: float | None = None
-    ) -> float | None:
-        return threshold(
-            name,
-            overrides=options.overrides,
-            defaults=options.defaults,
-            option=option,
-            written=self._written.get(name),
-            device=device,
-        )
-
     def _low(self, options: RctConfig) -> float:
         device = LOW_UNKNOWN if self._reserve is None else min(99.0, self._reserve + options.charge_low_margin)
-        found = self._limit(options, "battery.charge.low", option=options.lowbatt, device=device)
+        found = limit(options, self._written, "battery.charge.low", option=options.lowbatt, device=device)
         return device if found is None else found
 
     def _emptiness(
