@@ -596,6 +596,5 @@ async def _outcome(what: str, work: Awaitable[None]) -> Result:
 
 
 def _refuse_nonsense(reading: Reading) -> None:
-    on_line, on_battery = Status.OL in reading.status, Status.OB in reading.status
-    if on_line == on_battery and not (Status.OFF in reading.status and not on_line):
+    if not reading.status.says_supply:
         raise DeviceError(f"the backend gave the impossible status {str(reading.status)!r}: exactly one of OL and OB is needed")

@@ -39,13 +39,31 @@ class Status(enum.Flag):
         """The tokens with one space between them, in the order of this class."""
         return " ".join(flag.name or "" for flag in Status if flag in self)
 
+    @classmethod
+    def parse(cls, text: str) -> tuple[Status, tuple[str, ...]]:
+        """The tokens in an ``ups.status``, and the words in it that are none; ALARM is left out of both."""
+        status, unknown = cls(0), []
+        for word in text.split():
+            flag = cls.__members__.get(word.upper())
+            if flag is not None:
+                status |= flag
+            elif word.upper() != "ALARM":
+                unknown.append(word)
+        return status, tuple(unknown)
+
+    @property
+    def says_supply(self) -> bool:
+        """Whether it says where the power comes from: OL or OB, not both, or OFF without OL. Anything else upsmon misreads."""
+        on_line, on_battery = Status.OL in self, Status.OB in self
+        return on_line != on_battery or (Status.OFF in self and not on_line)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One poll of a device. Say everything each time: what did not change costs nothing, what is missing is withdrawn.
 
     ``values`` are NUT variables without ``ups.status`` and ``ups.alarm``, which come from ``status`` and ``alarms``.
-    A reading whose status has none of OL, OB and OFF is refused: upsmon takes an empty status for a dead UPS.
+    A reading whose status does not say where the power comes from is refused: upsmon takes an empty status for a dead UPS.
     """
 
     values: Mapping[str, Value]

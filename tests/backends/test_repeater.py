@@ -24,7 +24,7 @@ from nutdrv_py.backends import repeater
 from nutdrv_py.backends.repeater import Repeater
 from nutdrv_py.backends.repeater import line as lines
 from nutdrv_py.backends.repeater.config import RepeaterConfig, Source, source
-from nutdrv_py.backends.repeater.mirror import LONGEST_NAME, MOST_HOPS, PATH, is_mirrored, mirror, unknown_tokens
+from nutdrv_py.backends.repeater.mirror import LONGEST_NAME, MOST_HOPS, PATH, is_mirrored, mirror
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result
 from nutdrv_py.nut.parseconf import escape
@@ -270,7 +270,7 @@ def test_which_names_are_repeated(name: str, wanted: bool) -> None:
 
 
 def test_unknown_words_of_the_status_are_named() -> None:
-    assert unknown_tokens("ALARM OL ECO FSD TEST") == ["ECO", "TEST"]
+    assert Status.parse("ALARM OL ECO FSD TEST") == (Status.OL | Status.FSD, ("ECO", "TEST"))
 
 
 def test_data_that_came_through_this_repeater_are_refused_as_a_loop() -> None:

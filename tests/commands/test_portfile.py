@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py.cli import main
-from nutdrv_py.commands.portfile import Plan, read_plan
+from nutdrv_py.commands.portfile_config import Plan, read_plan
 from nutdrv_py.errors import ConfigError
 from tests.backends.enphase.conftest import house, run
 from tests.commands.script import divided, script

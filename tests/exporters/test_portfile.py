@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters import portfile as module
-from nutdrv_py.exporters.portfile import FIRST, PATIENCE, STUCK, Writer, take_away
+from nutdrv_py.exporters.portfile import Writer, take_away
+from nutdrv_py.exporters.portfile import file as module
+from nutdrv_py.exporters.portfile.file import FIRST
+from nutdrv_py.exporters.portfile.writer import PATIENCE, STUCK
 from nutdrv_py.nut.portfile import Entry, parse
 from tests.conftest import FakeClock
 

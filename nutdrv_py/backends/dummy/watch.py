@@ -191,6 +191,7 @@ class Watch:
                 self._names.setdefault(inotify.add(place.folder), set()).add(place.name)
             asyncio.get_running_loop().add_reader(inotify.fd, self._read)
         except (OSError, NotImplementedError) as error:
+            # NotImplementedError: an event loop that cannot watch a descriptor.
             inotify.close()
             self._names.clear()
             raise OSError(str(error)) from error

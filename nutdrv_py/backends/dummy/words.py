@@ -24,18 +24,12 @@ def status_of(text: str) -> tuple[Status, tuple[str, ...]]:
 
     Raises :class:`DeviceError` for a status that does not say where the power comes from, or says it twice.
     """
-    status, unknown = Status(0), []
-    for word in text.split():
-        flag = Status.__members__.get(word.upper())
-        if flag is not None:
-            status |= flag
-        elif word.upper() != "ALARM":
-            unknown.append(word)
-    if not status & (Status.OL | Status.OB | Status.OFF):
-        raise DeviceError(f"ups.status is {text!a}, which says neither OL, OB nor OFF; write for example ups.status: OL")
+    status, unknown = Status.parse(text)
     if Status.OL in status and Status.OB in status:
         raise DeviceError(f"ups.status is {text!a}, which says both OL and OB; write one of them")
-    return status, tuple(unknown)
+    if not status.says_supply:
+        raise DeviceError(f"ups.status is {text!a}, which says neither OL, OB nor OFF; write for example ups.status: OL")
+    return status, unknown
 
 
 def alarms_in(text: str) -> tuple[str, ...]:

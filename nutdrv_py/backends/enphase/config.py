@@ -7,15 +7,15 @@ import dataclasses
 import ipaddress
 import os
 import re
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from nutdrv_py.backend import Config, option
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.private import private_file
 
-__all__ = ["Credentials", "EnphaseConfig", "check", "credentials", "gateway_url", "is_loopback", "private_file", "token_path"]
+__all__ = ["Credentials", "EnphaseConfig", "check", "credentials", "gateway_url", "is_loopback", "token_path"]
 
 LOGIN_URL = "https://enlighten.enphaseenergy.com/login/login.json"
 TOKEN_URL = "https://entrez.enphaseenergy.com/tokens"
@@ -99,21 +99,6 @@ def is_loopback(host: str | None) -> bool:
         return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
-
-
-def private_file(path: Path) -> None:
-    """Raise :class:`ConfigError` when others may read the file or put another into its folder; nothing if it is absent."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be looked at: {error.strerror}; see the owner and mode of its folder") from error
-    if mode & 0o007:
-        raise ConfigError(f"{path} holds a secret and others may use it (mode {mode:04o}); type: chmod o-rwx {path}")
-    folder = stat.S_IMODE(path.parent.stat().st_mode)
-    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
-        raise ConfigError(f"others may write to {path.parent}, where {path.name} holds a secret; type: chmod o-w {path.parent}")
 
 
 def _resolved(config: EnphaseConfig, name: str) -> Path:

@@ -14,11 +14,12 @@ import os
 from pathlib import Path
 
 from nutdrv_py.backends.enphase.cloud import ask_cloud
-from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, private_file
+from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig
 from nutdrv_py.backends.enphase.jwt import DAY, MOST_TEXT, Token
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, ConfigError, ProtocolError
 from nutdrv_py.log import Trouble, log
+from nutdrv_py.private import private_file
 
 __all__ = ["Authority", "Backoff"]
 

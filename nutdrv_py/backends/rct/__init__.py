@@ -227,8 +227,11 @@ class Rct(HouseBattery):
         options = self._options
         began = self.clock.monotonic()
         rows = self._schedule.quick(Group.GRID, self._inventory.parts, began)
-        if not any((await self._ask(rows, tries=TRIES)).values()):
+        answered = await self.line.ask(rows, tries=TRIES)
+        if not any(answered.values()):
+            # Silence to everything says of no object that this inverter does not have it.
             raise self._unanswered(f"the inverter at {options.port} is connected but does not answer")
+        self._settle(rows, answered)
         fresh = self._grid_answers(rows, began)
         if not self._house.off_grid and self._house.looks_cut_off(fresh, options):
             # They tell the reason, and whether the voltages of the Power Switch can be believed.
@@ -254,9 +257,12 @@ class Rct(HouseBattery):
 
     async def _ask(self, rows: list[Object], *, tries: int, until: float | None = None) -> dict[str, bool]:
         answered = await self.line.ask(rows, tries=tries, until=until)
+        self._settle(rows, answered)
+        return answered
+
+    def _settle(self, rows: list[Object], answered: Mapping[str, bool]) -> None:
         now, off_grid = self.clock.monotonic(), bool(self._house.off_grid)
         self._schedule.settle(rows, answered, now, pollfreq=float(self._options.pollfreq), off_grid=off_grid)
-        return answered
 
     def _compare_serial(self) -> None:
         """Another inverter behind the address: forget everything. One answer alone may be another one's, or cut short."""

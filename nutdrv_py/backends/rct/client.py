@@ -273,7 +273,7 @@ class Line:
             # An inverter that needs longer for an answer is not helped by more questions.
             window = max(1, self._window - late)
             if late >= SILENCE and self.answers == heard_before:
-                return {asked.row.name: False for asked in (*waiting, *under_way.values())} | result
+                return {asked.row.name: False for asked in (*waiting, *under_way.values()) if asked.begun} | result
         return result
 
     async def _wait(self, seconds: float) -> None:

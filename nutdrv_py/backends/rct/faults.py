@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nutdrv_py.reading import Status
 
-__all__ = ["FAULTS", "REGISTERS", "Battery", "Fault", "Use", "active", "alarms", "battery_status", "reasons"]
+__all__ = ["FAULTS", "REGISTERS", "BatteryBit", "Confirmed", "Fault", "Use", "active", "alarms", "battery_status", "reasons"]
 
 REGISTERS = tuple(f"fault[{index}].flt" for index in range(4))
 
@@ -111,6 +111,23 @@ FAULTS: tuple[Fault, ...] = (
 _BY_NUMBER: Mapping[int, Fault] = {number: fault for fault in FAULTS for number in range(fault.first, fault.last + 1)}
 
 
+class Confirmed:
+    """A register whose bits count when two answers one after the other have shown them; ``confirmed`` holds those."""
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+        self._last = 0
+        self.confirmed = 0
+
+    def update(self, register: object, at: float | None) -> None:
+        """Take in the answer made at ``at``; without a register nothing is confirmed, and a known answer changes nothing."""
+        if not isinstance(register, int):
+            self.confirmed = 0
+        elif at != self._at:
+            self.confirmed = register & self._last if self._at is not None else 0
+            self._at, self._last = at, register
+
+
 def active(registers: Iterable[int | None]) -> frozenset[int]:
     """The numbers of the faults that the registers show; a register that is not known shows none."""
     return frozenset(
@@ -142,7 +159,7 @@ _NONE = Status(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Battery:
+class BatteryBit:
     """A bit of ``battery.status`` and ``status2``: what it says, and the token it stands for."""
 
     bit: int
@@ -154,21 +171,21 @@ BATTERY_EMPTY = 1 << 9
 BATTERY_ERROR = 1 << 12
 
 # fmt: off
-_BATTERY: tuple[Battery, ...] = (
-    Battery(0,  "disconnected"),
-    Battery(1,  "relay test"),
-    Battery(2,  "ready"),
-    Battery(3,  "calibrating at high voltage", Status.CAL),
-    Battery(4,  "standby"),
-    Battery(5,  "shut down"),
-    Battery(6,  "precharging"),
-    Battery(7,  "starting"),
-    Battery(8,  "full"),
-    Battery(9,  "empty"),
-    Battery(10, "calibrating at low voltage",  Status.CAL),
-    Battery(11, "balancing"),
-    Battery(12, "error",                       Status.RB),
-    Battery(13, "updating"),
+_BATTERY: tuple[BatteryBit, ...] = (
+    BatteryBit(0,  "disconnected"),
+    BatteryBit(1,  "relay test"),
+    BatteryBit(2,  "ready"),
+    BatteryBit(3,  "calibrating at high voltage", Status.CAL),
+    BatteryBit(4,  "standby"),
+    BatteryBit(5,  "shut down"),
+    BatteryBit(6,  "precharging"),
+    BatteryBit(7,  "starting"),
+    BatteryBit(8,  "full"),
+    BatteryBit(9,  "empty"),
+    BatteryBit(10, "calibrating at low voltage",  Status.CAL),
+    BatteryBit(11, "balancing"),
+    BatteryBit(12, "error",                       Status.RB),
+    BatteryBit(13, "updating"),
 )
 # fmt: on
 

@@ -39,7 +39,8 @@ class Evidence:
     """What one poll has brought; None is what was not answered in it.
 
     ``flag`` is the raw ``prim_sm.island_flag``. ``voltages`` are those of the grid's side of the Power Switch, in V, None
-    unless there is one and all three were answered. ``deaf``: the inverter does not hear the switch (fault 29).
+    unless there is one and all three are known; some of them, not all, may be from a moment ago. ``deaf``: the inverter does
+    not hear the switch (fault 29).
     """
 
     flag: int | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an inverter has, found out as RctMon does it, and which objects are due. Pure: time comes in as an argument."""
+"""What an inverter has, found out much as RctMon does it, and which objects are due. Pure: time comes in as an argument."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Values = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What there is; None: not known yet, which counts as there."""
+    """What there is; None: not known yet, which counts as there for the switch and the battery, and as absent for the rest."""
 
     switch: bool | None = None
     battery: bool | None = None

@@ -17,8 +17,9 @@ from nutdrv_py.mapping import Field, between, integer, lookup, scaled, text, to_
 from nutdrv_py.reading import Value
 
 __all__ = [
-    "FIELDS", "Values", "battery_power", "capacity", "charge", "efficiency", "faults", "full_energy", "grid_side", "house_alive",
-    "household_load", "model", "modules", "nominal_power", "phase_values", "phases",
+    "BATTERY_FIELDS", "FIELDS", "Values", "auxiliary_firmware", "battery_power", "capacity", "charge", "efficiency", "faults",
+    "full_energy", "grid_side", "house_alive", "household_load", "model", "modules", "nominal_power", "number", "packs",
+    "phase_values", "phases",
 ]  # fmt: skip
 
 Values = Mapping[str, object]

@@ -27,12 +27,12 @@ from nutdrv_py.backend import Config as BaseConfig
 from nutdrv_py.backends.repeater.config import RepeaterConfig, check, source
 from nutdrv_py.backends.repeater.inventory import Inventory
 from nutdrv_py.backends.repeater.line import Line, Refusal, available
-from nutdrv_py.backends.repeater.mirror import mirror, unknown_tokens
+from nutdrv_py.backends.repeater.mirror import mirror
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import CommandError, DeviceError, Result
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.nut.parseconf import MAX_VALUE
-from nutdrv_py.reading import Reading
+from nutdrv_py.reading import Reading, Status
 
 __all__ = ["Repeater"]
 
@@ -157,7 +157,7 @@ class Repeater(Backend):
 
     def _remark(self, values: Mapping[str, str]) -> None:
         """Say once what is odd about the source but does not stop it from being repeated."""
-        for token in unknown_tokens(values.get("ups.status", "")):
+        for token in Status.parse(values.get("ups.status", ""))[1]:
             self._trouble.report("tokens", f"{self.source}: the status {token[:40]!r} is not known here and left out")
         for topic, odd, text in (
             ("rows", self._spoiled, "some lines of the list are not in NUT's form and are left out"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.reading import Reading, Status
 
-__all__ = ["MOST_HOPS", "PATH", "is_mirrored", "mirror", "unknown_tokens"]
+__all__ = ["MOST_HOPS", "PATH", "is_mirrored", "mirror"]
 
 PATH = "experimental.repeater.path"
 """Variable that names the repeaters the data came through, the last one first: how a loop is noticed."""
@@ -24,7 +24,6 @@ _OWN = "driver."  # of the driver that says it: the source's own are of no use t
 _OWN_COMMAND = "shutdown.default"
 _NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}")
 _ALARM = re.compile(r"[^\[\]]+")
-_TOKENS = {str(flag): flag for flag in Status}
 
 ALARM = "ALARM"
 UNNAMED = "alarm"
@@ -34,11 +33,6 @@ UNNAMED = "alarm"
 def is_mirrored(name: str) -> bool:
     """Whether a variable or instant command of that name is repeated as it is."""
     return _NAME.fullmatch(name) is not None and not name.startswith(_OWN) and name != _OWN_COMMAND
-
-
-def unknown_tokens(status: str) -> list[str]:
-    """The words of an ``ups.status`` that :class:`Status` does not know."""
-    return [token for token in status.split() if token not in _TOKENS and token != ALARM]
 
 
 def mirror(source: object, values: Mapping[str, str], identity: str) -> Reading:
@@ -54,10 +48,8 @@ def mirror(source: object, values: Mapping[str, str], identity: str) -> Reading:
     tokens = values.get("ups.status", "").split()
     if "WAIT" in tokens:
         raise DeviceError(f"{source}: the server does not know the state of the UPS yet (WAIT)")
-    status = Status(0)
-    for token in tokens:
-        status |= _TOKENS.get(token, Status(0))
-    if (Status.OL in status) == (Status.OB in status) and (Status.OFF not in status or Status.OL in status):
+    status, _ = Status.parse(values.get("ups.status", ""))
+    if not status.says_supply:
         shown = " ".join(tokens)[:80]
         raise DeviceError(f"{source}: ups.status is {shown!r}, which says neither on line (OL) nor on battery (OB)")
     alarms = [text.strip() for text in _ALARM.findall(values.get("ups.alarm", ""))]

@@ -30,6 +30,13 @@ from tests.conftest import FakeClock
 NOW = 1_800_000_000.0
 
 
+async def renewed(h: House) -> None:
+    """Wait for the end of the renewal that is under way in the background, if there is one."""
+    renewal = h.backend._authority._renewal
+    if renewal is not None:
+        await asyncio.wait([renewal])
+
+
 def _jwt(**claims: object) -> str:
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
@@ -258,12 +265,12 @@ def test_a_token_that_works_is_kept_when_its_renewal_fails_and_renewed_when_that
             h.clock.now += 4000
             for _ in range(20):
                 await h.poll(30)
-                await asyncio.sleep(0.01)
+                await renewed(h)
             assert h.backend._authority.token is first
             h.sim.faults.clear()
             for _ in range(200):
                 await h.poll(60)
-                await asyncio.sleep(0.005)
+                await renewed(h)
                 if h.backend._authority.token is not first:
                     break
             assert h.backend._authority.token is not first
@@ -286,11 +293,11 @@ def test_no_renewal_on_battery(tmp_path: Path) -> None:
             logins = h.sim.cloud.logins
             for _ in range(10):
                 await h.poll(10)
-                await asyncio.sleep(0.005)
+                await renewed(h)
             assert h.sim.cloud.logins == logins
             h.sim.set(grid="on")
             await h.poll()
-            await asyncio.sleep(0.1)
+            await renewed(h)
             await h.poll()
             assert h.sim.cloud.logins == logins + 1
 
@@ -348,7 +355,7 @@ def test_a_host_whose_clock_runs_ahead_fetches_no_token_after_the_other(tmp_path
             for _ in range(60):
                 with contextlib.suppress(DeviceError):
                     await h.poll(5)
-                await asyncio.sleep(0.002)
+                await renewed(h)
             assert h.sim.cloud.logins <= 2
 
     for ahead in (10 * 3600, 13 * 3600):
@@ -366,7 +373,7 @@ def test_a_renewal_does_not_replace_a_longer_token_by_a_shorter_one(tmp_path: Pa
             h.sim.cloud.lifetime = 12 * 3600
             for _ in range(5):
                 await h.poll()
-                await asyncio.sleep(0.02)
+                await renewed(h)
             assert h.backend._authority.token is first
             assert h.sim.cloud.logins == 2
 

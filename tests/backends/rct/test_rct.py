@@ -869,3 +869,32 @@ def test_a_reload_takes_over_what_can_change() -> None:
     run(story)
 
 
+
+
+def test_silence_to_everything_puts_no_object_off() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.polls(3)
+            house.sim.set(silent=True)
+            for _ in range(2):
+                with pytest.raises(DeviceError):
+                    await house.poll()
+            house.sim.set(silent=False)
+            assert not house.backend._schedule._failed
+            await house.poll()
+            assert house.asked("rb485.available") > 0
+
+    run(story)
+
+
+def test_what_was_not_asked_is_not_said_to_be_unanswered() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(silent=True)
+            answered = await house.backend.line.ask(OBJECTS[:100], tries=1)
+            assert answered
+            assert not any(answered.values())
+            assert len(answered) < 50
+
+    run(story)

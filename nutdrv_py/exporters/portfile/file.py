@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The port file that NUT's ``dummy-ups`` reads, kept up to date.
-
-dummy-ups never expires what it has read, so the file is taken away (renamed to ``<file>-nocomms``) when the data are stale and
-when nobody keeps it any more. Entries of others stay as they are. The file is replaced as a whole, and only when something
-has changed: at once when the status has, else not more often than asked for, because it may lie on a memory card.
-"""
+"""The port file on disk: replaced as a whole and only when something has changed, or taken away. Entries of others stay."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
-import logging
 import os
 import tempfile
 import threading
@@ -20,12 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from nutdrv_py.clock import Clock
 from nutdrv_py.errors import ConfigError, ProtocolError
-from nutdrv_py.log import Trouble, log
+from nutdrv_py.log import log
 from nutdrv_py.nut.portfile import MAX_ENTRY, Entry, entry, fitting, parse, update
 
-__all__ = ["NOCOMMS", "SETTABLE", "PortFile", "Writer", "locate", "take_away"]
+__all__ = ["FIRST", "NOCOMMS", "SETTABLE", "PortFile", "locate", "take_away"]
 
 NOCOMMS = "-nocomms"
 """What the name of the file ends in while there are no data; enphase-monitor's word."""
@@ -45,20 +37,11 @@ FIRST = 20.0
 FUTURE = 120.0
 """Seconds that a file may be younger than now: its time moves by a second with each write."""
 
-PATIENCE = 15.0
-"""Seconds for which writes may fail before the file is taken away: what it says is old then."""
-
-STUCK = 60.0
-"""Seconds that one write may take before the writer counts as stuck."""
-
 SCRIPT = {
     "battery.charge.low": "20", "battery.voltage.high": "86.4", "battery.voltage.nominal": "76.8", "battery.voltage.low": "68.5",
     "ups.mfr": "Enphase Energy", "device.mfr": "Enphase Energy", "ups.model": "IQ Gateway", "device.model": "IQ Gateway",
 }  # fmt: skip
 """What enphase-monitor writes by itself: in a file of the script these are nobody's wishes."""
-
-RETRY = 5.0
-"""Seconds before a write that has failed is tried again."""
 
 
 def locate(path: Path) -> Path:
@@ -291,95 +274,3 @@ def _marked(text: str) -> dict[str, str]:
 
 def _unmarked(text: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(_MARK))
-
-
-class Writer:
-    """Decides when the file is written. ``every`` and ``alert`` are seconds between two writes, on the grid and off it."""
-
-    def __init__(self, file: PortFile, clock: Clock, *, every: float, alert: float) -> None:
-        self.file = file
-        self._clock = clock
-        self._every = every
-        self._alert = alert
-        self._trouble = Trouble()
-        self._latest: Mapping[str, str] | None = None
-        self._known = False
-        self._status: str | None = None
-        self._wrote_at = float("-inf")
-        self._retry_at = float("-inf")
-        self._failing_since: float | None = None
-        self._began = self._turned_at = clock.monotonic()
-        self._news = asyncio.Event()
-        self.written = asyncio.Event()
-        """Set when the file has been brought up to date, or taken away, for the first time."""
-
-    @property
-    def stuck(self) -> bool:
-        """Whether the present write lasts too long: what the file says is old."""
-        return self._clock.monotonic() - self._turned_at > STUCK
-
-    def tell(self, variables: Mapping[str, str] | None) -> None:
-        """What is known now; None while the data are stale."""
-        self._known = self._known or variables is not None
-        self._latest = variables
-        self._news.set()
-
-    async def run(self) -> None:
-        """Keep the file until cancelled."""
-        while True:
-            self._news.clear()
-            await self.step()
-            waits = [asyncio.ensure_future(self._clock.sleep(1.0)), asyncio.ensure_future(self._news.wait())]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-
-    async def step(self) -> None:
-        """Write or hide, if it is time to. Never raises: a keeper that has failed must not leave an old file behind."""
-        now = self._clock.monotonic()
-        if now >= self._retry_at:
-            try:
-                await self._bring(now)
-                self._failing_since = None
-                self._trouble.clear("write", "The port file can be written again")
-            except Exception as error:
-                await self._failed(error, now)
-        self._turned_at = self._clock.monotonic()
-
-    async def _bring(self, now: float) -> None:
-        if self._latest is None:
-            if self._known or now - self._began >= FIRST:
-                if await asyncio.to_thread(self.file.hide):
-                    log.warning("No data: the port file is now %s", self.file.away)
-                self.written.set()
-            self._status = None
-        elif self._due(self._latest, now):
-            latest, status = self._latest, self._latest.get("ups.status", "")
-            back = not self.file.shown
-            await asyncio.to_thread(self.file.show, latest)
-            self._wrote_at, self._status = now, status
-            if back:
-                log.info("The port file %s is there again", self.file.path)
-            self.written.set()
-
-    async def _failed(self, error: Exception, now: float) -> None:
-        """Try again later; meanwhile the file says what was, so after a while, or with another status, it is taken away."""
-        self._retry_at = now + RETRY
-        self._failing_since = self._failing_since if self._failing_since is not None else now
-        reason = error.strerror or str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        self._trouble.report("write", f"The port file {self.file.path} cannot be written: {reason}", logging.ERROR)
-        status = (self._latest or {}).get("ups.status", "")
-        if status != self._status or now - self._failing_since >= PATIENCE:
-            try:
-                if self.file.hide():
-                    log.error("The port file is taken away, because it says what is no longer true: now %s", self.file.away)
-            except OSError as worse:
-                sentence = f"{self.file.path} CANNOT BE TAKEN AWAY ({worse.strerror}): dummy-ups serves old data"
-                self._trouble.report("hide", sentence, logging.ERROR)
-
-    def _due(self, variables: Mapping[str, str], now: float) -> bool:
-        status = variables.get("ups.status", "")
-        every = self._alert if "OB" in status.split() else self._every
-        return status != self._status or now - self._wrote_at >= every or not self.file.shown

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The port file that NUT's ``dummy-ups`` reads, kept up to date.
+
+dummy-ups never expires what it has read, so the file is taken away (renamed to ``<file>-nocomms``) when the data are stale and
+when nobody keeps it any more.
+"""
+
+from nutdrv_py.exporters.portfile.file import PortFile, take_away
+from nutdrv_py.exporters.portfile.writer import Writer
+
+__all__ = ["PortFile", "Writer", "take_away"]
