@@ -164,17 +164,17 @@ def _tell(screen: _Screen, stage: Stage, running: RunningDevice[Any], device: _D
     screen.line(f"upsc says {status}, {took:.1f} s after {device.cut} (pollinterval here: 2 s)")
 
     screen.title("3. The battery carries the house")
-    last = ""
+    last = ("", "")
     began = time.monotonic()
     while True:
         found = stage.variables()
-        charge = found.get("battery.charge", "?")
-        if charge != last:
+        charge, status = found.get("battery.charge", "?"), found.get("ups.status", "")
+        if (charge, status) != last:
             seconds = int(found.get("battery.runtime", "0"))
             watts = found.get("ups.realpower", "?")
-            screen.line(f"charge {charge:>3} %   runtime {seconds // 60:3d} min   load {watts} W   {found['ups.status']}")
-            last = charge
-        if "LB" in found.get("ups.status", ""):
+            screen.line(f"charge {charge:>3} %   runtime {seconds // 60:3d} min   load {watts} W   {status}")
+            last = charge, status
+        if "LB" in status:
             break
         if time.monotonic() - began > PATIENCE:
             raise _Missed("LB did not come")

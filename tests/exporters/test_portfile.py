@@ -273,7 +273,7 @@ def test_killed_at_any_moment_it_leaves_a_whole_file(file: Path) -> None:
             numbers = {value for name, value in found.items() if name.startswith(("battery.charge", "experimental.v"))}
             assert len(numbers) <= 1, "all of one moment"
             counts |= numbers
-    assert len(counts) > 10
+    assert len(counts) > 3, "the writer was at work between the kills"
 
 
 # When it is written
