@@ -18,7 +18,7 @@ from nutdrv_py import __version__, log
 from nutdrv_py.backend import Backend
 from nutdrv_py.clock import Clock
 from nutdrv_py.config import Settings
-from nutdrv_py.errors import CommandError, ConfigError, DeviceError, NutdrvError, Result
+from nutdrv_py.errors import CommandError, ConfigError, DeviceError, NutdrvError, Result, StaleError
 from nutdrv_py.log import Trouble
 from nutdrv_py.nut.snapshot import Flag, Snapshot, Variable
 from nutdrv_py.reading import Reading, Status
@@ -108,6 +108,7 @@ class Driver:
         self._state = "quiet"
         self._killpower = settings.allow_killpower
         self._reading: Reading | None = None
+        self._said_stale = False
         self._good_at: float | None = None
         self._held: tuple[Reading, float] | None = None
         self._started = clock.monotonic()
@@ -229,6 +230,9 @@ class Driver:
             if task is None or task.cancelling():
                 raise
             self._failed(f"internal error in the backend {self.settings.backend_name}: it cancelled its own poll", error)
+        except StaleError as error:
+            self._failed(str(error))
+            self._told_stale()
         except NutdrvError as error:
             self._failed(str(error))
         except Exception as error:
@@ -250,6 +254,7 @@ class Driver:
         if self._reading is not None and reading.status != self._reading.status:
             log.log.log(log.debug(1), "status: %s -> %s", self._reading.status, reading.status)
         self._reading = reading
+        self._said_stale = False
         self._held = None
         self._good_at = self.clock.monotonic() if at is None else at
         if whole:
@@ -291,6 +296,15 @@ class Driver:
         self._age()
         self.ready.set()
 
+    def _told_stale(self) -> None:
+        """Go stale now, unless that would be a shutdown for nothing: alarms on the grid are withdrawn first, by their age."""
+        reading = self._reading
+        if reading is None or self._good_at is None or self.snapshot.stale:
+            return
+        self._said_stale = True
+        if Status.OB in reading.status or not (reading.alarms or reading.status & DEADLY_WHEN_STALE):
+            self._build(reading, stale=True, age=self.clock.monotonic() - self._good_at)
+
     # Age
 
     async def _age_loop(self) -> None:
@@ -312,6 +326,8 @@ class Driver:
             return
         age = self.clock.monotonic() - self._good_at
         config = self.settings.config
+        if self._said_stale and self.snapshot.stale:
+            return
         if age > config.maxage:
             if not self.snapshot.stale:
                 log.log.warning("Data stale: no usable answer from the device for %.0f s (maxage = %d)", age, config.maxage)

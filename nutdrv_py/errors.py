@@ -8,6 +8,7 @@
     +-- StartError        the machine: a directory, a socket, a user is not as it must be; exit 1
     +-- DeviceError       the device gave no usable answer; the poll failed, the driver goes on
     |   +-- AuthError     the device or its cloud refused the login; ``rejected`` says whether trying again is useless
+    |   +-- StaleError    the device says itself that what it tells is stale: nothing is gained by waiting for ``maxage``
     +-- CommandError      an instant command or a setting could not be carried out; ``code`` goes to the client
     +-- ProtocolError     bytes that are not what the protocol allows
 
@@ -18,7 +19,10 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["AuthError", "CommandError", "ConfigError", "DeviceError", "NutdrvError", "ProtocolError", "Result", "StartError"]
+__all__ = [
+    "AuthError", "CommandError", "ConfigError", "DeviceError", "NutdrvError", "ProtocolError",
+    "Result", "StaleError", "StartError",
+]  # fmt: skip
 
 
 class Result(enum.IntEnum):
@@ -47,6 +51,10 @@ class StartError(NutdrvError):
 
 class DeviceError(NutdrvError):
     """The device gave no usable answer. The poll counts as failed; the last good values are held for ``maxage``."""
+
+
+class StaleError(DeviceError):
+    """The device answers, and says that its data are stale; see the table above."""
 
 
 class AuthError(DeviceError):

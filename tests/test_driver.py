@@ -13,7 +13,7 @@ import pytest
 from nutdrv_py.backend import Backend, Config, Writable
 from nutdrv_py.config import Settings
 from nutdrv_py.driver import EXIT_RELOAD, FIRST_HOLD, FIRST_WAIT, Driver
-from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result
+from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result, StaleError
 from nutdrv_py.nut.snapshot import Snapshot
 from nutdrv_py.paths import Paths
 from nutdrv_py.reading import Reading, Status
@@ -171,6 +171,33 @@ def test_a_gateway_lost_for_ten_minutes_is_stale_after_maxage_and_comes_back(clo
             world.device.answer = Reading({"battery.charge": 94}, Status.OL)
             await clock.advance(5)
             assert world.status == "OL"
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("status", "alarms", "at_once"),
+    [
+        (Status.OL, (), True), (Status.OB, (), True), (Status.OB | Status.LB, ("Replace battery",), True),
+        (Status.OL, ("Replace battery",), False), (Status.OL | Status.CAL, (), False), (Status.OL | Status.OVER, (), False),
+    ],
+)  # fmt: skip
+def test_a_device_that_says_its_data_are_stale_is_believed_but_never_with_an_alarm_on_the_grid(
+    clock: FakeClock, status: Status, alarms: tuple[str, ...], at_once: bool
+) -> None:
+    async def story() -> None:
+        async with World(clock) as world:
+            world.device.answer = good = Reading({"battery.charge": 50}, status, alarms)
+            await clock.advance(5)
+            world.device.answer = StaleError("its driver does not reach the UPS")
+            await clock.advance(6)
+            assert world.driver.snapshot.stale is at_once
+            await clock.advance(120)
+            assert world.driver.snapshot.stale
+            assert all("ALARM" not in snapshot.variables["ups.status"].value for snapshot in world.history[-1:]) or at_once
+            world.device.answer = good
+            await clock.advance(6)
+            assert not world.driver.snapshot.stale
 
     run(story)
 

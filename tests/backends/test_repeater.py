@@ -26,7 +26,7 @@ from nutdrv_py.backends.repeater import line as lines
 from nutdrv_py.backends.repeater.config import RepeaterConfig, Source, source
 from nutdrv_py.backends.repeater.mirror import LONGEST_NAME, MOST_HOPS, PATH, is_mirrored, mirror
 from nutdrv_py.clock import Clock
-from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result
+from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result, StaleError
 from nutdrv_py.nut.parseconf import escape
 from nutdrv_py.reading import Reading, Status
 
@@ -459,7 +459,7 @@ def test_a_refusal_of_the_server_does_not_cost_the_connection(server: Server) ->
 
     async def tell(backend: Repeater) -> None:
         for _ in range(3):
-            with pytest.raises(DeviceError, match="stale"):
+            with pytest.raises(StaleError, match="stale"):
                 await backend.poll()
         assert server.connections == 1
 

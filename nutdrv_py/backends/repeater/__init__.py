@@ -29,12 +29,15 @@ from nutdrv_py.backends.repeater.inventory import Inventory
 from nutdrv_py.backends.repeater.line import Line, Refusal, available
 from nutdrv_py.backends.repeater.mirror import mirror
 from nutdrv_py.clock import Clock
-from nutdrv_py.errors import CommandError, DeviceError, Result
+from nutdrv_py.errors import CommandError, DeviceError, Result, StaleError
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.nut.parseconf import MAX_VALUE
 from nutdrv_py.reading import Reading, Status
 
 __all__ = ["Repeater"]
+
+STALE = "DATA-STALE"
+"""What a server answers whose driver does not reach the UPS."""
 
 ANSWER = 5.0
 """Seconds in which the source must have answered a whole poll: a third of ``maxage``, so that a new connection may be tried
@@ -121,7 +124,7 @@ class Repeater(Backend):
             await asyncio.to_thread(self.line.close)
 
     async def poll(self) -> Reading:
-        """All variables of the source. Raises :class:`DeviceError` unless they are current there."""
+        """All variables of the source. Raises :class:`DeviceError`; :class:`StaleError` when they are stale there."""
         self._wait_for_retry()
         try:
             values = await self._thread(self._fetch, ANSWER)
@@ -134,6 +137,8 @@ class Repeater(Backend):
                 self._failures += 1
                 self._not_before = self.clock.monotonic() + pause
                 self._why = str(error)
+            if isinstance(error, Refusal) and error.code == STALE:
+                raise StaleError(str(error)) from None
             raise
         self._failures = 0
         self._remark(values)
