@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python
 STAMP := $(VENV)/.installed
 NUT := packaging/install-nut
 
-.PHONY: demo test check bench nut clean help
+.PHONY: demo test check bench nut servers clean help
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
@@ -20,7 +20,7 @@ help:
 demo: nut $(STAMP)
 	@$(VENV)/bin/nutdrv_py demo
 
-test: nut $(STAMP)
+test: servers $(STAMP)
 	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal
 
 check: $(STAMP)
@@ -34,6 +34,9 @@ bench: nut $(STAMP)
 
 nut:
 	@$(NUT)
+
+servers:
+	@SERVERS=1 $(NUT)
 
 $(STAMP): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; type: apt install python3 python3-venv"; exit 1; }

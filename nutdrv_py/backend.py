@@ -137,6 +137,16 @@ class Backend(abc.ABC):
         """The variables that :meth:`set` takes now, with what they may be set to."""
         return {}
 
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What the backend counts, by a name in lower case with ``_``; it only grows. For exporters."""
+        return {}
+
+    @property
+    def ages(self) -> Mapping[str, float]:
+        """Seconds since each quantity was last told, by name; only what has been told. For exporters."""
+        return {}
+
     async def __aenter__(self) -> Self:
         """Open the connection, if there is one to open. Called again before a poll until it succeeds."""
         return self

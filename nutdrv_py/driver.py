@@ -18,7 +18,7 @@ from nutdrv_py import __version__, log
 from nutdrv_py.backend import Backend
 from nutdrv_py.clock import Clock
 from nutdrv_py.config import Settings
-from nutdrv_py.errors import CommandError, ConfigError, DeviceError, NutdrvError, Result, StaleError
+from nutdrv_py.errors import AuthError, CommandError, ConfigError, DeviceError, NutdrvError, Result, StaleError
 from nutdrv_py.log import Trouble
 from nutdrv_py.nut.snapshot import Flag, Snapshot, Variable
 from nutdrv_py.reading import Reading, Status
@@ -61,6 +61,9 @@ DEADLY_WHEN_STALE = Status.CAL | Status.BYPASS | Status.OVER
 COMMAND_LIMIT = 30.0
 """Seconds after which a setting or an instant command is given up, so that it cannot keep the polls away for ever."""
 
+FAILURES = ("timeout", "auth", "device", "stale", "internal")
+"""The kinds of failed polls: the backend did not end, a refused login, no usable answer, stale data, a fault of ours."""
+
 LEAVE = 2.0
 """Seconds the backend gets to close its connection at exit."""
 
@@ -94,6 +97,8 @@ class Driver:
         self.trouble = Trouble()
         self.alive: Callable[[], None] = lambda: None
         """Called by every turn of the loops: the watchdog's food."""
+        self.polled: Callable[[float, str | None], None] = lambda seconds, failure: None
+        """Called after each poll with how long it took, and the kind of failure or None."""
         self.reloading: Callable[[bool], None] = lambda begins: None
         """Called with True when a reload begins, with False when it has ended."""
         self._load = load
@@ -127,6 +132,11 @@ class Driver:
     def reading(self) -> Reading | None:
         """The reading that is served, None while the data are stale: what exporters may show."""
         return None if self.snapshot.stale else self._reading
+
+    @property
+    def good_at(self) -> float | None:
+        """Monotonic time of the last good reading; None before the first."""
+        return self._good_at
 
     def summary(self) -> str:
         """One line for a person: ``OL 87 %, data 2 s old``."""
@@ -214,6 +224,12 @@ class Driver:
                 wait.cancel()
 
     async def _poll(self) -> None:
+        began = self.clock.monotonic()
+        failure = await self._try()
+        self.polled(self.clock.monotonic() - began, failure)
+
+    async def _try(self) -> str | None:
+        """One poll; None, or the kind of failure: one of :data:`FAILURES`."""
         limit = max(LONGEST_POLL, float(self.settings.config.maxage))
         try:
             async with asyncio.timeout(limit):
@@ -223,8 +239,10 @@ class Driver:
                 reading = await self.backend.poll()
             _refuse_nonsense(reading)
             self._good(reading)
+            return None
         except TimeoutError:
             self._failed(f"the device did not finish a poll within {limit:.0f} s")
+            return "timeout"
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -233,10 +251,13 @@ class Driver:
         except StaleError as error:
             self._failed(str(error))
             self._told_stale()
+            return "stale"
         except NutdrvError as error:
             self._failed(str(error))
+            return "auth" if isinstance(error, AuthError) else "device"
         except Exception as error:
             self._failed(f"internal error in the backend {self.settings.backend_name}: {type(error).__name__}", error)
+        return "internal"
 
     def _early(self, reading: Reading) -> None:
         """The backend knows something that cannot wait; before the first whole reading only an outage is worth it."""

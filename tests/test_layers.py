@@ -40,7 +40,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "backends.rct.payload": ("errors",),
     "backends.rct.objects": ("backends.rct.payload",),
     "exporters.portfile": ("clock", "errors", "exporters.portfile", "log", "nut.portfile"),
-    "exporters": ("clock", "errors", "log", "nut.portfile", "reading"),
+    "exporters.config": ("errors", "private"),
+    "exporters.web": ("errors", "log"),
+    "exporters": ("clock", "errors", "exporters", "log", "nut.snapshot", "paths", "private", "reading", "telemetry"),
+    "telemetry": ("driver", "log", "nut.snapshot", "reading"),
     "start": ("",),
     "cli": ("",),
     "commands": ("",),
@@ -52,10 +55,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 PLACES: dict[str, tuple[str, ...]] = {
     "httpx": ("backends.enphase", "exporters"),
     "construct": ("backends.rct", "simulators"),
-    "yaml": ("simulators", "config", "commands"),
+    "yaml": ("simulators", "config", "commands", "exporters.config"),
     "asyncio": ("driver", "server", "start", "clock", "backends", "exporters", "simulators", "commands"),
-    "socket": ("server", "process", "stage", "simulators", "backends.rct.client", "backends.repeater.line"),
+    "socket": ("server", "process", "stage", "simulators", "backends.rct.client", "backends.repeater.line", "exporters.web"),
     "pynut2": ("backends.repeater.line", "commands"),
+    "prometheus_client": ("exporters.prometheus",),
+    "influxdb_client": ("exporters.influxdb",),
+    "paho": ("exporters.mqtt",),
 }
 
 

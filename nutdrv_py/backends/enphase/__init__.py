@@ -10,6 +10,7 @@ wrong without touching it. Here the gateway is asked; see :mod:`~nutdrv_py.backe
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, cast
@@ -451,6 +452,12 @@ class Enphase(HouseBattery):
             live_age=self._live_age,
             early=early,
         )
+
+    @property
+    def ages(self) -> Mapping[str, float]:
+        """Seconds since each endpoint has answered, by its name."""
+        now = self.clock.monotonic()
+        return {name: now - datum.at for name, datum in self._data.items()}
 
     def coast(self, reading: Reading, seconds: float) -> Reading:
         """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""

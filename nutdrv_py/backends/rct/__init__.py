@@ -9,6 +9,7 @@ Here it is decided what is asked when; see :mod:`~nutdrv_py.backends.rct.grid` f
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping
 from types import TracebackType
 from typing import ClassVar, cast
@@ -71,6 +72,9 @@ FIRST = 15.0
 PHASES = tuple(f"rb485.u_l_grid[{index}]" for index in range(3))
 EMPTINESS = ("battery.status2", "battery.maximum_discharge_current")
 """Asked again at once when the house is cut off: what the battery has said on the grid does not count."""
+
+QUANTITIES = {"charge": "battery.soc", "power": "g_sync.p_acc_lp", "load": "g_sync.p_ac_load_sum_lp"}
+"""The objects whose ages exporters show, besides that of the grid."""
 
 AGES = {Group.GRID: 15.0, Group.FAST: 15.0, Group.MEDIUM: 45.0, Group.SLOW: 180.0, Group.RARE: 900.0}
 """Seconds for which a value counts, at least; never less than three times the interval of its group."""
@@ -306,6 +310,21 @@ class Rct(HouseBattery):
 
     def _reading(self) -> Reading:
         return self._house.reading(self._current(), self._options, self._inventory)
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Bytes, frames and damage on the line."""
+        damage = {f"damage_{name}": count for name, count in dataclasses.asdict(self.line.damage).items()}
+        return {**dataclasses.asdict(self.line.counts), **damage}
+
+    @property
+    def ages(self) -> Mapping[str, float]:
+        """Seconds since the grid has told of itself, and since charge, power and load were answered."""
+        now, values = self.clock.monotonic(), self.line.values
+        found = {name: now - values[row].at for name, row in QUANTITIES.items() if row in values}
+        if self._house.told_at > float("-inf"):
+            found["grid"] = now - self._house.told_at
+        return found
 
     def coast(self, reading: Reading, seconds: float) -> Reading:
         """On battery charge and runtime count down while the inverter is away, so that LB comes in time."""

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every exporter is."""
+
+from __future__ import annotations
+
+import abc
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+
+from nutdrv_py.errors import ConfigError
+from nutdrv_py.telemetry import Source
+
+__all__ = ["Exporter", "needed"]
+
+
+class Exporter(abc.ABC):
+    """Shows what one or more sources tell. A subclass takes its section of the configuration as ``options``.
+
+    :meth:`start` and :meth:`stop` are called in the event loop. Nothing may block it: what can, runs in a thread.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = tuple(sources)
+
+    @abc.abstractmethod
+    async def start(self) -> None:
+        """Begin. Raises :class:`ConfigError` for what only an administrator can mend (a port in use, a missing package).
+
+        A server that is away is no error: it is tried again.
+        """
+
+    @abc.abstractmethod
+    async def stop(self) -> None:
+        """End, within a second, whatever state the server is in."""
+
+    @property
+    def dropped(self) -> int:
+        """What was thrown away because a server could not take it, since the start."""
+        return 0
+
+
+def needed(module: str, section: str, extra: str) -> ModuleType:
+    """The optional module that ``section`` needs. Raises :class:`ConfigError` with what to type when it is not there."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        package = module.partition(".")[0].replace("_", "-")
+        raise ConfigError(
+            f"the section {section} needs the Python package {package}; type: pip install 'nutdrv_py[{extra}]'"
+        ) from None

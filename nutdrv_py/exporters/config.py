@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The YAML file of the exporters: RctMon's, as it is, and what was added. One dataclass per section, one field per key.
+
+What RctMon's documentation promises holds: each section may be empty or absent. An unknown key, a wrong type or a combination
+that cannot work is an error with file and line. A key marked secret may also be given as ``<key>_file`` (the file holds nothing
+else) or ``<key>_env`` (name of an environment variable).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import logging.config
+import os
+import stat
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from nutdrv_py.errors import ConfigError
+from nutdrv_py.private import private_file
+
+__all__ = ["Device", "Exports", "InfluxDB", "Mqtt", "Page", "PortFileSection", "Prometheus", "key", "read_exports"]
+
+PORT = 9831
+"""TCP port of /metrics, RctMon's; the page is beside it unless told otherwise."""
+
+MOST_SECRET = 4096
+"""Bytes of a file that holds a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    help: str
+    secret: bool = False
+    least: float | None = None
+    most: float = float("inf")
+
+
+def key(
+    help: str, *, default: typing.Any, secret: bool = False, least: float | None = None, most: float = float("inf")
+) -> typing.Any:
+    """A key of a section. ``secret``: never shown, and may be given by a file or an environment variable."""
+    return field(default=default, metadata={"key": _Key(help, secret, least, most)}, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """Section ``prometheus``: /metrics."""
+
+    enable: bool = key("serve /metrics", default=True)
+    exposition: bool = key("show the device's metrics too, not only the driver's own", default=False)
+    bind_address: str = key("address to listen on", default="127.0.0.1")
+    bind_port: int = key("TCP port to listen on", default=PORT, least=0, most=65535)
+
+
+@dataclass(frozen=True, slots=True)
+class InfluxDB:
+    """Section ``influxdb``: points for InfluxDB 2.x and 1.8, or with ``database`` for any 1.x."""
+
+    enable: bool = key("write points", default=False)
+    url: str = key("address of the server", default="http://localhost:8086")
+    token: str = key("token (1.8: user:password)", default="", secret=True)
+    org: str = key("organisation", default="rctmon")
+    bucket: str = key("bucket (1.8: database/retention-policy)", default="rctmon")
+    database: str = key("database of a 1.x server; it is written to by the older call then", default="")
+    username: str = key("user of a 1.x server", default="")
+    password: str = key("password of a 1.x server", default="", secret=True)
+    interval: float = key("seconds between two sets of points", default=5.0, least=1, most=3600)
+    ca_cert: str = key("file with the certificate authority of an https server", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Mqtt:
+    """Section ``mqtt``."""
+
+    enable: bool = key("publish topics", default=False)
+    mqtt_host: str | None = key("address of the broker", default=None)
+    mqtt_port: int = key("TCP port of the broker", default=1883, least=1, most=65535)
+    mqtt_retain: bool = key("have the broker keep the last value", default=True)
+    client_name: str = key("client identifier; two programs must not use the same", default="rctmon")
+    topic_prefix: str = key("what all topics begin with", default="rctmon")
+    auth_user: str | None = key("user of the broker", default=None)
+    auth_pass: str | None = key("password of the broker", default=None, secret=True)
+    tls_enable: bool = key("use TLS", default=False)
+    tls_insecure: bool = key("take any certificate", default=False)
+    tls_ca_cert: str | None = key("file with the certificate authority", default=None)
+    tls_certfile: str | None = key("file with our certificate", default=None)
+    tls_keyfile: str | None = key("file with its key", default=None)
+    discovery: bool = key("announce the device to Home Assistant", default=True)
+    discovery_prefix: str = key("where Home Assistant looks", default="homeassistant")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Section ``page``: the status page and its JSON."""
+
+    enable: bool = key("serve the page", default=True)
+    bind_address: str = key("address to listen on", default="127.0.0.1")
+    bind_port: int = key("TCP port to listen on; the same as that of prometheus is shared", default=PORT, least=0, most=65535)
+    title: str = key("heading of the page", default="House battery")
+    history: str = key("file that keeps the last day over a restart; empty: beside the driver's own files", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class PortFileSection:
+    """Section ``portfile``: the file that dummy-ups reads."""
+
+    enable: bool = key("keep the file", default=True)
+    path: str = key("the file; it must exist", default="")
+    pollfreq: float = key("seconds between two writes", default=60.0, least=5)
+    pollfreqalert: float = key("the same while off the grid", default=20.0, least=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the daemon polls: the options of a section of ups.conf, as text. ``where`` is file and line."""
+
+    name: str
+    backend: str
+    options: Mapping[str, str]
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """The file. A section is None when it is absent or not enabled."""
+
+    path: Path
+    prometheus: Prometheus | None = None
+    influxdb: InfluxDB | None = None
+    mqtt: Mqtt | None = None
+    page: Page | None = None
+    portfile: PortFileSection | None = None
+    logging: Mapping[str, object] | None = None
+    devices: tuple[Device, ...] = ()
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to export to."""
+        return any((self.prometheus, self.influxdb, self.mqtt, self.page, self.portfile))
+
+
+_SECTIONS: Mapping[str, type] = {
+    "prometheus": Prometheus, "influxdb": InfluxDB, "mqtt": Mqtt, "page": Page, "portfile": PortFileSection,
+}  # fmt: skip
+_OTHERS = ("device", "devices", "logging")
+
+DEFAULT_NAME = "rct"
+"""Name of the device of RctMon's section ``device``, which has none."""
+
+
+def read_exports(path: Path, environ: Mapping[str, str] = os.environ) -> Exports:
+    """The file, checked. Raises :class:`ConfigError` with file and line."""
+    return _Reader(path, environ).read()
+
+
+class _Reader:
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        self._path = path
+        self._environ = environ
+        self._secret = False
+
+    def read(self) -> Exports:
+        path = self._path
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path} is not text in UTF-8") from None
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: this is not YAML: {error.problem}") from None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path}: this is not YAML: {error}") from None
+        found: dict[str, object] = {}
+        for name, name_node, node in self._entries(root, "the file"):
+            if name in _SECTIONS:
+                section = self._section(name, _SECTIONS[name], node)
+                found[name] = section if section.enable else None
+            elif name == "device":
+                found["devices"] = (*self._devices(found), self._rctmon_device(node))
+            elif name == "devices":
+                found["devices"] = (*self._devices(found), *self._list_of_devices(node))
+            elif name == "logging":
+                found["logging"] = self._logging(node)
+            else:
+                raise self._unknown(name_node, name, [*_SECTIONS, *_OTHERS], "section")
+        devices = self._devices(found)
+        for index, device in enumerate(devices):
+            if device.name in {other.name for other in devices[:index]}:
+                raise ConfigError(f"{device.where}: there are two devices of the name {device.name}; give each its own")
+        if self._secret and stat.S_IMODE(path.stat().st_mode) & stat.S_IROTH:
+            raise ConfigError(f"{path} holds a secret and others may use it; type: chmod o-rwx {path}")
+        return Exports(path, **found)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _devices(found: Mapping[str, object]) -> tuple[Device, ...]:
+        return typing.cast("tuple[Device, ...]", found.get("devices", ()))
+
+    def _where(self, node: yaml.Node) -> str:
+        return f"{self._path}:{node.start_mark.line + 1}"
+
+    def _entries(self, node: yaml.Node | None, what: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+        """Key, its node and the value's of a mapping; an empty one has none."""
+        if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"):
+            return
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(f"{self._where(node)}: {what} must hold lines of the form key: value")
+        seen: set[str] = set()
+        for name_node, value in node.value:
+            name = str(name_node.value) if isinstance(name_node, yaml.ScalarNode) else ""
+            if not name:
+                raise ConfigError(f"{self._where(name_node)}: a key must be a word")
+            if name in seen:
+                raise ConfigError(f"{self._where(name_node)}: {name} is there twice; remove one")
+            seen.add(name)
+            yield name, name_node, value
+
+    def _unknown(self, node: yaml.Node, name: str, known: list[str], kind: str = "key") -> ConfigError:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the {kind}s are {', '.join(sorted(known))}"
+        return ConfigError(f"{self._where(node)}: there is no {kind} {name}; {hint}")
+
+    def _section(self, section: str, kind: type, node: yaml.Node) -> typing.Any:
+        fields = {item.name: item for item in dataclasses.fields(kind)}
+        hints = typing.get_type_hints(kind)
+        secrets = {name for name, item in fields.items() if item.metadata["key"].secret}
+        elsewhere = {f"{name}_{form}": name for name in secrets for form in ("file", "env")}
+        values: dict[str, object] = {}
+        for name, name_node, value in self._entries(node, f"the section {section}"):
+            target = elsewhere.get(name, name)
+            if target not in fields:
+                raise self._unknown(name_node, name, [*fields, *elsewhere])
+            if target in values:
+                raise ConfigError(
+                    f"{self._where(name_node)}: {target} is given twice; keep one of {target}, {target}_file, {target}_env"
+                )
+            spec: _Key = fields[target].metadata["key"]
+            if name in elsewhere:
+                text = self._scalar(value, str, f"{section}.{name}")
+                values[target] = self._from_file(str(text), value) if name.endswith("_file") else self._from_env(str(text), value)
+                continue
+            found = self._scalar(value, hints[name], f"{section}.{name}", secret=spec.secret)
+            self._secret = self._secret or (spec.secret and bool(found))
+            if isinstance(found, int | float) and spec.least is not None and not spec.least <= found <= spec.most:
+                most = f"to {spec.most:g}" if spec.most < float("inf") else "or more"
+                raise ConfigError(f"{self._where(value)}: {section}.{name} is {found}; it must be {spec.least:g} {most}")
+            values[target] = found
+        made = kind(**values)
+        if made.enable:
+            _check(made, f"{self._where(node)}: {section}")
+        return made
+
+    def _from_file(self, name: str, node: yaml.Node) -> str:
+        path = Path(name) if Path(name).is_absolute() else self._path.parent / name
+        private_file(path)
+        try:
+            return path.read_bytes()[:MOST_SECRET].decode(errors="replace").strip()
+        except OSError as error:
+            raise ConfigError(f"{self._where(node)}: {path} cannot be read: {error.strerror}") from error
+
+    def _from_env(self, name: str, node: yaml.Node) -> str:
+        if name not in self._environ:
+            raise ConfigError(f"{self._where(node)}: the environment variable {name} is not set")
+        return self._environ[name]
+
+    def _scalar(self, node: yaml.Node, hint: object, what: str, *, secret: bool = False) -> object:
+        """The value as the type ``hint``. Where a text is due, one that looks like a number is a text: a password of digits."""
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        optional = type(None) in kinds
+        kind = next(kind for kind in kinds if kind is not type(None))
+        word = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
+        if not isinstance(node, yaml.ScalarNode):
+            raise ConfigError(f"{self._where(node)}: {what} must be {word}")
+        value = yaml.SafeLoader("").construct_object(node, deep=True)
+        if value is None:
+            if optional:
+                return None
+            if kind is str:
+                return ""
+        if kind is str:
+            return str(node.value)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not kind or value != value:
+            shown = "" if secret else f", not {node.value!r}"
+            raise ConfigError(f"{self._where(node)}: {what} must be {word}{shown}")
+        return typing.cast(object, value)
+
+    def _rctmon_device(self, node: yaml.Node) -> Device:
+        options = {"host": "localhost", "port": "8899", "name": DEFAULT_NAME}
+        for name, name_node, value in self._entries(node, "the section device"):
+            if name not in options:
+                raise self._unknown(name_node, name, list(options))
+            options[name] = str(self._scalar(value, int if name == "port" else str, f"device.{name}"))
+        host = options["host"]
+        port = f"{f'[{host}]' if ':' in host else host}:{options['port']}"
+        return Device(options["name"], "rct", {"port": port}, self._where(node))
+
+    def _list_of_devices(self, node: yaml.Node) -> Iterator[Device]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise ConfigError(f"{self._where(node)}: devices must be a list: - name: ..., backend: ..., port: ...")
+        for item in node.value:
+            options: dict[str, str] = {}
+            for name, _, value in self._entries(item, "a device"):
+                options[name] = str(self._scalar(value, str, f"devices.{name}"))
+            missing = [name for name in ("name", "backend", "port") if not options.get(name)]
+            if missing:
+                raise ConfigError(f"{self._where(item)}: this device has no {' and no '.join(missing)}")
+            yield Device(options.pop("name"), options.pop("backend"), options, self._where(item))
+
+    def _logging(self, node: yaml.Node) -> Mapping[str, object] | None:
+        value = yaml.SafeLoader("").construct_object(node, deep=True)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise ConfigError(f"{self._where(node)}: logging must hold what Python's logging.config.dictConfig takes")
+        settings = {"version": 1, "disable_existing_loggers": False, **value}
+        try:
+            logging.config.DictConfigurator(settings)
+        except (ValueError, TypeError, AttributeError, ImportError) as error:
+            raise ConfigError(f"{self._where(node)}: logging: {error}") from None
+        return settings
+
+
+def _check(section: object, where: str) -> None:
+    """Combinations that cannot work."""
+    match section:
+        case Mqtt():
+            if not section.mqtt_host:
+                raise ConfigError(f"{where}.mqtt_host is missing: the address of the broker")
+            if (section.auth_user is None) != (section.auth_pass is None):
+                raise ConfigError(f"{where}: auth_user and auth_pass go together; write both or none")
+            if (section.tls_certfile is None) != (section.tls_keyfile is None):
+                raise ConfigError(f"{where}: tls_certfile and tls_keyfile go together; write both or none")
+            if section.tls_certfile is not None and not section.tls_enable:
+                raise ConfigError(f"{where}: tls_certfile needs tls_enable: true")
+            for name in ("topic_prefix", "discovery_prefix"):
+                text = getattr(section, name)
+                if not text or set("+#\0") & set(text) or text.startswith("/") or text.endswith("/"):
+                    raise ConfigError(f"{where}.{name} is {text!r}; write a topic without + and #, without / at its ends")
+        case InfluxDB():
+            if not section.url.startswith(("http://", "https://")):
+                raise ConfigError(f"{where}.url is {section.url!r}; it must begin with http:// or https://")
+            if section.database and section.token:
+                raise ConfigError(f"{where}: database is for 1.x servers, which take username and password; remove token")
+        case PortFileSection():
+            if not section.path:
+                raise ConfigError(f"{where}.path is missing: the file that dummy-ups reads")
