@@ -24,6 +24,9 @@ from nutdrv_py.errors import ConfigError
 from nutdrv_py.nut.parseconf import BadLine, parse
 from nutdrv_py.paths import Paths, paths
 
+if typing.TYPE_CHECKING:
+    from nutdrv_py.exporters.config import Exports
+
 __all__ = ["CORE", "Core", "Entry", "Settings", "UpsConf", "backend_options", "default", "load", "read_ups_conf"]
 
 
@@ -70,7 +73,7 @@ CORE: tuple[Core, ...] = (
     Core("ignorelb",         "flag",    "section", True,  "derive LB from battery.charge.low and battery.runtime.low"),
     Core("allow_killpower",  "flag",    "section", True,  "let driver.killpower cut the power"),
     Core("sdcommands",       "text",    "section", True,  "instant commands to try at shutdown, comma separated"),
-    Core("config",           "refused", "section", False, "is for the exporters, which this version does not have yet"),
+    Core("config",           "text",    "section", False, "YAML file of the exporters: Prometheus, InfluxDB, MQTT, page"),
     Core("chroot",           "refused", "both",    False, "is not possible with an interpreter"),
     Core("statepath",        "text",    "global",  False, "directory of the sockets"),
     Core("sdorder",          "ignored", "section", True,  "for upsdrvctl"),
@@ -90,7 +93,7 @@ _PREFIXES = ("default.", "override.")
 LEAST_POLLS = 2
 """Poll intervals that ``maxage`` must hold, or a healthy device would be stale between its polls."""
 
-_FIXED = ("ups", "progname", "paths", "user", "group", "synchronous", "backend")  # fields of Settings
+_FIXED = ("ups", "progname", "paths", "user", "group", "synchronous", "backend", "exports")  # fields of Settings
 _ON = frozenset({"", "1", "yes", "true", "on", "enabled"})
 _OFF = frozenset({"0", "no", "false", "off", "disabled"})
 
@@ -118,6 +121,8 @@ class Settings:
     """``driver.parameter.*`` and ``driver.flag.*`` as they are published; nothing sensitive."""
     notes: tuple[str, ...] = ()
     """Sentences to log once: values raised to their minimum, lines ignored."""
+    exports: Exports | None = None
+    """What the file of ``config =`` says."""
 
     def unchangeable(self, new: Settings) -> list[str]:
         """The options in which ``new`` differs and that a reload cannot change."""
@@ -265,7 +270,15 @@ def load(
         overrides=extra["override."],
         parameters=_parameters(core, own, options, extra, config),
         notes=tuple(notes),
+        exports=_exports(core["config"], where) if core.get("config") else None,
     )
+
+
+def _exports(name: str | None, where: Paths) -> Exports:
+    # Imported here: most drivers have no exporters, and YAML costs memory.
+    from nutdrv_py.exporters.config import read_exports
+
+    return read_exports(where.confpath / (name or ""))
 
 
 def _global_name(name: str) -> str:
@@ -399,7 +412,7 @@ def _parameters(
                 published[f"driver.flag.{name}"] = "enabled"
         else:
             published[f"driver.parameter.{name}"] = str(getattr(config, name))
-    for name in ("backend", "sdcommands"):
+    for name in ("backend", "config", "sdcommands"):
         if core.get(name):
             published[f"driver.parameter.{name}"] = str(core[name])
     for name in ("nolock", "ignorelb"):

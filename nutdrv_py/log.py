@@ -12,8 +12,11 @@ import os
 import sys
 import syslog
 import time
+from collections.abc import Mapping
 
-__all__ = ["Trouble", "debug", "debug_level", "log", "set_debug_level", "to_stderr", "to_syslog"]
+from nutdrv_py.errors import ConfigError
+
+__all__ = ["Trouble", "apply", "debug", "debug_level", "log", "set_debug_level", "to_stderr", "to_syslog"]
 
 log = logging.getLogger("nutdrv_py")
 
@@ -93,6 +96,17 @@ def to_syslog(ident: str, quiet: int = 0) -> None:
     if quiet:
         handler.setLevel((logging.WARNING, logging.ERROR, logging.CRITICAL)[min(quiet, 3) - 1])
     _install(handler)
+
+
+def apply(settings: Mapping[str, object]) -> None:
+    """Log as ``logging.config.dictConfig`` takes it. Raises :class:`ConfigError` for what it does not take."""
+    import logging.config
+
+    try:
+        logging.config.dictConfig(dict(settings))
+    except (ValueError, TypeError, AttributeError, ImportError, OSError) as error:
+        cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+        raise ConfigError(f"the section logging is not right: {error}{cause}") from error
 
 
 class Trouble:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Layout", "Paths", "layout", "paths"]
+__all__ = ["Layout", "Paths", "layout", "paths", "writable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +56,8 @@ def paths(statepath: str | None = None, environ: Mapping[str, str] = os.environ)
         pidpath=Path(environ.get("NUT_ALTPIDPATH") or state),
         home=Path(known.home),
     )
+
+
+def writable(*folders: Path) -> Path:
+    """The first of the folders in which files can be made; the last one when there is none, the present one without any."""
+    return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), folders[-1] if folders else Path())

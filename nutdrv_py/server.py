@@ -117,6 +117,11 @@ class Server:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
+    @property
+    def clients(self) -> int:
+        """Connections now."""
+        return len(self._clients)
+
     def dump(self) -> bytes:
         """The answer to DUMPALL, made once per snapshot."""
         snapshot = self._driver.snapshot

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nutdrv_py import __version__, interpreter, log, process
 from nutdrv_py.backend import load as load_backend
@@ -24,9 +25,12 @@ from nutdrv_py.driver import LONGEST_POLL, NUT_VERSION, Driver
 from nutdrv_py.errors import CommandError, ConfigError, NutdrvError, Result, StartError
 from nutdrv_py.nut.parseconf import escape
 from nutdrv_py.options import Arguments, parse, usage
-from nutdrv_py.paths import layout, paths
+from nutdrv_py.paths import layout, paths, writable
 from nutdrv_py.process import PidFile, Ready
 from nutdrv_py.server import Server
+
+if TYPE_CHECKING:
+    from nutdrv_py.exporting import Exporting
 
 __all__ = ["main"]
 
@@ -115,6 +119,10 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
     # With another user than the packages' own, upsd reaches the socket through NUT's group (main.c does the same).
     group_name = args.group or settings.group or (process.own_group(layout().user) if user != layout().user else None)
     group = process.group_id(group_name) if group_name else None
+    if settings.exports is not None:
+        from nutdrv_py.exporting import check_packages
+
+        check_packages(settings.exports)
     needs_state = not (args.dump or args.killpower)
     if needs_state and os.geteuid() == 0 and not os.path.isdir(settings.paths.statepath):
         raise StartError(
@@ -122,6 +130,10 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
             f"type: install -d -o root -g {user} -m 0770 {settings.paths.statepath}"
         )
     process.drop_privileges(user)
+    if settings.exports is not None and settings.exports.logging is not None:
+        # Tried as this user; it is applied for good when the start has succeeded.
+        log.apply(settings.exports.logging)
+        log.to_stderr()
     if args.dump:
         return _dump(args, settings, level)
     # Once more as this user: root could read the credentials, this one may not.
@@ -198,6 +210,7 @@ async def _serve(
     backend = settings.backend(settings.config, Clock())
     driver = Driver(settings, backend, backend.clock, load=read, debug=args.debug_level)
     server = Server(driver, socket_path)
+    exporting = _exporting(driver, server)
     _signals(driver)
     _watch(driver)
     running = asyncio.ensure_future(driver.run())
@@ -212,7 +225,11 @@ async def _serve(
             ready.detach()
             if not args.in_foreground:
                 log.to_syslog(os.path.basename(settings.progname), args.quiet)
+            if settings.exports is not None and settings.exports.logging is not None:
+                log.apply(settings.exports.logging)
             ready.tell()
+            if exporting is not None:
+                exporting.start_by_and_by()
             process.notify("READY=1", f"MAINPID={os.getpid()}", process.monotonic_usec(), f"STATUS={driver.summary()}")
         status = asyncio.ensure_future(_tell_status(driver))
         try:
@@ -227,6 +244,20 @@ async def _serve(
         first.cancel()
         process.notify("STATUS=ending", "STOPPING=1")
         await server.stop()
+        if exporting is not None:
+            await exporting.stop()
+
+
+def _exporting(driver: Driver, server: Server) -> Exporting | None:
+    settings = driver.settings
+    if settings.exports is None:
+        return None
+    # Imported here: a driver without exporters stays small.
+    from nutdrv_py.exporting import Exporting
+    from nutdrv_py.telemetry import Source
+
+    source = Source(driver, clients=lambda: server.clients)
+    return Exporting(settings.exports, [source], driver.clock, writable(settings.paths.home, settings.paths.statepath))
 
 
 async def _tell_status(driver: Driver) -> None:

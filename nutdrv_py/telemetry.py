@@ -119,7 +119,8 @@ class Source:
             at=None if driver.good_at is None else now - (driver.clock.monotonic() - driver.good_at),
             variables=variables,
             status=Status.parse(variables.get("ups.status", ""))[0],
-            alarms=reading.alarms if reading is not None else (),
+            # On the grid the driver withdraws alarms before the data go stale.
+            alarms=reading.alarms if reading is not None and "ups.alarm" in variables else (),
             raw=reading.raw if reading is not None else {},
         )
 

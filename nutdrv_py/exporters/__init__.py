@@ -3,7 +3,3 @@
 
 An exporter never holds up a poll, never ends the process, and never shows an old value as new.
 """
-
-from nutdrv_py.exporters.base import Exporter
-
-__all__ = ["Exporter"]

@@ -14,6 +14,10 @@ from nutdrv_py.telemetry import Source
 __all__ = ["Exporter", "needed"]
 
 
+PACKAGES = {"prometheus_client": "prometheus-client", "influxdb_client": "influxdb-client", "paho": "paho-mqtt"}
+"""The packages of the optional modules, as pip names them."""
+
+
 class Exporter(abc.ABC):
     """Shows what one or more sources tell. A subclass takes its section of the configuration as ``options``.
 
@@ -45,7 +49,7 @@ def needed(module: str, section: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError:
-        package = module.partition(".")[0].replace("_", "-")
+        package = PACKAGES[module.partition(".")[0]]
         raise ConfigError(
             f"the section {section} needs the Python package {package}; type: pip install 'nutdrv_py[{extra}]'"
         ) from None

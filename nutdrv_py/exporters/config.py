@@ -138,6 +138,8 @@ class Exports:
     portfile: PortFileSection | None = None
     logging: Mapping[str, object] | None = None
     devices: tuple[Device, ...] = ()
+    disabled: frozenset[str] = frozenset()
+    """The sections that are there, and not enabled."""
 
     @property
     def any(self) -> bool:
@@ -181,10 +183,14 @@ class _Reader:
         except yaml.YAMLError as error:
             raise ConfigError(f"{path}: this is not YAML: {error}") from None
         found: dict[str, object] = {}
+        disabled: set[str] = set()
         for name, name_node, node in self._entries(root, "the file"):
             if name in _SECTIONS:
                 section = self._section(name, _SECTIONS[name], node)
-                found[name] = section if section.enable else None
+                if section.enable:
+                    found[name] = section
+                else:
+                    disabled.add(name)
             elif name == "device":
                 found["devices"] = (*self._devices(found), self._rctmon_device(node))
             elif name == "devices":
@@ -199,7 +205,7 @@ class _Reader:
                 raise ConfigError(f"{device.where}: there are two devices of the name {device.name}; give each its own")
         if self._secret and stat.S_IMODE(path.stat().st_mode) & stat.S_IROTH:
             raise ConfigError(f"{path} holds a secret and others may use it; type: chmod o-rwx {path}")
-        return Exports(path, **found)  # type: ignore[arg-type]
+        return Exports(path, disabled=frozenset(disabled), **found)  # type: ignore[arg-type]
 
     @staticmethod
     def _devices(found: Mapping[str, object]) -> tuple[Device, ...]:
@@ -350,6 +356,10 @@ def _check(section: object, where: str) -> None:
         case InfluxDB():
             if not section.url.startswith(("http://", "https://")):
                 raise ConfigError(f"{where}.url is {section.url!r}; it must begin with http:// or https://")
+            if "@" in section.url.split("/")[2]:
+                raise ConfigError(f"{where}.url must not hold a user or password; write token, or username and password")
+            if (section.username or section.password) and not section.database:
+                raise ConfigError(f"{where}: username and password are for 1.x servers; add database, or use token")
             if section.database and section.token:
                 raise ConfigError(f"{where}: database is for 1.x servers, which take username and password; remove token")
         case PortFileSection():

@@ -117,7 +117,14 @@ class _Server(ThreadingHTTPServer):
         async def in_loop() -> Answer:
             return route(headers)
 
-        return asyncio.run_coroutine_threadsafe(in_loop(), self.loop).result(PATIENCE)
+        work = in_loop()
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:
+            # The loop has ended.
+            work.close()
+            raise
+        return future.result(PATIENCE)
 
 
 class _Handler(BaseHTTPRequestHandler):

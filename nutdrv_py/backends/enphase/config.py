@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from nutdrv_py.backend import Config, option
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.paths import writable
 from nutdrv_py.private import private_file
 
 __all__ = ["Credentials", "EnphaseConfig", "check", "credentials", "gateway_url", "is_loopback", "token_path"]
@@ -144,8 +144,7 @@ def token_path(config: EnphaseConfig) -> Path:
     if config.tokenfile:
         return _resolved(config, config.tokenfile)
     name = f"nutdrv_py-{config.ups}.token"
-    folders = [Path(folder) for folder in (config.home, config.statepath) if folder]
-    return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), folders[-1] if folders else Path()) / name
+    return writable(*(Path(folder) for folder in (config.home, config.statepath) if folder)) / name
 
 
 def check(config: EnphaseConfig) -> None:

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``nutdrv_py daemon``: the exporters without NUT, from RctMon's configuration as it is. One process, one or several devices."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nutdrv_py import log, process
+from nutdrv_py.clock import Clock
+from nutdrv_py.config import Entry, Settings, UpsConf, load
+from nutdrv_py.driver import Driver
+from nutdrv_py.errors import ConfigError
+from nutdrv_py.exporters.config import Device, Exports, Prometheus, read_exports
+from nutdrv_py.exporting import Exporting, check_packages
+from nutdrv_py.paths import writable
+from nutdrv_py.telemetry import Source
+
+__all__ = ["HELP", "configure", "run"]
+
+HELP = "serve exporters (Prometheus, InfluxDB, MQTT, page, port file) without NUT, as RctMon does"
+
+CONFIG = "/etc/rctmon.yml"
+"""RctMon's default."""
+
+DEBUG = 3
+FRAME_DEBUG = 5
+"""Debug levels of ``--debug`` and ``--frame-debug``; the latter shows each frame."""
+
+SUMMARY_EVERY = 5.0
+"""Seconds between two STATUS= lines to systemd."""
+
+LEAVE = 1.5
+"""Seconds in which all must have ended; systemd, and whoever watches, must not wait for a server that hangs."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("-c", dest="config", metavar="FILE", default=CONFIG, help="configuration (YAML; default: %(default)s)")
+    parser.add_argument("-d", "--debug", action="store_true", help="debug messages")
+    parser.add_argument("--frame-debug", action="store_true", help="debug messages, and each frame of an RCT inverter")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Poll and export until a signal comes. Exit code 0."""
+    log.to_stderr()
+    log.set_debug_level(FRAME_DEBUG if args.frame_debug else DEBUG if args.debug else 0)
+    exports = _exports(Path(args.config))
+    devices = [_settings(device) for device in exports.devices]
+    check_packages(exports)
+    for settings in devices:
+        for note in settings.notes:
+            log.log.warning("%s: %s", settings.ups, note)
+    if exports.logging is not None:
+        log.apply(exports.logging)
+    code = asyncio.Runner().run(_serve(exports, devices))
+    # Threads that wait for a server that hangs would hold up the end.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    logging.shutdown()
+    os._exit(code)
+
+
+def _exports(path: Path) -> Exports:
+    exports = read_exports(path)
+    if not exports.devices:
+        raise ConfigError(f"{path}: there is no device; write device: with host:, or a list devices: of name:, backend:, port:")
+    if not exports.any and "prometheus" not in exports.disabled:
+        # RctMon's default for a section that is not there.
+        exports = dataclasses.replace(exports, prometheus=Prometheus())
+    if not exports.any:
+        raise ConfigError(f"{path}: there is nothing to do: no section but device is enabled; write enable: true into one")
+    return exports
+
+
+def _settings(device: Device) -> Settings:
+    entries = [Entry(name, value, device.where) for name, value in device.options.items()]
+    section = (Entry("driver", "nutdrv_py", device.where), Entry("backend", device.backend, device.where), *entries)
+    return load(device.name, "nutdrv_py", conf=UpsConf((), section))
+
+
+async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
+    clock = Clock()
+    drivers = [Driver(settings, settings.backend(settings.config, clock), clock) for settings in devices]
+    state = os.environ.get("STATE_DIRECTORY")
+    folder = writable(*([Path(state)] if state else []), devices[0].paths.home, devices[0].paths.statepath, Path.cwd())
+    exporting = Exporting(exports, [Source(driver) for driver in drivers], clock, folder)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, ended.set)
+    _feed(drivers)
+    await exporting.start()
+    running = [asyncio.ensure_future(driver.run()) for driver in drivers]
+    told = asyncio.ensure_future(_tell_systemd(drivers))
+    stopped = asyncio.ensure_future(ended.wait())
+    try:
+        await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+        return 0 if ended.is_set() else 1
+    finally:
+        process.notify("STOPPING=1")
+        told.cancel()
+        stopped.cancel()
+        for driver in drivers:
+            driver.stop(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE):
+                await asyncio.gather(exporting.stop(), *running, return_exceptions=True)
+
+
+def _feed(drivers: Sequence[Driver]) -> None:
+    """Feed systemd's watchdog, but only while each poll loop lives: the slowest one counts."""
+    if not process.watched():
+        return
+    lively: set[int] = set()
+
+    def alive(index: int) -> None:
+        lively.add(index)
+        if len(lively) == len(drivers):
+            lively.clear()
+            process.notify("WATCHDOG=1")
+
+    for index, driver in enumerate(drivers):
+        driver.alive = lambda index=index: alive(index)  # type: ignore[misc]
+
+
+async def _tell_systemd(drivers: Sequence[Driver]) -> None:
+    def summary() -> str:
+        lines = [f"{driver.settings.ups}: {driver.summary()}" if len(drivers) > 1 else driver.summary() for driver in drivers]
+        return "; ".join(lines)
+
+    for driver in drivers:
+        await driver.ready.wait()
+    process.notify("READY=1", f"STATUS={summary()}")
+    told = ""
+    while True:
+        await asyncio.sleep(SUMMARY_EVERY)
+        text = summary()
+        if text != told:
+            process.notify(f"STATUS={text}")
+            told = text

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Points for InfluxDB: made in the event loop, which takes one or two milliseconds, and delivered by a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, ModuleType
+from urllib.parse import urlsplit
+
+from nutdrv_py.errors import ConfigError
+from nutdrv_py.exporters.base import Exporter, needed
+from nutdrv_py.exporters.config import InfluxDB
+from nutdrv_py.exporters.delivery import FLUSH, Backlog, Delivery, RefusedError, Send
+from nutdrv_py.exporters.points import device_points, driver_point, line
+from nutdrv_py.log import Trouble, log
+from nutdrv_py.telemetry import Source, View
+
+__all__ = ["InfluxExporter"]
+
+SLACK = 0.1
+"""Seconds beyond the last flush that the thread gets to end; then it is left to die with the process."""
+
+SAME = 0.1
+"""Seconds: data whose times differ by less are the same. The time is reckoned from two clocks, and polls are a second apart."""
+
+
+class InfluxExporter(Exporter):
+    """Writes to InfluxDB 2.x and 1.8 with token, organisation and bucket; with ``database`` to any 1.x.
+
+    ``oids`` are the numbers of RCT's objects by their names, for a tag of RctMon's ``raw_data``.
+    Raises :class:`ConfigError` when the package influxdb-client is not there.
+    """
+
+    def __init__(self, sources: Sequence[Source], options: InfluxDB, *, oids: Mapping[str, int] = MappingProxyType({})) -> None:
+        super().__init__(sources)
+        self._options = options
+        self._oids = oids
+        self._library = needed("influxdb_client", "influxdb", "influxdb")
+        self._backlog = Backlog()
+        self._at: dict[str, float] = {}
+        self._trouble = Trouble()
+        self._ended = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._delivery: Delivery | None = None
+
+    @property
+    def written(self) -> int:
+        """Points that the server has taken."""
+        return self._backlog.written
+
+    @property
+    def dropped(self) -> int:
+        """Points that were thrown away: refused for good, or more than can be kept."""
+        return self._backlog.dropped
+
+    async def start(self) -> None:
+        """Begin. Raises :class:`ConfigError` for an address, a token or a certificate file that cannot be used."""
+        options = self._options
+        place = _place(options.url)
+        if not (options.token.isascii() and options.token.isprintable()):
+            raise ConfigError("influxdb.token holds characters that no token has; copy it again")
+        tls = _tls(options)
+        loop = asyncio.get_running_loop()
+
+        def connect(timeout: float) -> Send:
+            return _first(options, tls, timeout) if options.database else _second(self._library, options, tls, timeout)
+
+        def ended() -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._ended.set)
+
+        self._delivery = Delivery(
+            self._backlog,
+            connect,
+            server=f"InfluxDB at {place}",
+            credentials="username or password" if options.database else "token",
+            target=f"database {options.database}" if options.database else f"bucket {options.bucket} in {options.org}",
+            secrets=(options.token, options.password),
+            ended=ended,
+        )
+        self._delivery.start()
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """End, after a last flush, within :data:`SLACK` seconds more than that may take."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._delivery is None:
+            return
+        self._delivery.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), FLUSH + SLACK)
+        lost = self._backlog.lose()
+        if lost:
+            log.warning("%d points could not be delivered to InfluxDB before the end and are lost", lost)
+
+    def collect(self) -> int:
+        """Queue what the sources tell now; how many points."""
+        lines = []
+        for source in self.sources:
+            view = source.view()
+            points = [driver_point(view)]
+            if self._is_new(view):
+                points += device_points(view, self._oids)
+            lines += [text for point in points if (text := line(self._library.Point, point))]
+        if lines:
+            self._backlog.add(lines)
+        return len(lines)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                self.collect()
+            except Exception as error:
+                if self._trouble.report("collect", f"internal error, no points for InfluxDB: {type(error).__name__}"):
+                    log.error("please report this:", exc_info=error)
+            await asyncio.sleep(self._options.interval)
+
+    def _is_new(self, view: View) -> bool:
+        if view.stale or view.at is None or abs(view.at - self._at.get(view.ups, 0.0)) < SAME:
+            return False
+        self._at[view.ups] = view.at
+        return True
+
+
+def _place(url: str) -> str:
+    """Host and port."""
+    try:
+        parts = urlsplit(url)
+        good = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError("influxdb.url is no address; write it like http://localhost:8086")
+    if "@" in parts.netloc:
+        raise ConfigError("influxdb.url holds a user or password, which would be shown; use token, or username and password")
+    return parts.netloc
+
+
+def _tls(options: InfluxDB) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=options.ca_cert or None)
+    except OSError as error:
+        why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f"influxdb.ca_cert: {options.ca_cert} cannot be used: {why}") from error
+
+
+def _second(library: ModuleType, options: InfluxDB, tls: ssl.SSLContext, timeout: float) -> Send:
+    """The write call of 2.x, which 1.8 has too."""
+    from influxdb_client.client.write_api import SYNCHRONOUS
+
+    milliseconds = max(1, int(timeout * 1000))
+    client = library.InfluxDBClient(
+        options.url, options.token, org=options.org, timeout=milliseconds, ssl_context=tls, retries=False
+    )
+    writer = client.write_api(write_options=SYNCHRONOUS)
+
+    def send(data: bytes) -> None:
+        try:
+            writer.write(bucket=options.bucket, org=options.org, record=data, write_precision="ms")
+        except library.rest.ApiException as error:
+            if not error.status:
+                raise
+            raise RefusedError(error.status, str(error.body)) from None
+
+    return send
+
+
+def _first(options: InfluxDB, tls: ssl.SSLContext, timeout: float) -> Send:
+    """The write call of 1.x."""
+    import httpx
+
+    auth = (options.username, options.password) if options.username else None
+    client = httpx.Client(auth=auth, verify=tls, timeout=timeout, trust_env=False)
+    url = options.url.rstrip("/") + "/write"
+    query = {"db": options.database, "precision": "ms"}
+
+    def send(data: bytes) -> None:
+        answer = client.post(url, params=query, content=data, headers={"Content-Type": "text/plain; charset=utf-8"})
+        if not answer.is_success:
+            raise RefusedError(answer.status_code, answer.text)
+
+    return send

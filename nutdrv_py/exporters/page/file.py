@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The file that keeps the last day over a restart. It is small, replaced as a whole, and never worth waiting for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nutdrv_py.clock import Clock
+from nutdrv_py.exporters.history import Day, History, decode, encode
+from nutdrv_py.log import Trouble
+
+__all__ = ["MOST", "SAVE", "HistoryFile"]
+
+SAVE = 600.0
+"""Seconds between two writes of the file: what a crash may lose, against the wear of a memory card."""
+
+LEAVE = 0.5
+"""Seconds that the last write may hold up the exit."""
+
+MOST = 200_000
+"""Bytes of the file for each UPS; a larger one is not ours."""
+
+FUTURE = 120.0
+"""Seconds by which a file may be newer than the clock: small corrections of the time are no reason to forget a day."""
+
+FORMAT = "nutdrv_py history"
+VERSION = 1
+
+
+class HistoryFile:
+    """Keeps histories, by name of the UPS, over a restart. Reading and writing happen in a thread that nobody waits for."""
+
+    def __init__(self, path: Path, histories: Mapping[str, History], clock: Clock) -> None:
+        self._path = path
+        self._histories = histories
+        self._clock = clock
+        self._trouble = Trouble()
+        self._readable = False
+        self._writing = False
+
+    async def run(self) -> None:
+        """Read the file, then write it every :data:`SAVE` seconds, until cancelled."""
+        await self._load()
+        while True:
+            await self._clock.sleep(SAVE)
+            await self._save()
+
+    async def stop(self) -> None:
+        """Write it once more, within :data:`LEAVE` seconds; :meth:`run` must have been cancelled."""
+        # A file that could not be read yet is not replaced by one that knows less.
+        if self._readable and not self._writing:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE):
+                    await self._save()
+
+    async def _load(self) -> None:
+        try:
+            data = await _aside(self._read)
+            days = {} if data is None else _days(data, self._clock.wall())
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            self._trouble.report("load", f"The page's history begins anew: {self._path} cannot be used ({why})")
+            days = {}
+        for name, history in self._histories.items():
+            if name in days:
+                history.restore(days[name])
+        self._readable = True
+
+    def _read(self) -> bytes | None:
+        most = MOST * len(self._histories)
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(most + 1)
+        except FileNotFoundError:
+            return None
+        if len(data) > most:
+            raise ValueError("it is too large")
+        return data
+
+    async def _save(self) -> None:
+        days = {name: encode(history.day()) for name, history in self._histories.items()}
+        content = {"format": FORMAT, "version": VERSION, "saved": int(self._clock.wall()), "ups": days}
+        data = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+        self._writing = True
+        try:
+            await _aside(lambda: self._write(data))
+        except OSError as error:
+            self._trouble.report(
+                "save", f"The page's history cannot be kept in {self._path}: {error.strerror}; see the page's key history"
+            )
+        else:
+            self._trouble.clear("save", f"The page's history is kept in {self._path} again")
+
+    def _write(self, data: bytes) -> None:
+        try:
+            new = self._path.with_name(f".{self._path.name}.new")
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._path)
+        finally:
+            self._writing = False
+
+
+def _days(data: bytes, now: float) -> dict[str, Day]:
+    try:
+        content: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("it is damaged") from None
+    match content:
+        case {"format": str(name), "version": int(version)} if name == FORMAT and version > VERSION:
+            raise ValueError("a later version of this program has written it")
+        case {"format": str(name), "version": int(version), "saved": int(saved), "ups": dict(days)} if (
+            name == FORMAT and version == VERSION
+        ):
+            if saved > now + FUTURE:
+                raise ValueError("it is from the future; is the clock of this machine right?")
+            return {ups: decode(day) for ups, day in days.items()}
+    raise ValueError("it is something else")
+
+
+T = TypeVar("T")
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    """Do ``work`` in a daemon thread: unlike asyncio's own, one that hangs on a dead disk does not hold up the exit."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def finish(tell: Callable[[], None]) -> None:
+        if not future.done():
+            tell()
+
+    def body() -> None:
+        tell: Callable[[], None]
+        try:
+            result = work()
+        except Exception as error:
+            tell = _telling(future.set_exception, error)
+        else:
+            tell = _telling(future.set_result, result)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(finish, tell)
+
+    threading.Thread(target=body, name="history", daemon=True).start()
+    return await future
+
+
+A = TypeVar("A")
+
+
+def _telling(method: Callable[[A], None], argument: A) -> Callable[[], None]:
+    return lambda: method(argument)

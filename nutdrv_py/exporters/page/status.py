@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One UPS in /status.json. docs/page.md describes each field; scripts read them, so their names stay."""
+
+from __future__ import annotations
+
+from nutdrv_py.exporters.history import number, state
+from nutdrv_py.telemetry import View
+
+__all__ = ["NUMBERS", "POWERS", "TEXTS", "status"]
+
+# fmt: off
+NUMBERS = (
+    ("charge",     "battery.charge"),
+    ("charge_low", "battery.charge.low"),
+    ("runtime",    "battery.runtime"),
+    ("load",       "ups.load"),
+)
+"""Field and variable. Percent, percent, s, percent."""
+
+POWERS = (
+    ("grid",    "input.realpower"),
+    ("pv",      "experimental.pv.realpower"),
+    ("battery", "experimental.storage.realpower"),
+    ("house",   "ups.realpower"),
+)
+"""Field of ``power`` and variable, W: grid + = import, battery + = discharging. Both kinds of house batteries serve all four."""
+
+TEXTS = (
+    ("reason",           "input.transfer.reason"),
+    ("outage_detection", "experimental.outage.detection"),
+)
+"""Field and variable."""
+# fmt: on
+
+_PRIVATE = "driver.parameter."
+"""What the section in ups.conf says, passwords included."""
+
+
+def status(view: View) -> dict[str, object]:
+    """The fields of one UPS; what the device does not tell is absent. While stale nothing of the device is left."""
+    variables = view.variables
+    numbers = {field: value for field, name in NUMBERS if (value := number(variables.get(name))) is not None}
+    powers = {field: value for field, name in POWERS if (value := number(variables.get(name))) is not None}
+    texts = {field: variables[name] for field, name in TEXTS if name in variables}
+    return {
+        "name": view.ups,
+        "backend": view.backend,
+        "state": state(view).name.lower(),
+        "stale": view.stale,
+        "at": None if view.at is None else round(view.at, 1),
+        "age": None if view.age is None else round(view.age, 1),
+        "status": str(view.status).split(),
+        "alarms": list(view.alarms),
+        **({} if view.stale else {**numbers, "power": powers, **texts}),
+        "variables": {name: value for name, value in sorted(variables.items()) if not name.startswith(_PRIVATE)},
+    }

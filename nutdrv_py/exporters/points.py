@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What InfluxDB is told of a device: RctMon's measurements, and the NUT variables of any device. Pure.
+
+Measurements, tags and fields of ``raw_data``, ``battery_overview``, ``battery_module`` and ``temperature`` are those of
+RctMon 0.0.2, with the same types, so that its buckets and dashboards go on. What it did not do: a time on each point, and
+nothing old repeated as new.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nutdrv_py.reading import Status
+from nutdrv_py.telemetry import View
+
+__all__ = ["TEXT_WORDS", "FieldValue", "Measured", "device_points", "driver_point", "line"]
+
+FieldValue = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A point. ``at`` is in milliseconds since 1970."""
+
+    measurement: str
+    tags: Mapping[str, str]
+    fields: Mapping[str, FieldValue]
+    at: int
+
+
+# fmt: off
+_RCT_FIELDS: tuple[tuple[str, str, str], ...] = (   # measurement, field, object
+    ("battery_overview", "voltage",                   "power_mng.u_acc_mix_lp"),
+    ("battery_overview", "power",                     "g_sync.p_acc_lp"),
+    ("battery_overview", "state",                     "power_mng.state"),
+    ("battery_overview", "soc_min",                   "power_mng.soc_min"),
+    ("battery_overview", "soc_target",                "battery.soc_target"),
+    ("battery_overview", "soc",                       "battery.soc"),
+    ("battery_overview", "soh",                       "battery.soh"),
+    ("battery_overview", "temperature",               "battery.temperature"),
+    ("battery_overview", "status",                    "battery.bat_status"),
+    ("battery_overview", "impedance_fine",            "battery.bat_impedance.impedance_fine"),
+    ("battery_overview", "discharged_amp_hours",      "battery.discharged_amp_hours"),
+    ("battery_overview", "stored_energy",             "battery.stored_energy"),
+    ("temperature",      "heatsink",                  "db.temp1"),
+    ("temperature",      "heatsink_battery_actuator", "db.temp2"),
+    ("temperature",      "core",                      "db.core_temp"),
+    ("temperature",      "battery",                   "battery.temperature"),
+)
+# fmt: on
+
+_MODULES = 7
+"""Battery modules of a tower."""
+
+_RAW_FIELDS: Mapping[type, str] = {float: "value_float", bool: "value_bool", str: "value_string", int: "value_int"}
+"""Field of ``raw_data`` by the type of the object's value. Cells and other structures have none, as in RctMon."""
+
+TEXT_WORDS = frozenset({
+    "alarm", "admin", "auto", "code", "contact", "contacts", "date", "desc", "description", "detection", "firmware", "id",
+    "language", "location", "macaddr", "mfr", "mode", "model", "name", "oper", "part", "productid", "protection", "quality",
+    "reason", "result", "rotation", "sensitivity", "serial", "source", "state", "status", "stream", "switchable", "time", "type",
+    "vendorid", "version",
+})  # fmt: skip
+"""A NUT variable with one of these words in its name is text, whatever it looks like: a serial number of digits only must
+not become a number, nor ``5615`` and ``5615a`` make a field change its type."""
+
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+def driver_point(view: View) -> Measured:
+    """Whether the data are stale, and how old: the only point of a device whose data are."""
+    fields: dict[str, FieldValue] = {"stale": view.stale}
+    if view.age is not None:
+        fields["age"] = view.age
+    return Measured("driver", {"ups": view.ups}, fields, _milliseconds(view.now))
+
+
+def device_points(view: View, oids: Mapping[str, int]) -> Iterator[Measured]:
+    """The points of a device; none while its data are stale. ``oids`` are the numbers of RCT's objects by their names."""
+    if view.stale or view.at is None:
+        return
+    at = _milliseconds(view.at)
+    yield Measured("ups", {"ups": view.ups, "backend": view.backend}, _nut_fields(view), at)
+    if view.backend == "rct":
+        yield from _rct_points(view, oids, at)
+
+
+def _nut_fields(view: View) -> dict[str, FieldValue]:
+    found: dict[str, FieldValue] = {}
+    for name, value in view.variables.items():
+        if name.startswith("driver."):
+            continue
+        if not TEXT_WORDS.isdisjoint(name.split(".")):
+            found[name] = value
+        elif _NUMBER.fullmatch(value):
+            found[name] = float(value)
+    for flag in Status:
+        found[f"status.{flag.name}"] = flag in view.status
+    return found
+
+
+def _rct_points(view: View, oids: Mapping[str, int], at: int) -> Iterator[Measured]:
+    raw = view.raw
+    name = raw.get("android_description")
+    inverter = {"inverter": name if isinstance(name, str) and name.strip() else view.ups}
+    groups: dict[str, dict[str, FieldValue]] = {}
+    for measurement, field, source in _RCT_FIELDS:
+        value = raw.get(source)
+        if isinstance(value, int | float):
+            groups.setdefault(measurement, {})[field] = value
+    for measurement, fields in groups.items():
+        yield Measured(measurement, inverter, fields, at)
+    for module in range(_MODULES):
+        cycles = raw.get(f"battery.stack_cycles[{module}]")
+        if isinstance(cycles, int):
+            yield Measured("battery_module", {**inverter, "module": str(module)}, {"cycles": cycles}, at)
+    for source, value in raw.items():
+        raw_field = _RAW_FIELDS.get(type(value))
+        if raw_field is not None and isinstance(value, bool | int | float | str):
+            oid = {"oid": f"0x{oids[source]:X}"} if source in oids else {}
+            yield Measured("raw_data", {**oid, "name": source, **inverter}, {raw_field: value}, at)
+
+
+def line(point: Callable[[str], Any], measured: Measured) -> str:
+    """The point as line protocol by influxdb_client's ``Point``; empty when it has no field.
+
+    What line protocol, or ``Point``, cannot carry is replaced: what is not printable by a blank, a backslash in a name or
+    a tag by a slash (servers differ in what it means there).
+    """
+    made = point(_name(measured.measurement))
+    for key, tag in measured.tags.items():
+        if (known := _name(key)) and (shown := _name(tag)):
+            made.tag(known, shown)
+    for key, value in measured.fields.items():
+        if (known := _name(key)) and not (isinstance(value, float) and not math.isfinite(value)):
+            made.field(known, _text(value) if isinstance(value, str) else value)
+    return str(made.time(measured.at, "ms").to_line_protocol())
+
+
+def _text(text: str) -> str:
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _name(text: str) -> str:
+    return _text(text).replace("\\", "/").strip()
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

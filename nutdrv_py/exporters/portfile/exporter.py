@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The port file as an exporter, beside the others: of the driver, or of the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from nutdrv_py.clock import Clock
+from nutdrv_py.errors import ConfigError
+from nutdrv_py.exporters.base import Exporter
+from nutdrv_py.exporters.config import PortFileSection
+from nutdrv_py.exporters.portfile.file import PortFile
+from nutdrv_py.exporters.portfile.writer import Writer
+from nutdrv_py.log import log
+from nutdrv_py.telemetry import Source, View
+
+__all__ = ["PortFileExporter"]
+
+UPS = "{ups}"
+"""Stands for the name of the UPS in the path."""
+
+LEAVE = 0.5
+"""Seconds in which the file must have been taken away at the end."""
+
+
+class PortFileExporter(Exporter):
+    """Keeps one file per source. Raises :class:`ConfigError` when several sources would share one."""
+
+    def __init__(self, sources: Sequence[Source], options: PortFileSection, clock: Clock) -> None:
+        super().__init__(sources)
+        if len(sources) > 1 and UPS not in options.path:
+            raise ConfigError(f"portfile.path must hold {UPS}, because there are {len(sources)} devices: write home-{UPS}.dev")
+        self._options = options
+        self._clock = clock
+        self._files: list[PortFile] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin. Raises :class:`ConfigError` when a file is not there, or is kept by another process."""
+        for source in self.sources:
+            file = PortFile(Path(self._options.path.replace(UPS, source.ups)))
+            self._files.append(file)
+            writer = Writer(file, self._clock, every=self._options.pollfreq, alert=self._options.pollfreqalert)
+
+            def changed(view: View, writer: Writer = writer) -> None:
+                writer.tell(None if view.stale else view.variables)
+
+            source.subscribe(changed)
+            view = source.view()
+            if not view.stale:
+                changed(view)
+            self._tasks.append(asyncio.create_task(writer.run()))
+
+    async def stop(self) -> None:
+        """Take the files away: nobody keeps them any more, and dummy-ups would serve them for ever."""
+        for task in self._tasks:
+            task.cancel()
+        for file in self._files:
+            try:
+                async with asyncio.timeout(LEAVE):
+                    await asyncio.to_thread(file.hide, final=True)
+            except OSError as error:
+                why = error.strerror or "no answer in time"
+                log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", file.path, why)
+            file.close()
+        self._files.clear()

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``/metrics`` for Prometheus: RctMon's metrics, NUT's variables under the names of nut_exporter, and how the driver does.
+
+Everything is read when it is asked for, in the event loop; nothing of a device is kept. While its data are stale a device shows
+no value at all, so that Prometheus ends its series at once instead of drawing the last value on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Protocol
+
+from nutdrv_py.exporters import config, rctmon
+from nutdrv_py.exporters.base import Exporter, needed
+from nutdrv_py.exporters.points import TEXT_WORDS
+from nutdrv_py.exporters.web import Answer, Web
+from nutdrv_py.telemetry import BUCKETS, Health, Source, View
+
+__all__ = ["FLAGS", "IDENTITY", "OWN", "PATH", "PrometheusExporter", "is_number", "metric_name"]
+
+PATH = "/metrics"
+
+NUT = "network_ups_tools"
+"""What nut_exporter's metrics begin with."""
+
+FLAGS = (
+    "OL", "OB", "LB", "HB", "RB", "CHRG", "DISCHRG", "BYPASS", "CAL", "OFF", "OVER", "TRIM", "BOOST", "FSD", "SD", "ALARM",
+)  # fmt: skip
+"""The flags that are always shown, as 0 or 1: those of nut_exporter 3.2.5 (its option nut.statuses), and ALARM."""
+
+DEVICE = ("contact", "description", "location", "macaddr", "mfr", "model", "part", "serial", "type")
+"""The ``device.*`` variables that are labels of device_info."""
+
+IDENTITY = TEXT_WORDS | {"aux", "port"}
+"""A variable with one of these words in its name is text, whatever it looks like: a firmware "5120" must not become a number
+that ends when the next firmware is "5120a"."""
+
+RESERVED = frozenset({f"{NUT}_ups_status", f"{NUT}_device", f"{NUT}_device_info"})
+"""Metrics that no variable may take the name of."""
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A metric about the driver itself: ``read`` gives its value by the value of ``label``, or by "" when there is no label."""
+
+    name: str
+    kind: str
+    help: str
+    read: Callable[[View, Health], Mapping[str, float]]
+    label: str = ""
+
+
+# fmt: off
+OWN: tuple[Own, ...] = (
+    Own("nutdrv_py_up", "gauge", "Whether the last poll of the device was good", lambda view, health: {"": health.up}),
+    Own("nutdrv_py_stale", "gauge", "Whether the data are stale, as upsd is told", lambda view, health: {"": view.stale}),
+    Own("nutdrv_py_data_age_seconds", "gauge", "Seconds since the last good data; not there when there never were any",
+        lambda view, health: {} if view.age is None else {"": view.age}),
+    Own("nutdrv_py_quantity_age_seconds", "gauge", "Seconds since the device last told this", lambda view, health: health.ages,
+        "quantity"),
+    Own("nutdrv_py_polls_total", "counter", "Polls of the device", lambda view, health: {"": health.polls}),
+    Own("nutdrv_py_poll_failures_total", "counter", "Polls that failed, by what went wrong", lambda view, health: health.failures,
+        "kind"),
+    Own("nutdrv_py_upsd_clients", "gauge", "Connections to the driver's socket: upsd and its like",
+        lambda view, health: {"": health.clients}),
+    Own("nutdrv_py_backend_total", "counter", "What the backend counts", lambda view, health: health.counters, "counter"),
+)
+# fmt: on
+
+
+def metric_name(variable: str) -> str:
+    """nut_exporter's name for a variable: what a metric's name may not have becomes ``_``."""
+    return f"{NUT}_{re.sub('[^a-zA-Z0-9_]', '_', variable)}"
+
+
+def is_number(variable: str, value: str) -> bool:
+    """Whether the variable is shown as a gauge: the name comes first, see :data:`IDENTITY`, then what it looks like."""
+    return IDENTITY.isdisjoint(variable.split(".")) and _NUMBER.fullmatch(value) is not None
+
+
+class PrometheusExporter(Exporter):
+    """Serves :data:`PATH` on ``web``, which the caller starts. Raises :class:`ConfigError` when prometheus_client is missing.
+
+    ``points_written`` tells what the InfluxDB exporter has written, ``dropped`` by exporter what it had to throw away.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        options: config.Prometheus,
+        web: Web,
+        *,
+        points_written: Callable[[], int] | None = None,
+        dropped: Mapping[str, Callable[[], int]] | None = None,
+    ) -> None:
+        super().__init__(sources)
+        client, self._exposition, core = (
+            needed(name, "prometheus", "prometheus")
+            for name in ("prometheus_client", "prometheus_client.exposition", "prometheus_client.core")
+        )
+        self._registry = client.CollectorRegistry()
+        self._registry.register(_Collector(core, self.sources, options.exposition, points_written, dropped or {}))
+        client.ProcessCollector(registry=self._registry)
+        client.PlatformCollector(registry=self._registry)
+        client.GCCollector(registry=self._registry)
+        web.add(options.bind_address, options.bind_port, PATH, self._answer)
+
+    async def start(self) -> None:
+        """Nothing: the web server does the rest."""
+
+    async def stop(self) -> None:
+        """Nothing: the web server does the rest."""
+
+    def _answer(self, headers: Mapping[str, str]) -> Answer:
+        encode, content_type = self._exposition.choose_encoder(headers.get("accept", ""))
+        return Answer(encode(self._registry), str(content_type))
+
+
+class _Family(Protocol):
+    """What the families of prometheus_client have in common."""
+
+    def add_metric(self, labels: Sequence[str], *values: object) -> None: ...
+
+
+class _Families:
+    """Metric families, each with one HELP and TYPE however many devices add samples to it."""
+
+    def __init__(self, core: ModuleType) -> None:
+        self._core = core
+        self._made: dict[str, _Family] = {}
+        self._seen: set[tuple[str, tuple[str, ...]]] = set()
+
+    def add(
+        self, kind: str, name: str, help: str, labels: tuple[str, ...], values: tuple[str, ...], value: float
+    ) -> None:
+        """Add a sample. ``name`` is the one that is shown, with _total or _info."""
+        family = self.family(kind, name, help, labels)
+        # Two series of one name and the same labels would cost the whole scrape.
+        if (name, values) in self._seen:
+            return
+        self._seen.add((name, values))
+        clean = [text.encode("utf-8", "replace").decode() for text in values]
+        if kind == "info":
+            family.add_metric(clean, {})
+        else:
+            family.add_metric(clean, float(value))
+
+    def family(self, kind: str, name: str, help: str, labels: tuple[str, ...]) -> _Family:
+        """The family of that name, made when it is not there yet."""
+        if name not in self._made:
+            make = getattr(self._core, f"{kind.capitalize()}MetricFamily")
+            self._made[name] = make(name.removesuffix("_info") if kind == "info" else name, help, labels=labels)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[_Family]:
+        return iter(self._made.values())
+
+
+class _Collector:
+    """Makes all metrics anew for each scrape."""
+
+    def __init__(
+        self,
+        core: ModuleType,
+        sources: tuple[Source, ...],
+        exposition: bool,
+        points_written: Callable[[], int] | None,
+        dropped: Mapping[str, Callable[[], int]],
+    ) -> None:
+        self._core = core
+        self._sources = sources
+        self._exposition = exposition
+        self._points_written = points_written
+        self._dropped = dropped
+        self._inverters: dict[str, str] = {}
+        """The inverters' names by section. They outlast stale data, lest rctmon_device_up go on as another series."""
+
+    def collect(self) -> Iterator[_Family]:
+        """The families, as prometheus_client's registry asks for them."""
+        families = _Families(self._core)
+        looks = [(source.view(), source.health()) for source in self._sources]
+        for view, health in looks:
+            _driver(families, view, health)
+        for exporter, dropped in self._dropped.items():
+            name, help = "nutdrv_py_exporter_dropped_total", "What was thrown away because a server could not take it"
+            families.add("counter", name, help, ("exporter",), (exporter,), dropped())
+        self._rctmon(families, [look for look in looks if look[0].backend == "rct"])
+        if self._exposition:
+            for view, _ in looks:
+                _variables(families, view)
+        yield from families
+
+    def _rctmon(self, families: _Families, looks: Sequence[tuple[View, Health]]) -> None:
+        if self._points_written is not None:
+            families.add(
+                "counter", "rctmon_influx_points_written_total", "Points written to InfluxDB", (), (), self._points_written()
+            )
+        inverters = self._named([view for view, _ in looks])
+        for view, health in looks:
+            version = view.variables.get("driver.version.internal", "")
+            parts = ([*version.split("."), "", "", ""])[:3]
+            families.add(
+                "info", "rctmon_info", "The program", ("version", "version_major", "version_minor", "version_patch"),
+                (version, *parts), 1,
+            )  # fmt: skip
+            inverter = inverters[view.ups]
+            up = health.up and not view.stale
+            families.add("gauge", "rctmon_device_up", "Whether the inverter answers", ("inverter",), (inverter,), up)
+            for counter in rctmon.COUNTERS:
+                labels = ("inverter", counter.label) if counter.label else ("inverter",)
+                for label, name in counter.counters.items():
+                    values = (inverter, label) if counter.label else (inverter,)
+                    families.add("counter", counter.name, counter.help, labels, values, health.counters.get(name or "", 0))
+            if self._exposition and not view.stale:
+                for row in rctmon.ROWS:
+                    for found, value in rctmon.samples(row, view.raw):
+                        families.add(row.kind, row.name, row.help, ("inverter", *row.labels), (inverter, *found), value)
+
+    def _named(self, views: Sequence[View]) -> dict[str, str]:
+        """The label ``inverter`` of each section: the device's name, with the section where two devices have the same one."""
+        for view in views:
+            name = view.raw.get("android_description")
+            if isinstance(name, str) and name.strip():
+                self._inverters[view.ups] = name.strip()
+        names = [self._inverters.get(view.ups, view.ups) for view in views]
+        return {
+            view.ups: name if names.count(name) == 1 else f"{name} ({view.ups})" for view, name in zip(views, names, strict=True)
+        }
+
+
+def _driver(families: _Families, view: View, health: Health) -> None:
+    version = view.variables.get("driver.version.internal", "")
+    families.add("info", "nutdrv_py_info", "The driver", ("ups", "backend", "version"), (view.ups, view.backend, version), 1)
+    for row in OWN:
+        labels = ("ups", row.label) if row.label else ("ups",)
+        for label, value in row.read(view, health).items():
+            families.add(row.kind, row.name, row.help, labels, (view.ups, label) if row.label else (view.ups,), value)
+    counts = [(str(bound), float(count)) for bound, count in zip(BUCKETS, health.buckets, strict=True)]
+    durations = families.family("histogram", "nutdrv_py_poll_duration_seconds", "How long polls took", ("ups",))
+    durations.add_metric([view.ups], [*counts, ("+Inf", float(health.polls))], health.seconds)
+
+
+def _variables(families: _Families, view: View) -> None:
+    """NUT's variables as nut_exporter names them; none while the data are stale, not even the driver's own."""
+    if view.stale:
+        return
+    found = set(view.variables.get("ups.status", "").split())
+    for flag in FLAGS:
+        families.add(
+            "gauge", f"{NUT}_ups_status", "The flags of ups.status", ("ups", "flag"), (view.ups, flag), flag in found
+        )
+    about = tuple(view.variables.get(f"device.{name}", "") for name in DEVICE)
+    families.add("info", f"{NUT}_device_info", "NUT variables device.*", ("ups", *DEVICE), (view.ups, *about), 1)
+    for variable, value in sorted(view.variables.items()):
+        name = metric_name(variable)
+        if name not in RESERVED and is_number(variable, value):
+            families.add("gauge", name, f"NUT variable {variable}", ("ups",), (view.ups,), float(value))

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The exporters of one process: made from the configuration, begun together, ended in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nutdrv_py.clock import Clock
+from nutdrv_py.errors import ConfigError
+from nutdrv_py.exporters.base import Exporter, needed
+from nutdrv_py.exporters.config import Exports
+from nutdrv_py.exporters.web import Web
+from nutdrv_py.log import Trouble, log
+from nutdrv_py.telemetry import Source
+
+__all__ = ["Exporting", "check_packages"]
+
+AGAIN = 30.0
+"""Seconds before an exporter that could not begin is tried again: a port in use may become free."""
+
+LEAVE = 1.5
+"""Seconds in which all exporters must have ended; what has not is left to the end of the process."""
+
+PACKAGES: Mapping[str, tuple[str, str]] = {
+    "prometheus": ("prometheus_client", "prometheus"),
+    "influxdb": ("influxdb_client", "influxdb"),
+    "mqtt": ("paho.mqtt.client", "mqtt"),
+}
+"""By section: the module that it needs, and the extra that brings it."""
+
+
+def check_packages(exports: Exports) -> None:
+    """Raise :class:`ConfigError` when a section that is enabled needs a package that is not there."""
+    for section, (module, extra) in PACKAGES.items():
+        if getattr(exports, section) is not None:
+            needed(module, section, extra)
+
+
+class Exporting:
+    """All exporters that ``exports`` enables for these sources. ``folder`` is where they may keep files of their own."""
+
+    def __init__(self, exports: Exports, sources: Sequence[Source], clock: Clock, folder: Path) -> None:
+        self._exports = exports
+        self._clock = clock
+        self._folder = folder
+        self._web = Web()
+        self._trouble = Trouble()
+        self._exporters = self._make(tuple(sources))
+        self._begun: list[Exporter] = []
+        self._later: asyncio.Task[None] | None = None
+
+    def _make(self, sources: tuple[Source, ...]) -> list[Exporter]:
+        exports = self._exports
+        made: dict[str, Exporter] = {}
+        points_written = None
+        if exports.influxdb is not None:
+            from nutdrv_py.backends.rct.objects import OBJECTS
+            from nutdrv_py.exporters.influxdb import InfluxExporter
+
+            influx = InfluxExporter(sources, exports.influxdb, oids={row.name: row.oid for row in OBJECTS})
+            made["influxdb"] = influx
+            points_written = lambda: influx.written  # noqa: E731
+        if exports.mqtt is not None:
+            from nutdrv_py.exporters.mqtt import MqttExporter
+
+            made["mqtt"] = MqttExporter(sources, exports.mqtt)
+        if exports.portfile is not None:
+            from nutdrv_py.exporters.portfile.exporter import PortFileExporter
+
+            made["portfile"] = PortFileExporter(sources, exports.portfile, self._clock)
+        if exports.page is not None:
+            from nutdrv_py.exporters.page import PageExporter
+
+            made["page"] = PageExporter(sources, exports.page, self._web, self._clock, self._folder)
+        if exports.prometheus is not None:
+            from nutdrv_py.exporters.prometheus import PrometheusExporter
+
+            dropped = {name: (lambda exporter=exporter: exporter.dropped) for name, exporter in made.items()}
+            made["prometheus"] = PrometheusExporter(
+                sources, exports.prometheus, self._web, points_written=points_written, dropped=dropped
+            )
+        return list(made.values())
+
+    async def start(self) -> None:
+        """Begin all. Raises :class:`ConfigError` for what only an administrator can mend; what has begun is ended then."""
+        try:
+            for exporter in self._exporters:
+                if exporter not in self._begun:
+                    await exporter.start()
+                    self._begun.append(exporter)
+            await self._web.start()
+        except ConfigError:
+            await self.stop()
+            raise
+
+    def start_by_and_by(self) -> None:
+        """Begin, and try again for what cannot: a driver's work for upsd does not depend on its exporters."""
+        self._later = asyncio.ensure_future(self._try())
+
+    async def _try(self) -> None:
+        while True:
+            try:
+                for exporter in self._exporters:
+                    if exporter not in self._begun:
+                        await exporter.start()
+                        self._begun.append(exporter)
+                await self._web.start()
+                self._trouble.clear("start", "All exporters have begun")
+                return
+            except ConfigError as error:
+                self._trouble.report("start", f"{error}; upsd is served all the same, and this is tried again")
+            except Exception as error:
+                text = f"internal error in an exporter: {type(error).__name__}; upsd is served all the same"
+                if self._trouble.report("start", text, logging.ERROR):
+                    log.error("please report this:", exc_info=error)
+            await self._clock.sleep(AGAIN)
+
+    async def stop(self) -> None:
+        """End all, at the same time, within :data:`LEAVE` seconds."""
+        if self._later is not None:
+            self._later.cancel()
+        ends = [asyncio.ensure_future(exporter.stop()) for exporter in self._begun]
+        ends.append(asyncio.ensure_future(self._web.stop()))
+        self._begun = []
+        _, late = await asyncio.wait(ends, timeout=LEAVE)
+        for end in late:
+            end.cancel()
+        for end in ends:
+            with contextlib.suppress(asyncio.CancelledError, asyncio.InvalidStateError):
+                if end.done() and (error := end.exception()) is not None:
+                    log.error("internal error while an exporter ended; please report this:", exc_info=error)

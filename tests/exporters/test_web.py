@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The HTTP server: what it answers, and that nobody who talks to it can hold up the driver or its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import httpx
+import pytest
+
+from nutdrv_py.errors import ConfigError
+from nutdrv_py.exporters import web as module
+from nutdrv_py.exporters.web import Answer, Route, Web
+
+
+def hello(headers: Mapping[str, str]) -> Answer:
+    return Answer(f"hello {headers.get('user-agent', '')}".encode(), "text/plain", {"X-More": "1"})
+
+
+def broken(headers: Mapping[str, str]) -> Answer:
+    raise ValueError("a fault with a s3cret in it")
+
+
+@contextlib.asynccontextmanager
+async def served(routes: Mapping[str, Route]) -> AsyncIterator[str]:
+    web = Web()
+    for path, route in routes.items():
+        web.add("127.0.0.1", 0, path, route)
+    await web.start()
+    try:
+        yield f"http://127.0.0.1:{web.port('127.0.0.1', 0)}"
+    finally:
+        await web.stop()
+
+
+def test_a_route_answers_get_and_head_and_others_are_not_there(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with served({"/": hello, "/broken": broken}) as base, httpx.AsyncClient(base_url=base) as client:
+            found = await client.get("/?x=1", headers={"User-Agent": "me"})
+            assert (found.status_code, found.text, found.headers["content-type"]) == (200, "hello me", "text/plain; charset=utf-8")
+            assert (found.headers["cache-control"], found.headers["x-more"]) == ("no-store", "1")
+            head = await client.head("/")
+            assert (head.content, head.headers["content-length"]) == (b"", str(len(f"hello {head.request.headers['user-agent']}")))
+            missing = await client.get("/nothing")
+            assert (missing.status_code, missing.text) == (404, "There is no '/nothing' here. There is: / /broken\n")
+            assert (await client.post("/")).status_code == 501
+            failed = await client.get("/broken")
+            assert failed.status_code == 500
+            assert "s3cret" not in failed.text
+
+    asyncio.run(story())
+
+
+def test_clients_that_hang_leave_room_for_others_and_do_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_CLIENTS", 4)
+
+    async def story() -> None:
+        hanging: list[socket.socket] = []
+        async with served({"/": hello}) as base:
+            place = ("127.0.0.1", int(base.rpartition(":")[2]))
+            for _ in range(3):
+                hanging.append(socket.create_connection(place))
+                hanging[-1].sendall(b"GET / HT")
+            async with httpx.AsyncClient(base_url=base) as client:
+                assert (await client.get("/")).status_code == 200
+            began = time.monotonic()
+        assert time.monotonic() - began < 5
+        for client_socket in hanging:
+            client_socket.close()
+
+    asyncio.run(story())
+
+
+def test_more_clients_than_there_is_room_for_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_CLIENTS", 2)
+
+    async def story() -> None:
+        async with served({"/": hello}) as base:
+            place = ("127.0.0.1", int(base.rpartition(":")[2]))
+            reader = [await asyncio.open_connection(*place) for _ in range(5)]
+            await asyncio.sleep(0)
+            closed = 0
+            for read, _ in reader:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(2):
+                        closed += await read.read(1) == b""
+            assert closed == 3
+            for _, write in reader:
+                write.close()
+
+    asyncio.run(story())
+
+
+def test_garbage_is_answered_or_closed_and_the_server_goes_on() -> None:
+    async def story() -> None:
+        async with served({"/": hello}) as base:
+            place = ("127.0.0.1", int(base.rpartition(":")[2]))
+            for garbage in (b"\0\0\0\r\n\r\n", b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02"):
+                read, write = await asyncio.open_connection(*place)
+                with contextlib.suppress(ConnectionError):
+                    write.write(garbage)
+                    write.write_eof()
+                    async with asyncio.timeout(10):
+                        await read.read()
+                write.close()
+            async with httpx.AsyncClient(base_url=base) as client:
+                assert (await client.get("/")).status_code == 200
+
+    asyncio.run(story())
+
+
+def test_a_port_that_is_taken_is_a_sentence_and_nothing_is_left_listening() -> None:
+    async def story() -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            web = Web()
+            web.add("127.0.0.1", taken.getsockname()[1], "/", hello)
+            with pytest.raises(ConfigError, match=r"127\.0\.0\.1 port \d+ cannot be listened on .*choose another bind_port"):
+                await web.start()
+
+    asyncio.run(story())
+
+
+def test_two_exporters_share_an_address_and_a_loop_that_ends_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        web = Web()
+        web.add("127.0.0.1", 0, "/a", hello)
+        web.add("127.0.0.1", 0, "/b", hello)
+        await web.start()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{web.port('127.0.0.1', 0)}") as client:
+            assert {(await client.get(path)).status_code for path in ("/a", "/b")} == {200}
+        await web.stop()
+
+    asyncio.run(story())

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All exporters at once: beside upsd in the driver, and alone in the daemon, with servers that are there, away or hang."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.stage import find_program, free_port
+from tests.conftest import REPO
+from tests.integration.conftest import Watched, wait
+
+UNIT = REPO / "packaging" / "systemd" / "nutdrv_py-daemon.service"
+
+
+@contextlib.contextmanager
+def hung() -> Iterator[int]:
+    """A port that accepts and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(50)
+        kept: list[socket.socket] = []
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    kept.append(listener.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for connection in kept:
+                connection.close()
+
+
+@pytest.fixture
+def inverter() -> Iterator[rct.RunningInverter]:
+    with rct.RunningInverter(replace(rct.load_scenario("online"), timeline=())) as running:
+        running.set(soc=60, reclose_seconds=0)
+        yield running
+
+
+@pytest.fixture
+def gateway() -> Iterator[enphase.RunningSimulator]:
+    with enphase.RunningSimulator(replace(enphase.load_scenario("online"), timeline=())) as running:
+        yield running
+
+
+class Daemon:
+    """``nutdrv_py daemon`` with this configuration, and with systemd's socket."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], **environ: str) -> None:
+        self.folder = folder
+        self.config = folder / "config.yml"
+        self.config.write_text(yaml.safe_dump(dict(config)))
+        self.config.chmod(0o600)
+        self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notified.bind(os.fspath(folder / "notify"))
+        self.said = ""
+        with (folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "nutdrv_py", "daemon", "-c", os.fspath(self.config)], stdout=log, stderr=log,
+                env={**os.environ, "NOTIFY_SOCKET": os.fspath(folder / "notify"), "STATE_DIRECTORY": os.fspath(folder), **environ},
+            )  # fmt: skip
+
+    def notes(self) -> str:
+        """Everything that was told to systemd."""
+        while select.select([self.notified], [], [], 0)[0]:
+            self.said += self.notified.recv(4096).decode() + "\n"
+        return self.said
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def end(self) -> float:
+        """Seconds from SIGTERM to the end, which must be a good one."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(20) == 0, self.log
+        return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def daemon(folder: Path, config: Mapping[str, Any], **environ: str) -> Iterator[Daemon]:
+    running = Daemon(folder, config, **environ)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+        running.process.wait()
+        running.notified.close()
+
+
+def metrics(port: int) -> dict[str, float]:
+    """The samples of /metrics; none while nobody listens."""
+    try:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    except httpx.HTTPError:
+        return {}
+    rows = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, _, value in rows}
+
+
+def sample(port: int, name: str) -> float | None:
+    return next((value for row, value in metrics(port).items() if row.partition("{")[0] == name), None)
+
+
+def _device(running: rct.RunningInverter) -> dict[str, Any]:
+    host, _, port = running.sim.host_port.rpartition(":")
+    return {"host": host, "port": int(port)}
+
+
+def test_rctmons_file_is_served_as_it_is_and_systemd_is_told(tmp_path: Path, inverter: rct.RunningInverter) -> None:
+    port = free_port()
+    config = {"device": _device(inverter), "prometheus": {"enable": True, "exposition": True, "bind_port": port}, "influxdb": None, "mqtt": None}
+    with daemon(tmp_path, config, WATCHDOG_USEC="6000000") as running:
+        wait(lambda: sample(port, "rctmon_battery_state_of_charge_percent") == pytest.approx(0.6, abs=0.02), timeout=30)
+        assert sample(port, "rctmon_device_up") == 1
+        wait(lambda: "READY=1" in running.notes(), timeout=10)
+        wait(lambda: "STATUS=OL" in running.notes() and "data" in running.said, timeout=10)
+        wait(lambda: "WATCHDOG=1" in running.notes(), timeout=10)
+        inverter.set(silent=True)
+        wait(lambda: sample(port, "rctmon_device_up") == 0, timeout=90)
+        assert running.end() < 4
+        assert "STOPPING=1" in running.notes()
+
+
+def test_exposition_off_hides_the_device(tmp_path: Path, inverter: rct.RunningInverter) -> None:
+    port = free_port()
+    with daemon(tmp_path, {"device": _device(inverter), "prometheus": {"bind_port": port}}):
+        wait(lambda: sample(port, "rctmon_device_up") == 1, timeout=30)
+        assert not [name for name in metrics(port) if name.startswith(("rctmon_battery", "rctmon_grid", "network_ups_tools"))]
+
+
+def test_servers_that_hang_delay_neither_the_polls_nor_the_end(tmp_path: Path, inverter: rct.RunningInverter) -> None:
+    port = free_port()
+    with hung() as influx, hung() as broker:
+        config = {
+            "device": _device(inverter),
+            "prometheus": {"bind_port": port, "exposition": True},
+            "influxdb": {"enable": True, "url": f"http://127.0.0.1:{influx}", "token": "s3cret-token", "interval": 1},
+            "mqtt": {"enable": True, "mqtt_host": "127.0.0.1", "mqtt_port": broker, "auth_user": "u", "auth_pass": "s3cret-pass"},
+            "page": {"bind_port": port},
+        }
+        with daemon(tmp_path, config) as running:
+            wait(lambda: sample(port, "nutdrv_py_up") == 1, timeout=30)
+            before, began = sample(port, "nutdrv_py_polls_total"), time.monotonic()
+            assert before is not None
+            inverter.set(grid="outage")
+            wait(lambda: sample(port, "rctmon_inverter_grid_separated") == 3, timeout=15)
+            wait(lambda: (sample(port, "nutdrv_py_polls_total") or 0) >= before + 5, timeout=40)
+            assert time.monotonic() - began < 40
+            assert running.end() < 4
+        assert "s3cret" not in running.log
+
+
+def test_several_devices_with_all_exporters_from_one_process(
+    tmp_path: Path, inverter: rct.RunningInverter, gateway: enphase.RunningSimulator
+) -> None:
+    port, sim = free_port(), gateway.sim
+    (tmp_path / "port").mkdir(mode=0o700)
+    for name in ("house", "barn"):
+        (tmp_path / "port" / f"{name}.dev").touch()
+    devices = [
+        {
+            "name": "house", "backend": "enphase", "port": sim.host_port, "serial": sim.serial, "token": sim.issue_token(),
+            "tokenfile": str(tmp_path / "token"), "login_url": sim.login_url, "token_url": sim.token_url,
+        },
+        {"name": "barn", "backend": "rct", "port": inverter.sim.host_port},
+    ]  # fmt: skip
+    config = {
+        "devices": devices,
+        "prometheus": {"bind_port": port, "exposition": True},
+        "page": {"bind_port": port},
+        "portfile": {"path": str(tmp_path / "port" / "{ups}.dev"), "pollfreq": 5},
+    }
+    with daemon(tmp_path, config) as running:
+        wait(lambda: 'network_ups_tools_battery_charge{ups="barn"}' in metrics(port), timeout=30)
+        wait(lambda: 'network_ups_tools_battery_charge{ups="house"}' in metrics(port), timeout=30)
+        wait(lambda: "\nups.status:" in (tmp_path / "port" / "barn.dev").read_text(), timeout=20)
+        wait(lambda: "\nups.status:" in (tmp_path / "port" / "house.dev").read_text(), timeout=20)
+        page = json.loads(httpx.get(f"http://127.0.0.1:{port}/status.json").text)
+        assert "house" in json.dumps(page)
+        assert "barn" in json.dumps(page)
+        assert running.end() < 4
+    assert sorted(path.name for path in (tmp_path / "port").glob("[bh]*.dev*")) == ["barn.dev-nocomms", "house.dev-nocomms"]
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"prometheus": None}, "there is no device"),
+        ({"device": None, "prometheus": {"enable": False}}, "there is nothing to do"),
+        ({"device": None, "mqtt": {"enable": True}}, "config.yml:3: mqtt.mqtt_host is missing"),
+        ({"devices": [{"name": "a", "backend": "nothing", "port": "x"}], "page": None}, "there is no backend 'nothing'"),
+        ({"devices": [{"name": "a", "backend": "rct", "port": "x", "windw": "3"}], "page": None}, "Did you mean 'window'?"),
+        ({"device": None, "logging": {"version": 7}, "page": None}, "the section logging is not right"),
+        ({"device": None, "portfile": {"path": "/nowhere/x.dev"}}, "the port file /nowhere/x.dev does not exist"),
+    ],
+)  # fmt: skip
+def test_a_wrong_configuration_ends_with_1_and_a_sentence(tmp_path: Path, config: dict[str, Any], sentence: str) -> None:
+    with daemon(tmp_path, config) as running:
+        assert running.process.wait(30) == 1, running.log
+        assert sentence in running.log
+        assert "Traceback" not in running.log
+
+
+def test_a_missing_package_is_said_with_what_to_type(tmp_path: Path) -> None:
+    (tmp_path / "paho").mkdir()
+    (tmp_path / "paho" / "__init__.py").write_text("raise ImportError\n")
+    with daemon(tmp_path, {"device": None, "mqtt": {"enable": True, "mqtt_host": "x"}}, PYTHONPATH=f"{tmp_path}:{REPO}") as running:
+        assert running.process.wait(30) == 1, running.log
+        assert "pip install 'nutdrv_py[mqtt]'" in running.log
+
+
+# In the driver, beside upsd
+
+
+class Home(Watched):
+    """A section with ``config =``."""
+
+    def __init__(self, running: rct.RunningInverter, exports: Mapping[str, Any]) -> None:
+        section = {"driver": "nutdrv_py", "port": running.sim.host_port, "backend": "rct", "config": "exports.yml"}
+        super().__init__(section, ups="home")
+        path = self.folder / "etc" / "exports.yml"
+        path.write_text(yaml.safe_dump(dict(exports)))
+        path.chmod(0o600)
+
+
+@contextlib.contextmanager
+def home(running: rct.RunningInverter, exports: Mapping[str, Any]) -> Iterator[Home]:
+    stage = Home(running, exports)
+    try:
+        yield stage
+    finally:
+        stage.close()
+
+
+def test_the_driver_serves_upsd_and_all_exporters_and_both_say_the_same(inverter: rct.RunningInverter) -> None:
+    port = free_port()
+    with hung() as influx, hung() as broker:
+        exports = {
+            "prometheus": {"bind_port": port, "exposition": True},
+            "influxdb": {"enable": True, "url": f"http://127.0.0.1:{influx}", "token": "s3cret-token"},
+            "mqtt": {"enable": True, "mqtt_host": "127.0.0.1", "mqtt_port": broker},
+            "page": {"bind_port": port},
+        }
+        with home(inverter, exports) as stage:
+            stage.start()
+            stage.upsd()
+            wait(lambda: stage.status().startswith("OL"))
+            wait(lambda: sample(port, "network_ups_tools_battery_charge") == float(stage.variables()["battery.charge"]))
+            wait(lambda: sample(port, "nutdrv_py_upsd_clients") == 1)
+            inverter.set(grid="outage")
+            wait(lambda: stage.status().startswith("OB"), timeout=10)
+            wait(lambda: metrics(port).get('network_ups_tools_ups_status{flag="OB",ups="home"}') == 1)
+            shown = stage.variables()
+            assert shown["driver.parameter.config"] == "exports.yml"
+            assert "s3cret" not in json.dumps(shown) + stage.log()
+            began = time.monotonic()
+            stopped = stage.upsdrvctl("stop")
+            assert stopped.returncode == 0, stopped.stderr
+            assert time.monotonic() - began < 5
+
+
+def test_a_port_that_is_taken_costs_the_exporter_and_not_upsd(inverter: rct.RunningInverter) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with home(inverter, {"page": {"bind_port": taken.getsockname()[1]}}) as stage:
+            stage.start()
+            stage.upsd()
+            wait(lambda: stage.status().startswith("OL"))
+
+
+def test_a_wrong_file_stops_the_start_of_the_driver(inverter: rct.RunningInverter) -> None:
+    with home(inverter, {"page": {"bind_prot": 1}}) as stage:
+        done = stage.upsdrvctl("start")
+        assert done.returncode != 0
+        assert "exports.yml:2: there is no key bind_prot; did you mean bind_port?" in done.stdout + done.stderr
+
+
+def test_the_unit_is_right_and_hardened() -> None:
+    text = UNIT.read_text()
+    for word in ("Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes", "daemon -c"):
+        assert word in text
+    assert find_program("upsd")
