@@ -9,13 +9,14 @@ from __future__ import annotations
 import abc
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import MISSING, dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import CommandError, ConfigError, Result
+from nutdrv_py.findings import Finding
 from nutdrv_py.reading import Reading
 
 __all__ = ["ENTRY_POINTS", "Backend", "Config", "Option", "Writable", "load", "names", "option"]
@@ -161,6 +162,21 @@ class Backend(abc.ABC):
     def coast(self, reading: Reading, seconds: float) -> Reading:
         """The last good reading as it should look ``seconds`` later, while polls fail. By default unchanged."""
         return reading
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and TCP port that this backend connects to; None when it needs no network, or cannot tell."""
+        return None
+
+    async def examine(self, *, login: bool) -> AsyncIterator[Finding]:
+        """For ``nutdrv_py check``: what only this backend can find out about the device, with few requests and nothing written.
+
+        Called instead of :meth:`poll`, outside of ``async with``, perhaps beside a running driver. With ``login`` a token may
+        be fetched, or whatever else takes a password.
+        """
+        nothing: tuple[Finding, ...] = ()
+        for finding in nothing:
+            yield finding
 
     async def command(self, name: str, param: str | None) -> None:
         """Run an instant command; :class:`~nutdrv_py.errors.CommandError` when it cannot be done."""

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py import __version__
+from nutdrv_py import __version__, cli
 from nutdrv_py.backend import Config, load, names
 from nutdrv_py.backends.dummy.config import DummyConfig
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.repeater.config import RepeaterConfig
+from nutdrv_py.backends.replay.config import ReplayConfig
 from nutdrv_py.cli import main
 from nutdrv_py.config import backend_options
+from nutdrv_py.exporters.config import InfluxDB, Mqtt, Page, PortFileSection, Prometheus, read_exports
 from tests.backends.enphase.conftest import house, run
 from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO
@@ -29,7 +31,8 @@ def _section(name: str) -> str:
     return EXAMPLE.split(f"[{name}]")[1].split("# ----")[0]
 
 
-SECTIONS: dict[str, type[Config]] = {"home": EnphaseConfig, "rct": RctConfig, "file": DummyConfig, "mirror": RepeaterConfig}
+SECTIONS_OF_EXPORTERS = {"prometheus": Prometheus, "page": Page, "influxdb": InfluxDB, "mqtt": Mqtt, "portfile": PortFileSection}
+SECTIONS: dict[str, type[Config]] = {"home": EnphaseConfig, "rct": RctConfig, "file": DummyConfig, "mirror": RepeaterConfig, "played": ReplayConfig}
 
 
 @pytest.mark.parametrize(("section", "name"), [(section, name) for section, config in SECTIONS.items() for name in backend_options(config)])
@@ -53,6 +56,32 @@ def test_the_example_is_read_by_the_driver(tmp_path: Path) -> None:
         settings = load_settings(section, "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
         assert settings.backend_name == backend
         assert settings.notes == ()
+
+
+YAML_EXAMPLE = (REPO / "exporters.yml.example").read_text()
+
+
+@pytest.mark.parametrize(
+    ("section", "name"), [(section, item.name) for section, kind in SECTIONS_OF_EXPORTERS.items() for item in dataclasses.fields(kind)]
+)
+def test_the_example_of_the_exporters_shows_every_key_with_its_default(section: str, name: str) -> None:
+    kind = SECTIONS_OF_EXPORTERS[section]
+    text = re.split(rf"^#? ?{section}:", YAML_EXAMPLE, flags=re.MULTILINE)[1]
+    text = re.split(r"^#? ?\w+:", text, flags=re.MULTILINE)[0]
+    found = re.search(rf"^#?   ?(?:# )?{name}: *([^#\n]*)", text, re.MULTILINE)
+    assert found, name
+    default = next(item.default for item in dataclasses.fields(kind) if item.name == name)
+    if (section, name) not in {("prometheus", "exposition"), ("portfile", "path")}:
+        assert found.group(1).strip() == ("" if default is None else str(default).lower() if isinstance(default, bool) else str(default))
+
+
+def test_the_example_of_the_exporters_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "exporters.yml"
+    path.write_text(YAML_EXAMPLE)
+    found = read_exports(path)
+    assert found.prometheus is not None
+    assert found.page is not None
+    assert [device.name for device in found.devices] == ["rct"]
 
 
 def _named(chapter: str) -> set[str]:
@@ -113,7 +142,10 @@ def test_the_backends_command_lists_options_with_defaults(capsys: pytest.Capture
     assert main(["nutdrv_py", "backends", "nothing"]) == 1
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["simulate", "--help"], ["demo", "--help"], ["install", "--help"]])
+COMMANDS = [[name, "--help"] for name in cli._COMMANDS]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], *COMMANDS])
 def test_help_exits_0(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["nutdrv_py", *words])

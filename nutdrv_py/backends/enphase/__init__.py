@@ -10,10 +10,11 @@ wrong without touching it. Here the gateway is asked; see :mod:`~nutdrv_py.backe
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, cast
+from urllib.parse import urlsplit
 
 from nutdrv_py.backend import Config as BaseConfig
 from nutdrv_py.backends.battery import HouseBattery
@@ -27,6 +28,7 @@ from nutdrv_py.backends.enphase.site import Grid, Identity
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, DeviceError
+from nutdrv_py.findings import Finding
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.mapping import find, to_number
 from nutdrv_py.reading import Reading
@@ -462,3 +464,19 @@ class Enphase(HouseBattery):
     def coast(self, reading: Reading, seconds: float) -> Reading:
         """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
         return self._house.coast(reading, seconds)
+
+    # The operator's check
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Of the gateway."""
+        parts = urlsplit(gateway_url(self.config.port))
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+    def examine(self, *, login: bool) -> AsyncIterator[Finding]:
+        """See :mod:`nutdrv_py.backends.enphase.examine`."""
+        # Imported here: a driver stays small.
+        from nutdrv_py.backends.enphase.examine import examine
+
+        paths = {endpoint.name: endpoint.path for endpoint in ENDPOINTS}
+        return examine(self._options, self.clock, {"relay": _RELAY, **paths}, login=login)

@@ -95,7 +95,7 @@ class Authority:
     async def current(self, serial: str) -> Token:
         """The token to use for the gateway ``serial``; fetched if there is none. Raises :class:`AuthError`."""
         if self.token is None:
-            self.token = self._stored(serial)
+            self.token = self.stored(serial)
         if self.token is None:
             await self.fetch(serial)
         if self.token is None:
@@ -139,7 +139,7 @@ class Authority:
         else:
             self._trouble.clear("renewal", "The token has been renewed")
 
-    def _stored(self, serial: str) -> Token | None:
+    def stored(self, serial: str) -> Token | None:
         """The token given by hand, else the one in the file, whichever lasts longer and is for this gateway."""
         found: list[Token] = []
         for text, origin in ((self._credentials.token, "the token of the configuration"), (self._read(), str(self._path))):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import ClassVar, cast
 
@@ -24,6 +24,7 @@ from nutdrv_py.backends.rct.inventory import TOWERS, Inventory, Schedule, discov
 from nutdrv_py.backends.rct.objects import BY_NAME, Group, Object
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import DeviceError
+from nutdrv_py.findings import Finding
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.reading import Reading
 
@@ -330,3 +331,16 @@ class Rct(HouseBattery):
         """On battery charge and runtime count down while the inverter is away, so that LB comes in time."""
         return self._house.coast(reading, seconds)
 
+    # The operator's check
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Of the inverter's network module."""
+        return address(self._options.port)
+
+    def examine(self, *, login: bool) -> AsyncIterator[Finding]:
+        """See :mod:`nutdrv_py.backends.rct.examine`."""
+        # Imported here: a driver stays small.
+        from nutdrv_py.backends.rct.examine import examine
+
+        return examine(self._options, self.clock)

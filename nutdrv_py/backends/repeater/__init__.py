@@ -91,6 +91,11 @@ class Repeater(Backend):
         self._not_before = 0.0
         self._why = ""
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Of the other server."""
+        return self.source.host, self.source.port
+
     @classmethod
     def check(cls, config: BaseConfig) -> None:
         """Refuse options that cannot work, and the start without pynut2."""

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The sections of ups.conf that a command is about, and the running driver of each, read over its own socket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nutdrv_py.config import UpsConf, read_ups_conf
+from nutdrv_py.errors import ConfigError
+from nutdrv_py.nut.messages import DataOk, DataStale, DumpAll, DumpDone, SetInfo
+from nutdrv_py.nut.parseconf import BadLine, parse
+from nutdrv_py.paths import Paths, paths
+from nutdrv_py.process import ask
+
+__all__ = ["NAME", "Section", "Seen", "chosen", "look", "ours"]
+
+NAME = "nutdrv_py"
+
+ANSWER = 3.0
+"""Seconds that a driver may take to say everything; NUT's own tools wait as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of ups.conf: its name, its driver, its lines."""
+
+    ups: str
+    driver: str
+    conf: UpsConf
+    paths: Paths
+
+    @property
+    def socket(self) -> Path:
+        """Where its driver listens."""
+        return self.paths.statepath / f"{self.driver}-{self.ups}"
+
+    def value(self, name: str) -> str | None:
+        """The last value of an option, in the section or above all sections; None when it is not there."""
+        entries = (*self.conf.globals, *self.conf.section)
+        return next((entry.value for entry in reversed(entries) if entry.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a running driver says. ``variables`` are those of the moment, also while ``stale``."""
+
+    stale: bool
+    variables: Mapping[str, str]
+
+
+def ours(driver: str) -> bool:
+    """Whether a driver of this name is this program."""
+    return driver == NAME or driver.startswith(f"{NAME}_")
+
+
+def chosen(ups: str | None, *, foreign: bool = False, environ: Mapping[str, str] = os.environ) -> list[Section]:
+    """Section ``ups``, or without a name each whose driver is this program; with ``foreign`` all, if there is none.
+
+    Raises :class:`ConfigError`.
+    """
+    path = paths(environ=environ).confpath / "ups.conf"
+    drivers = _drivers(path)
+    if ups is not None and ups not in drivers:
+        known = f"; the sections are {', '.join(drivers)}" if drivers else ""
+        raise ConfigError(f"there is no section [{ups}] in {path}{known}")
+    names = [ups] if ups is not None else [name for name, driver in drivers.items() if ours(driver)]
+    if not names and foreign:
+        names = list(drivers)
+    if not names:
+        raise ConfigError(
+            f"no section of {path} has driver = {NAME}; write one (nutdrv_py simulate enphase prints an example), "
+            "then type: upsdrvctl start"
+        )
+    found: list[Section] = []
+    for name in names:
+        conf = read_ups_conf(path, name)
+        state = next((entry.value for entry in reversed(conf.globals) if entry.name.lower() == "statepath"), None)
+        found.append(Section(name, drivers[name], conf, paths(state, environ)))
+    return found
+
+
+def _drivers(path: Path) -> dict[str, str]:
+    """Each section's driver, in the order of the file."""
+    try:
+        data = path.read_bytes()
+    except PermissionError:
+        raise ConfigError(f"{path} cannot be read by this user; type the same with sudo") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; write it, see man ups.conf") from error
+    found: dict[str, str] = {}
+    current: str | None = None
+    for line in parse(data):
+        if isinstance(line, BadLine):
+            continue
+        words = line.words
+        if len(words[0]) > 1 and words[0][0] == "[" and words[0][-1] == "]":
+            current = words[0][1:-1]
+            found.setdefault(current, "")
+        elif current is not None and words[0] == "driver" and len(words) > 2:
+            found[current] = words[2]
+    return found
+
+
+def look(path: Path, *, timeout: float = ANSWER) -> Seen | None:
+    """What the driver at this socket says; None when it does not say all in time. Raises OSError when nobody listens there."""
+    variables: dict[str, str] = {}
+    stale = True
+    for message in ask(path, DumpAll(), timeout=timeout):
+        match message:
+            case SetInfo():
+                variables[message.name] = message.value
+            case DataOk():
+                stale = False
+            case DataStale():
+                stale = True
+            case DumpDone():
+                return Seen(stale, variables)
+    return None
