@@ -167,7 +167,7 @@ def read_ups_conf(path: Path, ups: str) -> UpsConf:
         elif len(words) == 1:
             sections[current is not None].append(Entry(words[0], None, where))
         else:
-            notes.append(f"{where}: the line that begins with {words[0]!r} is ignored; write name = value, and [section] without blanks")
+            notes.append(f"{where}: the line {words[0]!r} ... is ignored; write name = value, and [section] without blanks")
     if not found:
         raise ConfigError("Error: Section " + ups + " not found in ups.conf")
     return UpsConf(tuple(sections[False]), tuple(sections[True]), tuple(notes))

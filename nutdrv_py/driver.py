@@ -52,6 +52,9 @@ ALARM_SHARE = 0.5
 """Part of ``maxage`` after which alarms are withdrawn on the grid: upsmon 2.8.3+ takes a UPS that had an alarm and then
 went stale for dead and shuts down, although the grid is there."""
 
+NOTICED = 7.0
+"""Seconds between withdrawing alarms and going stale, at least: upsmon looks every 5 s."""
+
 POLL_SLACK = 1.5
 """Seconds that a poll may take: within them alarms are not withdrawn, however short ``maxage`` is."""
 
@@ -114,6 +117,7 @@ class Driver:
         self._killpower = settings.allow_killpower
         self._reading: Reading | None = None
         self._said_stale = False
+        self._withdrawn_at: float | None = None
         self._good_at: float | None = None
         self._held: tuple[Reading, float] | None = None
         self._started = clock.monotonic()
@@ -276,6 +280,7 @@ class Driver:
             log.log.log(log.debug(1), "status: %s -> %s", self._reading.status, reading.status)
         self._reading = reading
         self._said_stale = False
+        self._withdrawn_at = None
         self._held = None
         self._good_at = self.clock.monotonic() if at is None else at
         if whole:
@@ -323,7 +328,7 @@ class Driver:
         if reading is None or self._good_at is None or self.snapshot.stale:
             return
         self._said_stale = True
-        if Status.OB in reading.status or not (reading.alarms or reading.status & DEADLY_WHEN_STALE):
+        if self._noticed():
             self._build(reading, stale=True, age=self.clock.monotonic() - self._good_at)
 
     # Age
@@ -349,7 +354,7 @@ class Driver:
         config = self.settings.config
         if self._said_stale and self.snapshot.stale:
             return
-        if age > config.maxage:
+        if age > config.maxage and self._noticed():
             if not self.snapshot.stale:
                 log.log.warning("Data stale: no usable answer from the device for %.0f s (maxage = %d)", age, config.maxage)
                 self._build(self._reading, stale=True, age=age)
@@ -362,7 +367,14 @@ class Driver:
     def _alarming(self, age: float) -> bool:
         """Whether the reading is so old that alarms on the grid are withdrawn; never while polls come at their rate."""
         config = self.settings.config
-        return age > max(config.maxage * ALARM_SHARE, config.pollinterval + POLL_SLACK)
+        return age > min(max(config.maxage * ALARM_SHARE, config.pollinterval + POLL_SLACK), config.maxage)
+
+    def _noticed(self) -> bool:
+        """Whether upsmon has had the time to see that alarms on the grid were withdrawn, however short maxage is."""
+        reading = self._reading
+        if reading is None or Status.OB in reading.status or not (reading.alarms or reading.status & DEADLY_WHEN_STALE):
+            return True
+        return self._withdrawn_at is not None and self.clock.monotonic() - self._withdrawn_at >= NOTICED
 
     def _rebuild(self) -> None:
         """The last reading again, with other settings; as old as it is."""
@@ -382,6 +394,8 @@ class Driver:
                 )
         if Status.OB not in reading.status and self._alarming(age):
             reading = dataclasses.replace(reading, alarms=(), status=reading.status & ~DEADLY_WHEN_STALE)
+            if self._withdrawn_at is None:
+                self._withdrawn_at = self.clock.monotonic()
         return reading
 
     # Snapshots

@@ -47,14 +47,17 @@ def layout() -> Layout:
 
 
 def paths(statepath: str | None = None, environ: Mapping[str, str] = os.environ) -> Paths:
-    """The directories: ``NUT_CONFPATH``, ``NUT_STATEPATH``, ``NUT_ALTPIDPATH`` first, then ``statepath`` of ups.conf."""
+    """The directories: ``NUT_CONFPATH``, ``NUT_STATEPATH``, ``NUT_ALTPIDPATH`` first, then ``statepath`` of ups.conf.
+
+    ``NUTDRV_PY_HOME`` is where tokens and other things are kept over a restart, instead of the home of NUT's user.
+    """
     known = layout()
     state = environ.get("NUT_STATEPATH") or statepath or known.statepath
     return Paths(
         confpath=Path(environ.get("NUT_CONFPATH") or known.confpath),
         statepath=Path(state),
         pidpath=Path(environ.get("NUT_ALTPIDPATH") or state),
-        home=Path(known.home),
+        home=Path(environ.get("NUTDRV_PY_HOME") or known.home),
     )
 
 

@@ -100,6 +100,7 @@ class Stage:
             "NUT_ALTPIDPATH": state,
             "NUT_PIDPATH": state,
             "NUT_QUIET_INIT_UPSNOTIFY": "true",
+            "NUTDRV_PY_HOME": state,
             **self._environ,
         }
 

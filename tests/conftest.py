@@ -2,10 +2,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import heapq
 import logging
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,10 @@ from nutdrv_py.clock import Clock
 
 REPO = Path(__file__).parent.parent
 sys.path.insert(0, str(REPO / "drivers"))
+
+# What a driver keeps (tokens, histories) stays out of the machine's own folder, and out of other tests.
+os.environ["NUTDRV_PY_HOME"] = tempfile.mkdtemp(prefix="nutdrv-home-")
+atexit.register(shutil.rmtree, os.environ["NUTDRV_PY_HOME"], ignore_errors=True)
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("default")

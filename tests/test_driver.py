@@ -202,6 +202,34 @@ def test_a_device_that_says_its_data_are_stale_is_believed_but_never_with_an_ala
     run(story)
 
 
+@pytest.mark.parametrize(("maxage", "pollinterval"), [(2, 1), (5, 2), (15, 5), (120, 5)])
+@pytest.mark.parametrize(
+    ("status", "alarms"), [(Status.OL, ("Replace battery",)), (Status.OL | Status.CAL, ()), (Status.OL | Status.OVER, ())]
+)
+def test_upsmon_sees_an_alarm_on_the_grid_go_before_the_data_go_stale_however_short_maxage_is(
+    clock: FakeClock, status: Status, alarms: tuple[str, ...], maxage: int, pollinterval: int
+) -> None:
+    """upsmon 2.8.3 takes a UPS that had an alarm and then went stale for dead; it looks every 5 s."""
+
+    async def story() -> None:
+        async with World(clock, maxage=maxage, pollinterval=pollinterval) as world:
+            world.device.answer = Reading({}, status, alarms)
+            await clock.advance(2 * pollinterval)
+            assert world.status is not None
+            assert world.status != "OL"
+            world.device.answer = DeviceError("away")
+            quiet = 0.0
+            for _ in range(2 * maxage + 60):
+                await clock.advance(0.5)
+                quiet += 0.5 * (world.status == "OL")
+                if world.driver.snapshot.stale:
+                    break
+            assert world.driver.snapshot.stale
+            assert quiet >= 6
+
+    run(story)
+
+
 def test_data_go_stale_on_time_although_a_poll_hangs(clock: FakeClock) -> None:
     async def story() -> None:
         world = World(clock, maxage=15, pollinterval=2)
