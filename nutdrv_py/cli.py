@@ -14,7 +14,7 @@ from nutdrv_py.errors import NutdrvError
 
 __all__ = ["main"]
 
-_COMMANDS = ("portfile", "daemon", "check", "status", "simulate", "demo", "backends", "install")
+_COMMANDS = ("portfile", "daemon", "check", "status", "scan", "record", "simulate", "demo", "backends", "install")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

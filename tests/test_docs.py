@@ -32,6 +32,8 @@ import yaml
 from nutdrv_py import config
 from nutdrv_py.backends.enphase.config import EnphaseConfig, credentials
 from nutdrv_py.exporters.config import read_exports
+from nutdrv_py.recording.file import Recorder
+from nutdrv_py.recording.standins import StandIns
 from nutdrv_py.simulators import enphase, rct
 from nutdrv_py.stage import find_program, free_port
 from tests.conftest import REPO
@@ -40,16 +42,9 @@ from tests.integration.conftest import Watched, alone, wait
 DOCS = REPO / "docs"
 PAGES = tuple(sorted(DOCS.rglob("*.md")))
 
-BEING_WRITTEN = frozenset({"check.md", "scan.md", "reporting.md", "packaging.md", "matrix.md"})
-"""Pages that may be missing yet. Each name counts only until the page is there."""
-
-COMING = frozenset({"check", "status", "scan", "record"})
-"""Commands that are skipped as long as ``nutdrv_py --help`` does not list them."""
-
 # fmt: off
 NOT_RUN: tuple[tuple[str, str], ...] = (   # the whole command, why it is not run here
     (r"apt install( \.?[\w./*-]+)+",                            "installs packages"),
-    (r"apt (remove|purge) [\w-]+",                              "removes packages"),
     (r"python3 -m venv /opt/nutdrv_py",                         "makes an environment; make demo and make test do the same"),
     (r"/opt/nutdrv_py/bin/pip install \.",                      "installs into it"),
     (r"/opt/nutdrv_py/bin/nutdrv_py install",                   "links into NUT's folder; tests/test_documents.py does it elsewhere"),
@@ -62,8 +57,6 @@ NOT_RUN: tuple[tuple[str, str], ...] = (   # the whole command, why it is not ru
     (r"chown root:nut /etc/[\w./-]+",                           "only root may give files away"),
     (r"upsd -c reload",                                         "upsd in the foreground has no pid file"),
     (r"nutdrv_py demo( --backend \w+)?",                        "tests/integration/test_demo.py runs it"),
-    (r"nutdrv_py scan\b.*",                                     "asks the network; its own tests run it"),
-    (r"make (deb|matrix|docs|demo|test)",                       "takes minutes; runs by itself"),
 )
 # fmt: on
 
@@ -135,8 +128,6 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         name, _, anchor = target.partition("#")
         found = (page.parent / name).resolve() if name else page
-        if not found.exists() and found.name in BEING_WRITTEN:
-            continue
         assert found.is_relative_to(REPO), target
         assert found.exists(), target
         assert not anchor or anchor in _anchors(found), target
@@ -154,8 +145,7 @@ def test_each_page_is_in_the_menu_and_begins_as_it_should() -> None:
     menu = list(_nav(yaml.safe_load((REPO / "mkdocs.yml").read_text())["nav"]))
     there = {page.relative_to(DOCS).as_posix() for page in PAGES}
     assert len(menu) == len(set(menu))
-    assert there - set(menu) == set()
-    assert set(menu) - there <= BEING_WRITTEN
+    assert there == set(menu)
     for page in PAGES:
         lines = page.read_text().splitlines()
         assert "SPDX-License-Identifier: GPL-2.0-or-later" in lines[0], page
@@ -164,8 +154,6 @@ def test_each_page_is_in_the_menu_and_begins_as_it_should() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed; make docs installs it")
 def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
-    if BEING_WRITTEN - {page.name for page in PAGES}:
-        pytest.skip("pages are missing yet")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
         cwd=REPO, capture_output=True, text=True, check=False,
@@ -228,7 +216,10 @@ def test_sections_are_read_by_the_driver_without_a_word(block: Block, tmp_path: 
     for section in sections:
         conf = config.read_ups_conf(tmp_path / "ups.conf", section)
         if next((entry.value for entry in conf.section if entry.name == "backend"), "") == "replay":
-            (tmp_path / next(str(entry.value) for entry in conf.section if entry.name == "port")).touch()
+            recording = tmp_path / next(str(entry.value) for entry in conf.section if entry.name == "port")
+            recorder = Recorder("rct", 0.0, {}, StandIns())
+            recorder.add([{"t": 0, "poll": "begins"}, {"t": 1, "poll": "ends", "says": "OL"}])
+            recorder.write(recording)
         settings = config.load(section, "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
         assert settings.notes == ()
 
@@ -367,13 +358,6 @@ class Command:
     def reason(self) -> str | None:
         """Why it is not run; None when it is."""
         return next((reason for pattern, reason in NOT_RUN if re.fullmatch(pattern, self.text)), None)
-
-    @property
-    def coming(self) -> str | None:
-        """The command of ours that is not there yet."""
-        words = self.text.split()
-        known = words[0] == "nutdrv_py" and len(words) > 1 and words[1] in COMING and words[1] not in _commands()
-        return words[1] if known else None
 
 
 @cache
@@ -577,9 +561,7 @@ WITH_COMMANDS = [page for page in PAGES if any(command.page == page and command.
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(DOCS)))
 def test_the_commands_of_the_page_do_what_it_says(page: Path) -> None:
     setting = SETTINGS.get(page.relative_to(DOCS).as_posix(), ELSEWHERE)
-    commands = [command for command in _said(page) if command.reason is None and command.coming is None]
-    if not commands:
-        pytest.skip(f"only commands that are not there yet: {', '.join(sorted(COMING))}")
+    commands = [command for command in _said(page) if command.reason is None]
     with setting.make(running=setting.running) as world:
         world.upsd()
         if setting.running:
@@ -592,7 +574,7 @@ def test_the_commands_of_the_page_do_what_it_says(page: Path) -> None:
 def test_each_command_is_run_or_has_a_reason_not_to_be() -> None:
     """What is run must be a program that is there: a word that means nothing would be a sentence, not a command."""
     for command in ALL:
-        if command.reason is None and command.coming is None:
+        if command.reason is None:
             program = command.text.split()[0]
             if program == "nutdrv_py":
                 word = command.text.split()[1]
@@ -603,15 +585,6 @@ def test_each_command_is_run_or_has_a_reason_not_to_be() -> None:
 
 
 def test_reasons_are_for_commands_that_are_on_a_page() -> None:
-    """No pattern outlives its command, save those for pages that are being written."""
-    if BEING_WRITTEN - {page.name for page in PAGES}:
-        pytest.skip("pages are missing yet")
+    """No pattern outlives its command."""
     unused = [pattern for pattern, _ in NOT_RUN if not any(re.fullmatch(pattern, command.text) for command in ALL)]
     assert unused == []
-
-
-@pytest.mark.parametrize("name", sorted(COMING))
-def test_a_command_that_has_come_is_not_skipped(name: str) -> None:
-    """The list of those to come is no way round: what ``--help`` lists is run."""
-    command = Command(DOCS / "index.md", 1, f"nutdrv_py {name} home", "")
-    assert (command.coming is None) is (name in _commands())

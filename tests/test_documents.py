@@ -128,7 +128,7 @@ def test_the_version_stands_in_the_changelog() -> None:
 
 
 def test_built_in_backends_come_through_the_strangers_door() -> None:
-    for name in ("enphase", "rct", "dummy", "repeater"):
+    for name in ("enphase", "rct", "dummy", "repeater", "replay"):
         assert name in names()
         assert load(name).__name__ == name.capitalize()
 

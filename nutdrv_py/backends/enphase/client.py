@@ -27,6 +27,9 @@ __all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "decode"]
 MOST_BODY = 2 << 20
 """Bytes of an answer. /ivp/ensemble/status of a large system is 100 kB."""
 
+LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
+"""One connection, kept between the polls."""
+
 
 class Absent(DeviceError):
     """The gateway does not have what was asked for (404, or a redirect to its error page)."""
@@ -150,7 +153,8 @@ class Gateway:
         if self._client is None:
             self._client = httpx.AsyncClient(
                 verify=self._context,
-                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60),
+                limits=LIMITS,
+                transport=self._transport(),
                 follow_redirects=False,
                 trust_env=False,
             )
@@ -173,6 +177,10 @@ class Gateway:
         finally:
             await response.aclose()
         return Answer(bytes(body), _date(response.headers.get("Date")))
+
+    def _transport(self) -> httpx.AsyncBaseTransport | None:
+        """What carries the requests; None for the network itself. A recording listens here, and is played here."""
+        return None
 
     async def _traced(self, event: str, info: dict[str, Any]) -> None:
         """Called by httpcore at each step of a request: look at the certificate before anything is sent."""

@@ -20,6 +20,7 @@ from nutdrv_py.backends.rct.frame import ANSWERS, EXTENSION, Damage, FrameReader
 from nutdrv_py.backends.rct.objects import BY_OID, Object
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import DeviceError, ProtocolError
+from nutdrv_py.log import debug, log
 
 __all__ = ["Counts", "Datum", "Line"]
 
@@ -37,6 +38,9 @@ SILENCE = 3
 
 IDLE = 0.3
 """Seconds without a byte after which an unfinished frame is finished: long ones do not say where they end."""
+
+FRAMES = debug(5)
+"""Level of the messages that show each frame."""
 
 KEEP_ALIVE = (socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3)
 """The network module vanishes without a word when its power goes; the kernel notices within 25 seconds."""
@@ -103,6 +107,8 @@ class Line:
 
     def __init__(self, host: str, port: int, clock: Clock, *, window: int) -> None:
         self.counts = Counts()
+        self.gap: float | None = None
+        """Seconds between two requests if not :data:`GAP`: a recording that is played needs none."""
         self.heard: float | None = None
         """Monotonic time of the last valid answer on this connection."""
         self.opened: float | None = None
@@ -177,6 +183,8 @@ class Line:
         if protocol is not self._protocol:
             return
         self.counts.bytes_received += len(data)
+        if log.isEnabledFor(FRAMES):
+            log.log(FRAMES, "<- %s", data.hex(" "))
         self._take(data)
         if self._idle is not None:
             self._idle.cancel()
@@ -197,6 +205,8 @@ class Line:
         if self._transport is None:
             raise DeviceError(self._ended or "there is no connection to the inverter")
         self._transport.write(data)
+        if log.isEnabledFor(FRAMES):
+            log.log(FRAMES, "-> %s", data.hex(" "))
         self.counts.bytes_sent += len(data)
         self.counts.frames_sent += 1
 
@@ -249,7 +259,7 @@ class Line:
             if until is not None and now >= until:
                 waiting = [asked for asked in waiting if asked.begun]
             if waiting and len(under_way) < window:
-                pause = self._sent + GAP - now
+                pause = self._sent + (GAP if self.gap is None else self.gap) - now
                 if pause <= 0:
                     asked = waiting.pop()
                     if not asked.begun:

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What of a gateway's JSON may be told as it is: states, versions and measurements. Every other text is replaced.
+
+The keys are those of the IQ Gateway's local API, firmware 7 to 8.3.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+
+from nutdrv_py.recording.standins import StandIns
+
+__all__ = ["scrub", "version"]
+
+DEEPEST = 30
+"""Levels of nesting that are kept; the gateway's documents have six."""
+
+LARGE = 10**7
+"""Whole numbers from here on are kept only for what counts that far: serial numbers are as large."""
+
+LARGEST = 10**13
+"""Numbers from here on are no measurement whatever they are called."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+STATES = _words("""
+    admin_state admin_state_str oper_state mains_admin_state mains_oper_state state status srt12_state srt13_state grid_state
+    mid_state collar_state Enchg_grid_mode Solar_grid_mode Enpwr_grid_mode reported_grid_mode reported_enc_grid_state
+    device_status type reportType measurementType meteringStatus statusFlags phaseMode phase com_interface_str devName
+    Export_Limit_Type mqtt_state prov_state auth_state sc_stream sc_debug temperature maxCellTemp
+""")
+"""Keys whose texts are words of the vendor's: states and kinds."""
+
+VERSIONS = _words("""
+    software pn part_num part_number app_fw_version bmu_fw_version ibl_fw_version img_pnum_running zb_bootloader_vers
+    swift_asic_fw_version assembly_number
+""")
+"""Keys whose texts are versions or part numbers."""
+
+WORDS = _words("""
+    ok error true false yes no on off enabled disabled unknown none normal open closed close connected configured
+    pv3p NC1 NC2 NO1 NO2
+""") | {""}
+"""Texts that are harmless wherever they stand."""
+
+NAMED = frozenset({"serial_nums"})
+"""Objects whose keys are names of devices, however they look."""
+
+UNSUSPICIOUS = frozenset({"user_commanded_offgrid_vls_offset"})
+"""Keys of measurements that look as if they named somebody."""
+
+_WORD = r"(?:[a-z]+|[A-Z]+|[A-Z][a-z]+)"
+_STATE = re.compile(rf"{_WORD}(?:[ _.-]{_WORD})*")
+_MOST_STATE = 48
+_VERSION = re.compile(r"[A-Z]?\d{1,5}(?:[._/-](?:rel|[A-Za-z]?\d{1,5}))+")
+_MOST_VERSION = 32
+_QUANTITY = re.compile(r"-?\d{1,5}(?:\.\d{1,3})?")
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_:]{0,60}")
+_NAME = re.compile(r"[A-Z][a-z]{2,}")
+_MOST_DIGITS = 3
+_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_COUNTS_FAR = re.compile(r"eid|time|date|created|installed|update|_mw$|_mva$|cum$|energy|wh", re.IGNORECASE)
+_PERSONAL = _words("""
+    serial serialnum sn mac ip lat latitude lon lng longitude altitude geo position coordinates zip postal postcode phone tel
+    email mail user username name site installation owner account address addr street city pass password passwd token secret
+    session cookie ssid key imei iccid uuid guid pin host hostname
+""")
+"""Words in a key that say that even a number tells who or where."""
+
+
+def version(text: str) -> bool:
+    """Whether the text is a version or a part number, and not an address of the network."""
+    if len(text) > _MOST_VERSION or not _VERSION.fullmatch(text):
+        return False
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return True
+    return False
+
+
+def scrub(content: object, stand_ins: StandIns, key: str = "", depth: int = 0) -> object:
+    """JSON content with everything replaced that is not known to be harmless. ``key`` is the name it stands under."""
+    match content:
+        case bool() | None:
+            return content
+        case int() | float():
+            return content if _measurement(content, key) else stand_ins.number(content, key)
+        case str():
+            return content if _harmless(content, key) else stand_ins.text(content, key)
+        case _ if depth >= DEEPEST:
+            return None
+        case list():
+            return [scrub(item, stand_ins, key, depth + 1) for item in content]
+        case Mapping():
+            return {
+                _name(name, key, stand_ins): scrub(value, stand_ins, name, depth + 1) for name, value in content.items()
+            }
+    return None
+
+
+def _name(name: str, parent: str, stand_ins: StandIns) -> str:
+    digits = sum(map(str.isdigit, name))
+    program = name == "" or (_KEY.fullmatch(name) and digits <= _MOST_DIGITS and not _NAME.fullmatch(name))
+    return name if program and parent not in NAMED else stand_ins.text(name, f"keys of {parent}" if parent else "keys")
+
+
+def _personal(key: str) -> bool:
+    return key not in UNSUSPICIOUS and not _PERSONAL.isdisjoint(part.lower() for part in _PARTS.findall(key))
+
+
+def _measurement(number: int | float, key: str) -> bool:
+    if not abs(number) < LARGEST or _personal(key):
+        return False
+    return isinstance(number, float) or abs(number) < LARGE or bool(_COUNTS_FAR.search(key))
+
+
+def _harmless(text: str, key: str) -> bool:
+    if text in WORDS:
+        return True
+    if key in STATES and len(text) <= _MOST_STATE and _STATE.fullmatch(text):
+        return True
+    if key in VERSIONS:
+        return version(text)
+    return bool(_QUANTITY.fullmatch(text)) and not _personal(key)
