@@ -93,7 +93,10 @@ _PREFIXES = ("default.", "override.")
 LEAST_POLLS = 2
 """Poll intervals that ``maxage`` must hold, or a healthy device would be stale between its polls."""
 
-_FIXED = ("ups", "progname", "paths", "user", "group", "synchronous", "backend", "exports")  # fields of Settings
+_FIXED = {   # fields of Settings, and what they are called in ups.conf
+    "ups": "ups", "progname": "driver", "paths": "statepath", "user": "user", "group": "group", "synchronous": "synchronous",
+    "backend": "backend", "exports": "config",
+}  # fmt: skip
 _ON = frozenset({"", "1", "yes", "true", "on", "enabled"})
 _OFF = frozenset({"0", "no", "false", "off", "disabled"})
 
@@ -126,7 +129,7 @@ class Settings:
 
     def unchangeable(self, new: Settings) -> list[str]:
         """The options in which ``new`` differs and that a reload cannot change."""
-        differing = [name for name in _FIXED if getattr(self, name) != getattr(new, name)]
+        differing = [_FIXED[name] for name in _FIXED if getattr(self, name) != getattr(new, name)]
         for name, settled in backend_options(self.backend.Config).items():
             if not settled.reload and getattr(self.config, name) != getattr(new.config, name, None):
                 differing.append(name)

@@ -143,14 +143,16 @@ class Driver:
         return self._good_at
 
     def summary(self) -> str:
-        """One line for a person: ``OL 87 %, data 2 s old``."""
+        """One line for a person: ``OL 87 %, 640 W, data 2 s old``."""
         if self._reading is None or self._good_at is None:
             return "no data yet: " + ("waiting for the device" if not self.trouble.active() else "the device does not answer")
         age = self.clock.monotonic() - self._good_at
         if self.snapshot.stale:
             return f"data stale for {age:.0f} s"
         charge = self.snapshot.variables.get("battery.charge")
-        return f"{self._status()}{f' {charge.value} %' if charge else ''}, data {age:.0f} s old"
+        power = self.snapshot.variables.get("ups.realpower")
+        watts = f", {power.value.partition('.')[0]} W" if power else ""
+        return f"{self._status()}{f' {charge.value} %' if charge else ''}{watts}, data {age:.0f} s old"
 
     def stop(self, code: int = 0) -> None:
         """Ask the driver to end with that exit code."""

@@ -85,38 +85,56 @@ class Exporting:
             )
         return list(made.values())
 
+    @property
+    def stuck(self) -> bool:
+        """Whether an exporter has hung, so that what others read of it is old."""
+        return any(exporter.stuck for exporter in self._begun)
+
     async def start(self) -> None:
         """Begin all. Raises :class:`ConfigError` for what only an administrator can mend; what has begun is ended then."""
-        try:
-            for exporter in self._exporters:
-                if exporter not in self._begun:
-                    await exporter.start()
-                    self._begun.append(exporter)
-            await self._web.start()
-        except ConfigError:
+        failed = await self._begin(strict=True)
+        if failed:
             await self.stop()
-            raise
+            raise ConfigError("; ".join(failed))
 
     def start_by_and_by(self) -> None:
         """Begin, and try again for what cannot: a driver's work for upsd does not depend on its exporters."""
         self._later = asyncio.ensure_future(self._try())
 
+    async def _begin(self, *, strict: bool = False) -> list[str]:
+        """Begin what has not begun; why the others could not. None waits for another, but ``strict`` ends with a failure."""
+        failed: list[str] = []
+        first = [exporter for exporter in self._exporters if exporter.first]
+        # The ports before brokers and servers: a second process with the same file is to end before it disturbs the first.
+        last = [exporter for exporter in self._exporters if not exporter.first]
+        steps: list[Exporter | Web] = [*first, self._web, *last]
+        for what in steps:
+            if failed and strict:
+                break
+            if isinstance(what, Exporter) and what in self._begun:
+                continue
+            try:
+                await what.start()
+            except ConfigError as error:
+                failed.append(str(error))
+            except Exception as error:
+                text = f"internal error in {type(what).__name__}: {type(error).__name__}"
+                if self._trouble.report("internal", text, logging.ERROR):
+                    log.error("please report this:", exc_info=error)
+                failed.append(text)
+            else:
+                if isinstance(what, Exporter):
+                    self._begun.append(what)
+        return failed
+
     async def _try(self) -> None:
         while True:
-            try:
-                for exporter in self._exporters:
-                    if exporter not in self._begun:
-                        await exporter.start()
-                        self._begun.append(exporter)
-                await self._web.start()
+            failed = await self._begin()
+            for text in failed:
+                self._trouble.report("start", f"{text}; upsd is served all the same, and this is tried again", logging.ERROR)
+            if not failed:
                 self._trouble.clear("start", "All exporters have begun")
                 return
-            except ConfigError as error:
-                self._trouble.report("start", f"{error}; upsd is served all the same, and this is tried again")
-            except Exception as error:
-                text = f"internal error in an exporter: {type(error).__name__}; upsd is served all the same"
-                if self._trouble.report("start", text, logging.ERROR):
-                    log.error("please report this:", exc_info=error)
             await self._clock.sleep(AGAIN)
 
     async def stop(self) -> None:

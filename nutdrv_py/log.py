@@ -20,6 +20,9 @@ __all__ = ["Trouble", "apply", "debug", "debug_level", "log", "set_debug_level",
 
 log = logging.getLogger("nutdrv_py")
 
+TALKATIVE = ("httpcore", "httpx", "hpack", "urllib3", "influxdb_client")
+"""Libraries that would log cookies and bodies at their debug levels."""
+
 _DEEPEST = 9
 _started = time.monotonic()
 _SYSLOG = {
@@ -102,11 +105,19 @@ def apply(settings: Mapping[str, object]) -> None:
     """Log as ``logging.config.dictConfig`` takes it. Raises :class:`ConfigError` for what it does not take."""
     import logging.config
 
+    root = logging.getLogger()
+    before = list(root.handlers)
     try:
         logging.config.dictConfig(dict(settings))
     except (ValueError, TypeError, AttributeError, ImportError, OSError) as error:
         cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
         raise ConfigError(f"the section logging is not right: {error}{cause}") from error
+    if not root.handlers:
+        # A level without a handler, as people write it, means "more of it", not "nowhere".
+        for handler in before:
+            root.addHandler(handler)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
 
 
 class Trouble:

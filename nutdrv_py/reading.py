@@ -71,3 +71,5 @@ class Reading:
     alarms: tuple[str, ...] = ()
     raw: Mapping[str, object] = field(default_factory=dict)
     """The device's own names, for exporters that want more than NUT can say."""
+    raw_times: Mapping[str, float] = field(default_factory=dict)
+    """Monotonic times at which the device told what is in ``raw``; without one it is as old as the reading."""

@@ -130,10 +130,11 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
             f"type: install -d -o root -g {user} -m 0770 {settings.paths.statepath}"
         )
     process.drop_privileges(user)
-    if settings.exports is not None and settings.exports.logging is not None:
-        # Tried as this user; it is applied for good when the start has succeeded.
-        log.apply(settings.exports.logging)
-        log.to_stderr()
+    if settings.exports is not None and not os.access(settings.exports.path, os.R_OK):
+        log.log.warning(
+            "%s cannot be read by the user %s, so no reload will succeed; type: chgrp %s %s && chmod 0640 %s",
+            settings.exports.path, user, layout().user, settings.exports.path, settings.exports.path,
+        )  # fmt: skip
     if args.dump:
         return _dump(args, settings, level)
     # Once more as this user: root could read the credentials, this one may not.
@@ -144,6 +145,10 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
     if args.killpower:
         return _killpower(settings, socket_path)
     _enter(where.statepath)
+    if settings.exports is not None and settings.exports.logging is not None:
+        # Tried as this user, where relative names will count; it is applied for good when the start has succeeded.
+        log.apply(settings.exports.logging)
+        log.to_stderr()
     older = functools.partial(process.replace_older, socket_path, pid_file, progname, settings.ups)
     older()
 

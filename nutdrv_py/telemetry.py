@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nutdrv_py.driver import FAILURES, Driver
 from nutdrv_py.log import Trouble, log
@@ -43,6 +43,8 @@ class View:
     alarms: tuple[str, ...]
     raw: Mapping[str, object]
     """The device's own names: of RCT the objects by name, of Enphase the payloads by endpoint."""
+    raw_at: Mapping[str, float] = field(default_factory=dict)
+    """Seconds since 1970 at which the device told each of ``raw``, as far as that is known; else ``at``."""
 
     @property
     def age(self) -> float | None:
@@ -107,7 +109,7 @@ class Source:
         """The device now."""
         driver = self._driver
         snapshot, reading = driver.snapshot, driver.reading
-        now = driver.clock.wall()
+        now, mono = driver.clock.wall(), driver.clock.monotonic()
         variables = {name: variable.value for name, variable in snapshot.variables.items()}
         if snapshot.stale:
             variables = {name: value for name, value in variables.items() if name.startswith("driver.")}
@@ -116,12 +118,13 @@ class Source:
             backend=self.backend,
             stale=snapshot.stale,
             now=now,
-            at=None if driver.good_at is None else now - (driver.clock.monotonic() - driver.good_at),
+            at=None if driver.good_at is None else now - (mono - driver.good_at),
             variables=variables,
             status=Status.parse(variables.get("ups.status", ""))[0],
             # On the grid the driver withdraws alarms before the data go stale.
             alarms=reading.alarms if reading is not None and "ups.alarm" in variables else (),
             raw=reading.raw if reading is not None else {},
+            raw_at={} if reading is None else {name: now - mono + at for name, at in reading.raw_times.items()},
         )
 
     def health(self) -> Health:

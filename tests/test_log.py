@@ -9,6 +9,7 @@ import syslog
 import pytest
 
 from nutdrv_py import log
+from nutdrv_py.errors import ConfigError
 
 
 def test_debug_levels_are_nuts_numbers() -> None:
@@ -93,3 +94,20 @@ def test_a_device_that_words_each_failure_anew_does_not_fill_the_log(caplog: pyt
     for number in range(1000):
         trouble.report("poll", f"failure {number}")
     assert len(caplog.records) < 20
+
+
+def test_a_logging_section_with_a_level_alone_still_writes_somewhere() -> None:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        log.to_stderr()
+        handlers = list(root.handlers)
+        log.apply({"version": 1, "disable_existing_loggers": False, "root": {"level": "DEBUG"}})
+        assert root.handlers == handlers
+        # Its debug messages hold the cookies of a login.
+        assert not logging.getLogger("httpcore").isEnabledFor(logging.DEBUG)
+        with pytest.raises(ConfigError, match="the section logging is not right"):
+            log.apply({"version": 1, "handlers": {"x": {"class": "nothing.Here"}}})
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)

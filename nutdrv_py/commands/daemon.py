@@ -19,7 +19,8 @@ from nutdrv_py.clock import Clock
 from nutdrv_py.config import Entry, Settings, UpsConf, load
 from nutdrv_py.driver import Driver
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters.config import Device, Exports, Prometheus, read_exports
+from nutdrv_py.exporters.config import Device, Exports, Prometheus, port_files, read_exports
+from nutdrv_py.exporters.portfile import take_away
 from nutdrv_py.exporting import Exporting, check_packages
 from nutdrv_py.paths import writable
 from nutdrv_py.telemetry import Source
@@ -45,6 +46,7 @@ LEAVE = 1.5
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("-c", dest="config", metavar="FILE", default=CONFIG, help="configuration (YAML; default: %(default)s)")
+    parser.add_argument("--away", action="store_true", help="rename the port files to -nocomms and end: their keeper is gone")
     parser.add_argument("-d", "--debug", action="store_true", help="debug messages")
     parser.add_argument("--frame-debug", action="store_true", help="debug messages, and each frame of an RCT inverter")
 
@@ -53,9 +55,18 @@ def run(args: argparse.Namespace) -> int:
     """Poll and export until a signal comes. Exit code 0."""
     log.to_stderr()
     log.set_debug_level(FRAME_DEBUG if args.frame_debug else DEBUG if args.debug else 0)
-    exports = _exports(Path(args.config))
-    devices = [_settings(device) for device in exports.devices]
-    check_packages(exports)
+    path = Path(args.config)
+    if args.away:
+        _away(path)
+        return 0
+    try:
+        exports = _exports(path)
+        devices = [_settings(device) for device in exports.devices]
+        check_packages(exports)
+    except ConfigError:
+        # Nobody will keep the port files with this configuration, and dummy-ups would serve them for ever.
+        _away(path)
+        raise
     for settings in devices:
         for note in settings.notes:
             log.log.warning("%s: %s", settings.ups, note)
@@ -67,6 +78,17 @@ def run(args: argparse.Namespace) -> int:
     sys.stderr.flush()
     logging.shutdown()
     os._exit(code)
+
+
+def _away(path: Path) -> None:
+    for file in port_files(path):
+        try:
+            if take_away(file):
+                log.log.warning("Nobody keeps the port file %s; it is taken away", file)
+        except BlockingIOError:
+            pass  # Another process keeps it.
+        except OSError as error:
+            log.log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", file, error.strerror)
 
 
 def _exports(path: Path) -> Exports:
@@ -97,13 +119,19 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
-    _feed(drivers)
+    _feed(drivers, exporting)
     await exporting.start()
     running = [asyncio.ensure_future(driver.run()) for driver in drivers]
     told = asyncio.ensure_future(_tell_systemd(drivers))
     stopped = asyncio.ensure_future(ended.wait())
     try:
-        await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+        left = {*running}
+        while left and not ended.is_set():
+            done, _ = await asyncio.wait([stopped, *left], return_when=asyncio.FIRST_COMPLETED)
+            left -= done
+            for driver, task in zip(drivers, running, strict=True):
+                if task in done:
+                    log.log.error("The device %s has been given up; the reason was logged", driver.settings.ups)
         return 0 if ended.is_set() else 1
     finally:
         process.notify("STOPPING=1")
@@ -116,15 +144,15 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
                 await asyncio.gather(exporting.stop(), *running, return_exceptions=True)
 
 
-def _feed(drivers: Sequence[Driver]) -> None:
-    """Feed systemd's watchdog, but only while each poll loop lives: the slowest one counts."""
+def _feed(drivers: Sequence[Driver], exporting: Exporting) -> None:
+    """Feed systemd's watchdog, but only while each poll loop lives and no exporter hangs: the slowest one counts."""
     if not process.watched():
         return
     lively: set[int] = set()
 
     def alive(index: int) -> None:
         lively.add(index)
-        if len(lively) == len(drivers):
+        if len(lively) == len(drivers) and not exporting.stuck:
             lively.clear()
             process.notify("WATCHDOG=1")
 

@@ -7,6 +7,7 @@ import abc
 import importlib
 from collections.abc import Sequence
 from types import ModuleType
+from typing import ClassVar
 
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.telemetry import Source
@@ -24,6 +25,9 @@ class Exporter(abc.ABC):
     :meth:`start` and :meth:`stop` are called in the event loop. Nothing may block it: what can, runs in a thread.
     """
 
+    first: ClassVar[bool] = False
+    """Whether it begins before the others: what it has left from before is in force until it does."""
+
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = tuple(sources)
 
@@ -37,6 +41,11 @@ class Exporter(abc.ABC):
     @abc.abstractmethod
     async def stop(self) -> None:
         """End, within a second, whatever state the server is in."""
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it has hung, so that what others read of it is old."""
+        return False
 
     @property
     def dropped(self) -> int:

@@ -18,13 +18,16 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.private import private_file
 
-__all__ = ["Device", "Exports", "InfluxDB", "Mqtt", "Page", "PortFileSection", "Prometheus", "key", "read_exports"]
+__all__ = [
+    "Device", "Exports", "InfluxDB", "Mqtt", "Page", "PortFileSection", "Prometheus", "key", "port_files", "read_exports",
+]  # fmt: skip
 
 PORT = 9831
 """TCP port of /metrics, RctMon's; the page is beside it unless told otherwise."""
@@ -158,7 +161,25 @@ DEFAULT_NAME = "rct"
 
 def read_exports(path: Path, environ: Mapping[str, str] = os.environ) -> Exports:
     """The file, checked. Raises :class:`ConfigError` with file and line."""
-    return _Reader(path, environ).read()
+    try:
+        return _Reader(path, environ).read()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: this is not right: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{path}: this is not YAML that can be used: {type(error).__name__}") from None
+
+
+def port_files(path: Path) -> list[Path]:
+    """Where the port files of the file are, which need not be right otherwise; none when that cannot be told."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8", errors="replace"), Loader=yaml.SafeLoader)
+        devices = content.get("devices") or [content.get("device") or {}]
+        names = [str(device.get("name", DEFAULT_NAME)) for device in devices]
+        name = str(content["portfile"]["path"])
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return []
+    return sorted({Path(name.replace("{ups}", ups)) for ups in names})
 
 
 class _Reader:
@@ -180,8 +201,6 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: this is not YAML: {error.problem}") from None
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: this is not YAML: {error}") from None
         found: dict[str, object] = {}
         disabled: set[str] = set()
         for name, name_node, node in self._entries(root, "the file"):
@@ -221,6 +240,7 @@ class _Reader:
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{self._where(node)}: {what} must hold lines of the form key: value")
         seen: set[str] = set()
+        yaml.SafeLoader("").flatten_mapping(node)
         for name_node, value in node.value:
             name = str(name_node.value) if isinstance(name_node, yaml.ScalarNode) else ""
             if not name:
@@ -245,6 +265,9 @@ class _Reader:
             target = elsewhere.get(name, name)
             if target not in fields:
                 raise self._unknown(name_node, name, [*fields, *elsewhere])
+            if isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:null":
+                # A key without a value, as in the example: its default, and not an address of "".
+                continue
             if target in values:
                 raise ConfigError(
                     f"{self._where(name_node)}: {target} is given twice; keep one of {target}, {target}_file, {target}_env"
@@ -287,13 +310,13 @@ class _Reader:
         if not isinstance(node, yaml.ScalarNode):
             raise ConfigError(f"{self._where(node)}: {what} must be {word}")
         value = yaml.SafeLoader("").construct_object(node, deep=True)
-        if value is None:
-            if optional:
-                return None
-            if kind is str:
-                return ""
+        if value is None and optional:
+            return None
         if kind is str:
-            return str(node.value)
+            return "" if value is None else str(node.value)
+        if isinstance(value, str) or (kind is bool and value in (0, 1)):
+            # RctMon takes quoted numbers and truth values, and 0 and 1, too.
+            value = _converted(str(value), kind)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not kind or value != value:
@@ -337,6 +360,16 @@ class _Reader:
         return settings
 
 
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _converted(text: str, kind: type) -> object:
+    try:
+        return _TRUTHS.get(text.lower(), text) if kind is bool else kind(text)
+    except ValueError:
+        return text
+
+
 def _check(section: object, where: str) -> None:
     """Combinations that cannot work."""
     match section:
@@ -347,8 +380,9 @@ def _check(section: object, where: str) -> None:
                 raise ConfigError(f"{where}: auth_user and auth_pass go together; write both or none")
             if (section.tls_certfile is None) != (section.tls_keyfile is None):
                 raise ConfigError(f"{where}: tls_certfile and tls_keyfile go together; write both or none")
-            if section.tls_certfile is not None and not section.tls_enable:
-                raise ConfigError(f"{where}: tls_certfile needs tls_enable: true")
+            for name in ("tls_certfile", "tls_ca_cert"):
+                if getattr(section, name) and not section.tls_enable:
+                    raise ConfigError(f"{where}: {name} needs tls_enable: true; without it nothing is encrypted")
             for name in ("topic_prefix", "discovery_prefix"):
                 text = getattr(section, name)
                 if not text or set("+#\0") & set(text) or text.startswith("/") or text.endswith("/"):
@@ -356,6 +390,8 @@ def _check(section: object, where: str) -> None:
         case InfluxDB():
             if not section.url.startswith(("http://", "https://")):
                 raise ConfigError(f"{where}.url is {section.url!r}; it must begin with http:// or https://")
+            if not urlsplit(section.url).hostname:
+                raise ConfigError(f"{where}.url is {section.url!r}; write it like http://localhost:8086")
             if "@" in section.url.split("/")[2]:
                 raise ConfigError(f"{where}.url must not hold a user or password; write token, or username and password")
             if (section.username or section.password) and not section.database:

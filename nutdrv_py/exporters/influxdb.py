@@ -41,6 +41,7 @@ class InfluxExporter(Exporter):
         self._library = needed("influxdb_client", "influxdb", "influxdb")
         self._backlog = Backlog()
         self._at: dict[str, float] = {}
+        self._raw_at: dict[str, Mapping[str, float]] = {}
         self._trouble = Trouble()
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -104,7 +105,7 @@ class InfluxExporter(Exporter):
             view = source.view()
             points = [driver_point(view)]
             if self._is_new(view):
-                points += device_points(view, self._oids)
+                points += device_points(view, self._oids, self._known(view))
             lines += [text for point in points if (text := line(self._library.Point, point))]
         if lines:
             self._backlog.add(lines)
@@ -118,6 +119,12 @@ class InfluxExporter(Exporter):
                 if self._trouble.report("collect", f"internal error, no points for InfluxDB: {type(error).__name__}"):
                     log.error("please report this:", exc_info=error)
             await asyncio.sleep(self._options.interval)
+
+    def _known(self, view: View) -> frozenset[str]:
+        """The objects that were written already as they are: who asks for them rarely tells nothing new in between."""
+        before = self._raw_at.get(view.ups, {})
+        self._raw_at[view.ups] = view.raw_at
+        return frozenset(name for name, at in view.raw_at.items() if abs(at - before.get(name, 0.0)) < SAME)
 
     def _is_new(self, view: View) -> bool:
         if view.stale or view.at is None or abs(view.at - self._at.get(view.ups, 0.0)) < SAME:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,14 +79,17 @@ def driver_point(view: View) -> Measured:
     return Measured("driver", {"ups": view.ups}, fields, _milliseconds(view.now))
 
 
-def device_points(view: View, oids: Mapping[str, int]) -> Iterator[Measured]:
-    """The points of a device; none while its data are stale. ``oids`` are the numbers of RCT's objects by their names."""
+def device_points(view: View, oids: Mapping[str, int], known: Container[str] = frozenset()) -> Iterator[Measured]:
+    """The points of a device; none while its data are stale. ``oids`` are the numbers of RCT's objects by their names.
+
+    ``known`` are the objects that have not been told anew: they make no ``raw_data``.
+    """
     if view.stale or view.at is None:
         return
     at = _milliseconds(view.at)
     yield Measured("ups", {"ups": view.ups, "backend": view.backend}, _nut_fields(view), at)
     if view.backend == "rct":
-        yield from _rct_points(view, oids, at)
+        yield from _rct_points(view, oids, at, known)
 
 
 def _nut_fields(view: View) -> dict[str, FieldValue]:
@@ -103,7 +106,7 @@ def _nut_fields(view: View) -> dict[str, FieldValue]:
     return found
 
 
-def _rct_points(view: View, oids: Mapping[str, int], at: int) -> Iterator[Measured]:
+def _rct_points(view: View, oids: Mapping[str, int], at: int, known: Container[str]) -> Iterator[Measured]:
     raw = view.raw
     name = raw.get("android_description")
     inverter = {"inverter": name if isinstance(name, str) and name.strip() else view.ups}
@@ -120,9 +123,10 @@ def _rct_points(view: View, oids: Mapping[str, int], at: int) -> Iterator[Measur
             yield Measured("battery_module", {**inverter, "module": str(module)}, {"cycles": cycles}, at)
     for source, value in raw.items():
         raw_field = _RAW_FIELDS.get(type(value))
-        if raw_field is not None and isinstance(value, bool | int | float | str):
+        if raw_field is not None and isinstance(value, bool | int | float | str) and source not in known:
+            told = _milliseconds(view.raw_at[source]) if source in view.raw_at else at
             oid = {"oid": f"0x{oids[source]:X}"} if source in oids else {}
-            yield Measured("raw_data", {**oid, "name": source, **inverter}, {raw_field: value}, at)
+            yield Measured("raw_data", {**oid, "name": source, **inverter}, {raw_field: value}, told)
 
 
 def line(point: Callable[[str], Any], measured: Measured) -> str:

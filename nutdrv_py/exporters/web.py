@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The HTTP server behind /metrics and the page: the standard library's, in threads, one per address and port.
 
-What is shown is made in the event loop; a client that is slow, or hangs, holds up a thread and nothing else.
+What is shown is made in the event loop; a client that is slow, or hangs, holds up a thread and nothing else. On a loopback
+address it answers only to this machine's own names: a web site whose name was made to lead here (DNS rebinding) gets nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import socketserver
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
@@ -15,22 +18,32 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.log import debug, log
 
-__all__ = ["Answer", "Route", "Web"]
+__all__ = ["SAFE", "Answer", "Route", "Web", "loopback"]
 
-IDLE = 10.0
-"""Seconds a client may be silent."""
+LONGEST = 10.0
+"""Seconds a connection may last, from the first byte of the question to the last one of the answer."""
 
 PATIENCE = 5.0
 """Seconds in which the event loop must have made an answer."""
 
 MOST_CLIENTS = 32
 """Connections at once; more are closed."""
+
+
+SAFE: Mapping[str, str] = {
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Headers for what a browser may show: nothing is run, framed or used by another site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +69,31 @@ class Web:
 
     def add(self, address: str, port: int, path: str, route: Route) -> None:
         """Serve ``path`` there."""
-        self._routes.setdefault((address, port), {})[path] = route
+        self._routes.setdefault((address, port), {})[path] = _only_here(route) if loopback(address) else route
 
     async def start(self) -> None:
-        """Listen. Raises :class:`ConfigError` when an address or port cannot be had."""
+        """Listen wherever it can be. Raises :class:`ConfigError` for what cannot be had; call it again then."""
         loop = asyncio.get_running_loop()
+        failed: list[str] = []
         for place, routes in self._routes.items():
             if place in self._servers:
                 continue
             try:
-                self._servers[place] = server = _Server(place, routes, loop)
+                # In a thread: an address may be a name, and the name service may not answer.
+                job = asyncio.ensure_future(asyncio.to_thread(_Server, place, routes, loop))
+                async with asyncio.timeout(PATIENCE):
+                    server = await asyncio.shield(job)
             except OSError as error:
-                await self.stop()
-                why = error.strerror or error
-                raise ConfigError(
+                job.add_done_callback(_unwanted)
+                why = error.strerror or str(error) or "no answer of the name service"
+                failed.append(
                     f"{place[0]} port {place[1]} cannot be listened on ({why}); choose another bind_port or bind_address"
-                ) from error
+                )
+                continue
+            self._servers[place] = server
             threading.Thread(target=server.serve_forever, name=f"web {place[1]}", daemon=True).start()
+        if failed:
+            raise ConfigError("; ".join(failed))
 
     def port(self, address: str, port: int) -> int:
         """The port that is listened on, where 0 was asked for."""
@@ -97,6 +118,11 @@ class _Server(ThreadingHTTPServer):
         self._room = threading.BoundedSemaphore(MOST_CLIENTS)
         super().__init__(place, _Handler)
 
+    def server_bind(self) -> None:
+        """Without the look into the name service that http.server takes here."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
@@ -104,9 +130,14 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # A timeout of the socket begins anew with each byte.
+        end = threading.Timer(LONGEST, _break_off, (request,))
+        end.daemon = True
+        end.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            end.cancel()
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -127,10 +158,42 @@ class _Server(ThreadingHTTPServer):
         return future.result(PATIENCE)
 
 
+def _unwanted(job: asyncio.Future[_Server]) -> None:
+    """A server that came too late must not keep the port."""
+    if not job.cancelled() and job.exception() is None:
+        job.result().server_close()
+
+
+def _break_off(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def loopback(host: str) -> bool:
+    """Whether the name or address, as it may stand in a URL, means this machine itself."""
+    name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _only_here(route: Route) -> Route:
+    def guarded(headers: Mapping[str, str]) -> Answer:
+        host = headers.get("host", "").strip()
+        name = host if host.endswith("]") else host.rpartition(":")[0] if ":" in host else host
+        if loopback(name):
+            return route(headers)
+        text = "This server listens on the loopback address only; ask for http://localhost, or see docs/page.md for a proxy.\n"
+        return Answer(text.encode(), "text/plain", SAFE, status=HTTPStatus.MISDIRECTED_REQUEST)
+
+    return guarded
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = IDLE
-    protocol_version = "HTTP/1.1"
     server_version = "nutdrv_py"
     sys_version = ""
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters.config import Exports, InfluxDB, Mqtt, Page, Prometheus, read_exports
+from nutdrv_py.exporters.config import Exports, InfluxDB, Mqtt, Page, Prometheus, port_files, read_exports
 
 RCTMON = """\
 device:
@@ -136,7 +136,7 @@ def test_several_devices_of_one_file(tmp_path: Path) -> None:
         ("mqtt: {enable: true}\n", "FILE:1: mqtt.mqtt_host is missing: the address of the broker"),
         ("mqtt: {enable: true, mqtt_host: x, auth_user: y}\n", "FILE:1: mqtt: auth_user and auth_pass go together"),
         ("mqtt: {enable: true, mqtt_host: x, tls_certfile: y}\n", "FILE:1: mqtt: tls_certfile and tls_keyfile go together"),
-        ("mqtt: {enable: true, mqtt_host: x, tls_certfile: y, tls_keyfile: z}\n", "FILE:1: mqtt: tls_certfile needs tls_enable: true"),
+        ("mqtt: {enable: true, mqtt_host: x, tls_certfile: y, tls_keyfile: z}\n", "FILE:1: mqtt: tls_certfile needs tls_enable: true; without"),
         ("mqtt: {enable: true, mqtt_host: x, topic_prefix: 'a/#'}\n", "FILE:1: mqtt.topic_prefix is 'a/#'; write a topic without + and #"),
         ("portfile: {}\n", "FILE:1: portfile.path is missing"),
         ("device: {hots: x}\n", "FILE:1: there is no key hots; did you mean host?"),
@@ -162,6 +162,47 @@ def test_a_file_that_is_not_there_or_no_text_is_a_sentence(tmp_path: Path) -> No
 def test_a_default_logging_section_works(tmp_path: Path) -> None:
     assert read(tmp_path, "logging:\n").logging is None
     assert read(tmp_path, "logging: {}\n").logging == {"version": 1, "disable_existing_loggers": False}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["logging: {[1]: 2}\n", "prometheus: {bind_port: !!int x}\n", "a: !!timestamp x\n", "a: " + "[" * 2000, "x: !!python/object:os.system {}\n"],
+)  # fmt: skip
+def test_what_yaml_itself_cannot_make_is_a_sentence_and_no_traceback(tmp_path: Path, text: str) -> None:
+    assert refused(tmp_path, text).startswith("FILE")
+
+
+def test_an_empty_key_means_its_default_and_never_all_addresses(tmp_path: Path) -> None:
+    found = read(tmp_path, "prometheus: {bind_address: , bind_port: , enable: }\npage: {bind_address: , title: }\n")
+    assert found.prometheus == Prometheus()
+    assert found.page == Page()
+
+
+@pytest.mark.parametrize(("text", "port"), [("'9840'", 9840), ('"9840"', 9840), ("9840", 9840)])
+def test_quoted_numbers_and_truth_values_are_taken_as_rctmon_takes_them(tmp_path: Path, text: str, port: int) -> None:
+    found = read(tmp_path, f"device: {{port: {text}}}\nprometheus: {{enable: 'true', exposition: 1, bind_port: {text}}}\n")
+    assert found.prometheus == Prometheus(exposition=True, bind_port=port)
+    assert found.devices[0].options == {"port": f"localhost:{port}"}
+
+
+def test_merge_keys_and_anchors_are_followed(tmp_path: Path) -> None:
+    text = "prometheus: &where\n  bind_address: 127.0.0.2\n  bind_port: 1234\npage:\n  <<: *where\n  title: Cellar\n"
+    found = read(tmp_path, text).page
+    assert found == Page(bind_address="127.0.0.2", bind_port=1234, title="Cellar")
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("device:\nportfile: {path: '/x/home.dev'}\n", ["/x/home.dev"]),
+        ("devices: [{name: a}, {name: b}]\nportfile: {path: '/x/{ups}.dev'}\nnonsense: 1\n", ["/x/a.dev", "/x/b.dev"]),
+        ("portfile: {}\n", []), ("portfile: [", []), ("- 1\n", []), ("", []),
+    ],
+)  # fmt: skip
+def test_where_the_port_files_are_is_known_also_when_the_rest_is_wrong(tmp_path: Path, text: str, files: list[str]) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(text)
+    assert [str(file) for file in port_files(path)] == files
 
 
 # Secrets

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.exporters.config import Page
-from nutdrv_py.exporters.page import PageExporter, loopback
+from nutdrv_py.exporters.page import PageExporter
 from nutdrv_py.exporters.page.document import SCRIPTS, Document
 from nutdrv_py.exporters.page.status import NUMBERS, POWERS, TEXTS, status
-from nutdrv_py.exporters.web import Answer, Route, Web
+from nutdrv_py.exporters.web import Answer, Route, Web, loopback
 from nutdrv_py.reading import Reading, Status
 from nutdrv_py.telemetry import Source, View
 from tests.backends.enphase.conftest import house as enphase_house
@@ -39,7 +39,8 @@ class Routes(Web):
         self.routes: dict[str, Route] = {}
 
     def add(self, address: str, port: int, path: str, route: Route) -> None:
-        self.routes[path] = route
+        super().add(address, port, path, route)
+        self.routes[path] = self._routes[address, port][path]
 
     def get(self, path: str, host: str = "localhost:9831") -> Answer:
         return self.routes[path]({"host": host} if host else {})

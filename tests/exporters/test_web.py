@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 
@@ -122,6 +123,92 @@ def test_a_port_that_is_taken_is_a_sentence_and_nothing_is_left_listening() -> N
             web.add("127.0.0.1", taken.getsockname()[1], "/", hello)
             with pytest.raises(ConfigError, match=r"127\.0\.0\.1 port \d+ cannot be listened on .*choose another bind_port"):
                 await web.start()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 200), ("localhost:1", 200), ("evil.example", 421), ("", 421)])
+def test_on_a_loopback_address_only_this_machines_own_names_are_answered(host: str, status: int) -> None:
+    async def story() -> None:
+        async with served({"/": hello}) as base, httpx.AsyncClient(base_url=base) as client:
+            assert (await client.get("/", headers={"Host": host})).status_code == status
+
+    asyncio.run(story())
+
+
+def test_a_port_that_is_taken_does_not_cost_the_others_and_is_had_when_it_is_free() -> None:
+    async def story() -> None:
+        web = Web()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            web.add("127.0.0.1", port, "/", hello)
+            web.add("127.0.0.1", 0, "/", hello)
+            with pytest.raises(ConfigError):
+                await web.start()
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{web.port('127.0.0.1', 0)}") as client:
+                assert (await client.get("/")).status_code == 200
+        await web.start()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/")).status_code == 200
+        await web.stop()
+
+    asyncio.run(story())
+
+
+def test_a_name_service_that_hangs_does_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut the router may be down: neither an address of the network nor a name may be looked up in the loop."""
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getfqdn", lambda *words: pytest.fail("the name service was asked for a name"))
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    bind = module._Server.server_bind
+
+    def slow(server: module._Server) -> None:
+        release.wait(20)
+        bind(server)
+
+    monkeypatch.setattr(module._Server, "server_bind", slow)
+
+    async def story() -> None:
+        web = Web()
+        web.add("127.0.0.1", 0, "/", hello)
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.01)
+                turns += 1
+
+        counting = asyncio.ensure_future(count())
+        with pytest.raises(ConfigError, match="no answer of the name service"):
+            await web.start()
+        counting.cancel()
+        assert turns > 3
+        release.set()
+        await web.start()
+        await web.stop()
+
+    asyncio.run(story())
+
+
+def test_a_client_that_drips_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST", 0.5)
+
+    async def story() -> None:
+        async with served({"/": hello}) as base:
+            read, write = await asyncio.open_connection("127.0.0.1", int(base.rpartition(":")[2]))
+            with contextlib.suppress(ConnectionError):
+                for letter in b"GET / HTTP/1.1\r\nX: " + b"a" * 400:
+                    write.write(bytes([letter]))
+                    await write.drain()
+                    await asyncio.sleep(0.05)
+                    if read.at_eof():
+                        break
+                else:
+                    pytest.fail("it was served for twenty seconds")
+            write.close()
 
     asyncio.run(story())
 

@@ -141,7 +141,7 @@ def test_rctmons_file_is_served_as_it_is_and_systemd_is_told(tmp_path: Path, inv
         wait(lambda: "WATCHDOG=1" in running.notes(), timeout=10)
         inverter.set(silent=True)
         wait(lambda: sample(port, "rctmon_device_up") == 0, timeout=90)
-        assert running.end() < 4
+        assert running.end() < 2.5
         assert "STOPPING=1" in running.notes()
 
 
@@ -170,7 +170,7 @@ def test_servers_that_hang_delay_neither_the_polls_nor_the_end(tmp_path: Path, i
             wait(lambda: sample(port, "rctmon_inverter_grid_separated") == 3, timeout=15)
             wait(lambda: (sample(port, "nutdrv_py_polls_total") or 0) >= before + 5, timeout=40)
             assert time.monotonic() - began < 40
-            assert running.end() < 4
+            assert running.end() < 2.5
         assert "s3cret" not in running.log
 
 
@@ -202,7 +202,7 @@ def test_several_devices_with_all_exporters_from_one_process(
         page = json.loads(httpx.get(f"http://127.0.0.1:{port}/status.json").text)
         assert "house" in json.dumps(page)
         assert "barn" in json.dumps(page)
-        assert running.end() < 4
+        assert running.end() < 2.5
     assert sorted(path.name for path in (tmp_path / "port").glob("[bh]*.dev*")) == ["barn.dev-nocomms", "house.dev-nocomms"]
 
 
@@ -223,6 +223,34 @@ def test_a_wrong_configuration_ends_with_1_and_a_sentence(tmp_path: Path, config
         assert running.process.wait(30) == 1, running.log
         assert sentence in running.log
         assert "Traceback" not in running.log
+
+
+@pytest.mark.parametrize("words", [["--away"], []])
+def test_a_port_file_that_nobody_keeps_any_more_is_taken_away_also_when_the_configuration_is_wrong(
+    tmp_path: Path, words: list[str]
+) -> None:
+    file = tmp_path / "rct.dev"
+    file.write_text("ups.status: OL\n")
+    (tmp_path / "config.yml").write_text(f"device:\nportfile: {{path: {file}}}\nprometeus:\n")
+    command = [sys.executable, "-m", "nutdrv_py", "daemon", "-c", str(tmp_path / "config.yml"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if words else 1), done.stderr
+    assert not file.exists()
+    assert file.with_name("rct.dev-nocomms").exists()
+
+
+def test_a_device_that_is_given_up_does_not_end_the_others(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "a.dev").write_text("ups.status: OL\n")
+    (tmp_path / "b.dev").write_text("ups.status: OL\nbattery.charge: 50\n")
+    devices = [
+        {"name": "a", "backend": "dummy", "port": str(tmp_path / "a.dev"), "ignorelb": "yes"},
+        {"name": "b", "backend": "dummy", "port": str(tmp_path / "b.dev")},
+    ]
+    with daemon(tmp_path, {"devices": devices, "prometheus": {"bind_port": port, "exposition": True}}) as running:
+        wait(lambda: "The device a has been given up" in running.log, timeout=20)
+        wait(lambda: metrics(port).get('network_ups_tools_battery_charge{ups="b"}') == 50, timeout=20)
+        assert running.end() < 2.5
 
 
 def test_a_missing_package_is_said_with_what_to_type(tmp_path: Path) -> None:
@@ -291,6 +319,19 @@ def test_a_port_that_is_taken_costs_the_exporter_and_not_upsd(inverter: rct.Runn
             stage.start()
             stage.upsd()
             wait(lambda: stage.status().startswith("OL"))
+
+
+def test_an_exporter_that_cannot_begin_does_not_cost_the_others(inverter: rct.RunningInverter) -> None:
+    port = free_port()
+    exports = {
+        "mqtt": {"enable": True, "mqtt_host": "x", "tls_enable": True, "tls_ca_cert": "/nowhere.pem"},
+        "prometheus": {"bind_port": port, "exposition": True},
+    }
+    with home(inverter, exports) as stage:
+        stage.start()
+        stage.upsd()
+        wait(lambda: stage.status().startswith("OL"))
+        wait(lambda: sample(port, "network_ups_tools_battery_charge") is not None)
 
 
 def test_a_wrong_file_stops_the_start_of_the_driver(inverter: rct.RunningInverter) -> None:

@@ -142,7 +142,7 @@ class House:
         found = faults.alarms(moment.faults)
         if self._battery.broken:
             found += ("Battery error",)
-        return Reading(shown, status, found, values)
+        return Reading(shown, status, found, values, times)
 
     def _confirmed(self, values: Mapping[str, object], times: Mapping[str, float]) -> frozenset[int]:
         for name, bits in zip(faults.REGISTERS, self._registers, strict=True):

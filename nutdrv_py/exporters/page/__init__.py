@@ -6,8 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,11 +16,11 @@ from nutdrv_py.exporters.history import History, encode
 from nutdrv_py.exporters.page.document import Document
 from nutdrv_py.exporters.page.file import HistoryFile
 from nutdrv_py.exporters.page.status import status
-from nutdrv_py.exporters.web import Answer, Route, Web
+from nutdrv_py.exporters.web import SAFE, Answer, Route, Web
 from nutdrv_py.log import log
 from nutdrv_py.telemetry import Source
 
-__all__ = ["VERSION", "PageExporter", "loopback"]
+__all__ = ["VERSION", "PageExporter"]
 
 VERSION = 1
 """Version of both JSON documents: it changes when a field goes away or gets another meaning, not when one is added."""
@@ -32,15 +30,6 @@ SAMPLE = 20.0
 
 REMAKE = 5.0
 """Seconds for which a history that was made is good enough: making it costs milliseconds, and many may ask."""
-
-SAFE: Mapping[str, str] = {
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-"""Headers of every answer; the document has a Content-Security-Policy of its own."""
-
 
 class PageExporter(Exporter):
     """Serves ``/``, ``/status.json`` and ``/history.json`` through ``web``.
@@ -59,10 +48,9 @@ class PageExporter(Exporter):
         self._file = HistoryFile(history / (options.history or name), self._histories, clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._made: tuple[float, bytes] | None = None
-        guard = _only_here if loopback(options.bind_address) else _anybody
         routes: Mapping[str, Route] = {"/": self._page, "/status.json": self._status, "/history.json": self._history}
         for path, route in routes.items():
-            web.add(options.bind_address, options.bind_port, path, guard(route))
+            web.add(options.bind_address, options.bind_port, path, route)
 
     async def start(self) -> None:
         """Begin to record."""
@@ -112,35 +100,3 @@ class PageExporter(Exporter):
 
 def _json(content: object) -> Answer:
     return Answer(json.dumps(content, separators=(",", ":"), allow_nan=False).encode() + b"\n", "application/json", SAFE)
-
-
-# Whom it answers
-
-
-def loopback(host: str) -> bool:
-    """Whether the name or address, as it may stand in a URL, means this machine itself."""
-    name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _anybody(route: Route) -> Route:
-    return route
-
-
-def _only_here(route: Route) -> Route:
-    """Refuses who came by another name than this machine's own: a site whose name was made to lead here (DNS rebinding)."""
-
-    def guarded(headers: Mapping[str, str]) -> Answer:
-        host = headers.get("host", "").strip()
-        name = host if host.endswith("]") else host.rpartition(":")[0] if ":" in host else host
-        if loopback(name):
-            return route(headers)
-        text = "This server listens on the loopback address only; ask for http://localhost, or see docs/page.md for a proxy.\n"
-        return Answer(text.encode(), "text/plain", SAFE, status=HTTPStatus.MISDIRECTED_REQUEST)
-
-    return guarded

@@ -28,21 +28,28 @@ LEAVE = 0.5
 class PortFileExporter(Exporter):
     """Keeps one file per source. Raises :class:`ConfigError` when several sources would share one."""
 
+    first = True
+
     def __init__(self, sources: Sequence[Source], options: PortFileSection, clock: Clock) -> None:
         super().__init__(sources)
         if len(sources) > 1 and UPS not in options.path:
             raise ConfigError(f"portfile.path must hold {UPS}, because there are {len(sources)} devices: write home-{UPS}.dev")
         self._options = options
         self._clock = clock
-        self._files: list[PortFile] = []
+        self._files: dict[Path, PortFile] = {}
+        self._writers: list[Writer] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin. Raises :class:`ConfigError` when a file is not there, or is kept by another process."""
         for source in self.sources:
-            file = PortFile(Path(self._options.path.replace(UPS, source.ups)))
-            self._files.append(file)
+            path = Path(self._options.path.replace(UPS, source.ups))
+            if path in self._files:
+                continue
+            # In a thread: a disk may hang, and upsd must not wait for it.
+            file = self._files[path] = await asyncio.to_thread(PortFile, path)
             writer = Writer(file, self._clock, every=self._options.pollfreq, alert=self._options.pollfreqalert)
+            self._writers.append(writer)
 
             def changed(view: View, writer: Writer = writer) -> None:
                 writer.tell(None if view.stale else view.variables)
@@ -53,11 +60,16 @@ class PortFileExporter(Exporter):
                 changed(view)
             self._tasks.append(asyncio.create_task(writer.run()))
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a write lasts too long: what a file says is old."""
+        return any(writer.stuck for writer in self._writers)
+
     async def stop(self) -> None:
         """Take the files away: nobody keeps them any more, and dummy-ups would serve them for ever."""
         for task in self._tasks:
             task.cancel()
-        for file in self._files:
+        for file in self._files.values():
             try:
                 async with asyncio.timeout(LEAVE):
                     await asyncio.to_thread(file.hide, final=True)

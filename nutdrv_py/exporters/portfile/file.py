@@ -71,9 +71,13 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
 def _lock(path: Path) -> int:
     """Be the only keeper of the file until the descriptor is closed. Raises BlockingIOError when there is another one."""
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(_lock_of(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -106,7 +110,11 @@ class PortFile:
         try:
             self._lock = _lock(path)
         except OSError as error:
-            why = "another process keeps it; end that one first" if isinstance(error, BlockingIOError) else error.strerror
+            lock = _lock_of(path)
+            why = (
+                "another process keeps it; end that one first" if isinstance(error, BlockingIOError)
+                else f"{lock}: {error.strerror}; when nothing runs that keeps it, type: rm {lock}"
+            )  # fmt: skip
             raise ConfigError(f"the port file {path} cannot be kept: {why}") from None
         for litter in path.parent.glob(f".{path.name}.*.new"):
             litter.unlink(missing_ok=True)

@@ -88,12 +88,11 @@ class Writer:
                     log.warning("No data: the port file is now %s", self.file.away)
                 self.written.set()
             self._status = None
-        elif self._due(self._latest, now):
+        elif (shown := await asyncio.to_thread(self._shown)) is False or self._due(self._latest, now):
             latest, status = self._latest, self._latest.get("ups.status", "")
-            back = not self.file.shown
             await asyncio.to_thread(self.file.show, latest)
             self._wrote_at, self._status = now, status
-            if back:
+            if not shown:
                 log.info("The port file %s is there again", self.file.path)
             self.written.set()
 
@@ -115,4 +114,8 @@ class Writer:
     def _due(self, variables: Mapping[str, str], now: float) -> bool:
         status = variables.get("ups.status", "")
         every = self._alert if "OB" in status.split() else self._every
-        return status != self._status or now - self._wrote_at >= every or not self.file.shown
+        return status != self._status or now - self._wrote_at >= every
+
+    def _shown(self) -> bool:
+        # A disk that hangs must not hold up whoever else uses the event loop.
+        return self.file.shown
