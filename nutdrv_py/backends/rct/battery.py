@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The battery as upsd is told of it: charge, runtime, and the tokens LB, CHRG, DISCHRG, CAL and RB."""
+"""The battery as upsd is told of it: charge, runtime, and the tokens LB, CHRG, DISCHRG and RB."""
 
 from __future__ import annotations
 
@@ -154,8 +154,7 @@ class Battery:
         word = values.get("battery.status2")
         self._word.update(word, moment.times.get("battery.status2"))
         tokens = faults.battery_status(self._word.confirmed)[1]
-        # upsmon takes no notice of OB LB while a UPS calibrates, so an outage ends a calibration here.
-        status = direction | (tokens & (Status.RB if off_grid else Status.RB | Status.CAL)) | _worn(moment)
+        status = direction | tokens | _worn(moment)
         if off_grid and (is_low(charge, low) or short or empty):
             status |= Status.LB
 

@@ -170,19 +170,21 @@ class BatteryBit:
 BATTERY_EMPTY = 1 << 9
 BATTERY_ERROR = 1 << 12
 
+# Calibrating is no CAL: upsmon takes no notice of OB LB while it sees CAL, and that of 2.8.1 keeps it for ever once it has
+# seen it, and then takes a UPS that goes stale on the grid, days later, for dead.
 # fmt: off
 _BATTERY: tuple[BatteryBit, ...] = (
     BatteryBit(0,  "disconnected"),
     BatteryBit(1,  "relay test"),
     BatteryBit(2,  "ready"),
-    BatteryBit(3,  "calibrating at high voltage", Status.CAL),
+    BatteryBit(3,  "calibrating at high voltage"),
     BatteryBit(4,  "standby"),
     BatteryBit(5,  "shut down"),
     BatteryBit(6,  "precharging"),
     BatteryBit(7,  "starting"),
     BatteryBit(8,  "full"),
     BatteryBit(9,  "empty"),
-    BatteryBit(10, "calibrating at low voltage",  Status.CAL),
+    BatteryBit(10, "calibrating at low voltage"),
     BatteryBit(11, "balancing"),
     BatteryBit(12, "error",                       Status.RB),
     BatteryBit(13, "updating"),

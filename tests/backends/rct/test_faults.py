@@ -53,10 +53,10 @@ def test_reasons_name_the_phase_and_stand_once(numbers: set[int], texts: tuple[s
     [
         (0, "", Status(0)),
         (1 << 2, "ready", Status(0)),
-        (1 << 3, "calibrating at high voltage", Status.CAL),
-        (1 << 10 | 1 << 2, "ready, calibrating at low voltage", Status.CAL),
+        (1 << 3, "calibrating at high voltage", Status(0)),
+        (1 << 10 | 1 << 2, "ready, calibrating at low voltage", Status(0)),
         (1 << 12, "error", Status.RB),
-        (1032, "calibrating at high voltage, calibrating at low voltage", Status.CAL),
+        (1032, "calibrating at high voltage, calibrating at low voltage", Status(0)),
         (1 << 9, "empty", Status(0)),
         (-1 << 31, "", Status(0)),
     ],
