@@ -9,13 +9,17 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python
 STAMP := $(VENV)/.installed
 NUT := packaging/install-nut
 
-.PHONY: demo test check bench nut servers clean help
+.PHONY: demo test check bench deb matrix man nut servers clean help docs
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
 	@echo "make test    the same set-up, then every test"
 	@echo "make check   ruff, mypy --strict, the layer test"
+	@echo "make docs    the documentation as a web site, in build/docs"
 	@echo "make bench   the benchmarks, side by side with dummy-ups"
+	@echo "make deb     the Debian package, in build/deb (installs what the build needs)"
+	@echo "make man     the man page and bash's completion, in build/man"
+	@echo "make matrix  the package on Debian 12, 13 and testing, in chroots (as root; half an hour); writes docs/matrix.md"
 
 demo: nut $(STAMP)
 	@$(VENV)/bin/nutdrv_py demo
@@ -32,6 +36,17 @@ check: $(STAMP)
 bench: nut $(STAMP)
 	@for f in benchmarks/bench_*.py; do $(VENV)/bin/python $$f || exit 1; done
 
+deb:
+	@packaging/debian/make-deb
+
+man: $(STAMP)
+	@$(VENV)/bin/python packaging/man/generate.py build/man/nutdrv_py.8
+	@$(VENV)/bin/python packaging/completion/generate.py build/man/nutdrv_py.bash
+	@echo "build/man/nutdrv_py.8: man -l build/man/nutdrv_py.8; build/man/nutdrv_py.bash: source it"
+
+matrix: deb
+	@packaging/matrix/run.py $(MATRIX)
+
 nut:
 	@$(NUT)
 
@@ -47,3 +62,9 @@ $(STAMP): setup.cfg pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+docs: $(STAMP)
+	@test -x $(VENV)/bin/mkdocs || $(VENV)/bin/pip install --quiet --disable-pip-version-check 'mkdocs >= 1.6'
+	@$(VENV)/bin/python docs/generate --check
+	@$(VENV)/bin/mkdocs build --strict
+	@echo "build/docs/index.html"

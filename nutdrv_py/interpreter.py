@@ -24,10 +24,13 @@ _ADOPTED = "NUTDRV_PY_ADOPTED"
 
 
 def named_interpreter(progname: str) -> Path:
-    """Where the interpreter called ``progname`` lives: in the virtual environment, else in /var/lib/nutdrv_py."""
-    if sys.prefix != sys.base_prefix:
-        return Path(sys.prefix) / "libexec" / progname
-    return Path("/var/lib/nutdrv_py") / progname
+    """Where the interpreter called ``progname`` lives: ``libexec`` of the virtual environment, else /usr/libexec/nutdrv_py.
+
+    On the file system of Python itself: a hard link costs nothing there, and /var may be mounted ``noexec``. In a virtual
+    environment it must be one level below ``pyvenv.cfg``, or it would not find its packages.
+    """
+    libexec = Path(sys.prefix) / "libexec"
+    return libexec / progname if sys.prefix != sys.base_prefix else libexec / "nutdrv_py" / progname
 
 
 def _trusted(path: Path) -> bool:

@@ -11,29 +11,36 @@ import shutil
 import stat
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from nutdrv_py.errors import ConfigError, StartError
 from nutdrv_py.interpreter import make_named_interpreter, named_interpreter
 from nutdrv_py.paths import layout
 
-__all__ = ["configure", "driver_path", "launcher", "link", "run"]
+__all__ = ["configure", "driver_path", "launcher", "link", "packaged", "run"]
 
 HELP = "put the launcher where upsdrvctl looks"
 
 NAME = "nutdrv_py"
+
+_REMOVE = {"debian": "apt remove nutdrv-py", "rpm": "dnf remove nutdrv_py"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--driverpath", type=Path, help="NUT's directory of drivers (default: found)")
     parser.add_argument("--remove", action="store_true", help="undo an installation")
+    parser.add_argument(
+        "--interpreter", action="store_true", help="only make or renew the interpreter of the driver's name, as packages do"
+    )
 
 
 def launcher() -> Path:
     """The program that pip installed as ``nutdrv_py`` for this interpreter. Raises :class:`ConfigError` when there is none."""
     for folder in (Path(sys.prefix) / "bin", Path(sys.argv[0]).resolve().parent):
-        if os.access(folder / NAME, os.X_OK):
+        # The package's own folder has that name too.
+        if (folder / NAME).is_file() and os.access(folder / NAME, os.X_OK):
             return folder / NAME
     found = shutil.which(NAME)
     if found is None:
@@ -47,6 +54,18 @@ def driver_path() -> Path:
         if os.path.exists(os.path.join(folder, "dummy-ups")):
             return Path(folder)
     raise ConfigError("NUT's drivers were not found; type: apt install nut-server, or give --driverpath")
+
+
+def packaged() -> str | None:
+    """The distribution's package manager that installed this program and owns its links; None for pip."""
+    # Debian keeps this directory for its packages; those of Fedora say so in INSTALLER (PEP 627).
+    if Path("/usr/lib/python3/dist-packages") in Path(__file__).parents:
+        return "debian"
+    try:
+        said = metadata.distribution("nutdrv_py").read_text("INSTALLER") or ""
+    except metadata.PackageNotFoundError:
+        return None
+    return said.strip() if said.strip() in _REMOVE else None
 
 
 def link(target: Path, folder: Path) -> Path:
@@ -75,18 +94,45 @@ def hidden_from(user: str, path: Path) -> Path | None:
     return None
 
 
+def _interpreter_alone() -> int:
+    try:
+        make_named_interpreter(NAME)
+    except (OSError, StartError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"{named_interpreter(NAME)} cannot be made: {error}") from error
+    return 0
+
+
+def _remove(folder: Path) -> int:
+    place = folder / NAME
+    interpreter = named_interpreter(NAME)
+    for found in (place if place.is_symlink() else None, interpreter):
+        if found is None:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                found.unlink()
+            except PermissionError as error:
+                raise ConfigError(f"{found} cannot be removed: {error.strerror}; run this as root") from error
+            print(f"removed {found}")
+    # Only when it is empty: links with a preset backend have interpreters of their own.
+    with contextlib.suppress(OSError):
+        interpreter.parent.rmdir()
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
     """Install or remove, saying each step."""
+    if args.interpreter:
+        return _interpreter_alone()
+    owner = packaged()
+    if owner is not None and args.driverpath is None:
+        if args.remove:
+            raise ConfigError(f"the driver belongs to a package of the distribution; type: {_REMOVE[owner]}")
+        print("the distribution's package has put the driver where upsdrvctl looks; nothing to do")
+        return 0
     folder = args.driverpath or driver_path()
     if args.remove:
-        place = folder / NAME
-        if place.is_symlink():
-            place.unlink()
-            print(f"removed {place}")
-        with contextlib.suppress(OSError):
-            named_interpreter(NAME).unlink()
-            print(f"removed {named_interpreter(NAME)}")
-        return 0
+        return _remove(folder)
     try:
         place = link(launcher(), folder)
     except OSError as error:
