@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from nutdrv_py.simulators import enphase, rct
 from nutdrv_py.stage import find_program, free_port
 from tests.conftest import REPO
 from tests.integration.conftest import Watched, wait
+from tests.integration.test_influxdb import Victoria
+from tests.integration.test_mqtt import Mosquitto
 
 UNIT = REPO / "packaging" / "systemd" / "nutdrv_py-daemon.service"
 
@@ -265,10 +267,16 @@ def test_a_missing_package_is_said_with_what_to_type(tmp_path: Path) -> None:
 
 
 class Home(Watched):
-    """A section with ``config =``."""
+    """A section with ``config =``, for a simulated inverter or gateway."""
 
-    def __init__(self, running: rct.RunningInverter, exports: Mapping[str, Any]) -> None:
+    def __init__(self, running: rct.RunningInverter | enphase.RunningSimulator, exports: Mapping[str, Any]) -> None:
         section = {"driver": "nutdrv_py", "port": running.sim.host_port, "backend": "rct", "config": "exports.yml"}
+        if isinstance(running, enphase.RunningSimulator):
+            sim = running.sim
+            section |= {
+                "backend": "enphase", "serial": sim.serial, "token": sim.issue_token(), "pollinterval": "2", "api_timeout": "2",
+                "login_url": sim.login_url, "token_url": sim.token_url,
+            }  # fmt: skip
         super().__init__(section, ups="home")
         path = self.folder / "etc" / "exports.yml"
         path.write_text(yaml.safe_dump(dict(exports)))
@@ -276,7 +284,7 @@ class Home(Watched):
 
 
 @contextlib.contextmanager
-def home(running: rct.RunningInverter, exports: Mapping[str, Any]) -> Iterator[Home]:
+def home(running: rct.RunningInverter | enphase.RunningSimulator, exports: Mapping[str, Any]) -> Iterator[Home]:
     stage = Home(running, exports)
     try:
         yield stage
@@ -309,6 +317,42 @@ def test_the_driver_serves_upsd_and_all_exporters_and_both_say_the_same(inverter
             stopped = stage.upsdrvctl("stop")
             assert stopped.returncode == 0, stopped.stderr
             assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("device", ["inverter", "gateway"])
+def test_upsd_and_all_real_servers_at_once_say_the_same(device: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    running = request.getfixturevalue(device)
+    port = free_port()
+    for name in ("broker", "victoria"):
+        (tmp_path / name).mkdir()
+    victoria = Victoria(tmp_path / "victoria")
+    victoria.start()
+    request.addfinalizer(victoria.end)
+    with Mosquitto(tmp_path / "broker") as broker:
+        exports = {
+            "prometheus": {"bind_port": port, "exposition": True},
+            "influxdb": {"enable": True, "url": victoria.url, "interval": 1},
+            "mqtt": {"enable": True, "mqtt_host": "127.0.0.1", "mqtt_port": broker.port},
+            "page": {"bind_port": port},
+        }
+        with home(running, exports) as stage:
+            stage.start()
+            stage.upsd()
+            wait(lambda: stage.status().startswith("OL"))
+            running.set(grid="outage", soc=70)
+            wait(lambda: stage.status().startswith("OB") and stage.variables()["battery.charge"] == "70", timeout=15)
+            told: dict[str, Callable[[], object]] = {
+                "prometheus": lambda: metrics(port).get('network_ups_tools_ups_status{flag="OB",ups="home"}') == 1,
+                "charge": lambda: sample(port, "network_ups_tools_battery_charge") == 70,
+                "mqtt": lambda: broker.retained().get("rctmon/ups/home/battery.charge") == "70",
+                "influxdb": lambda: victoria.series('ups_battery.charge{ups="home"}')[0]["values"][-1] == 70,
+                "page": lambda: '"battery.charge":"70"' in httpx.get(f"http://127.0.0.1:{port}/status.json").text.replace(" ", ""),
+            }
+            for name, test in told.items():
+                wait(test, timeout=20, what=name)
+            assert stage.upsdrvctl("stop").returncode == 0
+            wait(lambda: broker.retained().get("rctmon/availability") == "offline", timeout=10)
+            assert "rctmon/ups/home/battery.charge" not in broker.retained()
 
 
 def test_a_port_that_is_taken_costs_the_exporter_and_not_upsd(inverter: rct.RunningInverter) -> None:
