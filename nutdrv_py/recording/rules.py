@@ -62,7 +62,12 @@ _MOST_VERSION = 32
 _QUANTITY = re.compile(r"-?\d{1,5}(?:\.\d{1,3})?")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_:]{0,60}")
 _NAME = re.compile(r"[A-Z][a-z]{2,}")
-_MOST_DIGITS = 3
+_DIGITS = re.compile(
+    r"(?:der|srt)\d{1,2}_state|l\dNAcVoltageInmV|(?:freq|voltage)_bias_(?:hz|v)_q\d(?:_phase[abc])?|comm_level_(?:2_4|5)_ghz"
+    r"|ESS_R\d_To_R\d_in_progress|N[OC]\d|pv3p"
+)
+"""The keys of firmware that hold a digit; any other key with one may be somebody's name for a device."""
+
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _COUNTS_FAR = re.compile(r"eid|time|date|created|installed|update|_mw$|_mva$|cum$|energy|wh", re.IGNORECASE)
 _PERSONAL = _words("""
@@ -105,8 +110,8 @@ def scrub(content: object, stand_ins: StandIns, key: str = "", depth: int = 0) -
 
 
 def _name(name: str, parent: str, stand_ins: StandIns) -> str:
-    digits = sum(map(str.isdigit, name))
-    program = name == "" or (_KEY.fullmatch(name) and digits <= _MOST_DIGITS and not _NAME.fullmatch(name))
+    plain = not any(map(str.isdigit, name)) or _DIGITS.fullmatch(name)
+    program = name == "" or (_KEY.fullmatch(name) and plain and not _NAME.fullmatch(name))
     return name if program and parent not in NAMED else stand_ins.text(name, f"keys of {parent}" if parent else "keys")
 
 
