@@ -180,8 +180,8 @@ def _runs(secret: str) -> set[str]:
     return {secret, *(word for word in words if len(word) >= 6)}
 
 
-@pytest.mark.parametrize("name", ["A000AAAA", "aaaaaaa0", "keller1b", "AAAAAAL0", "der1aaaa"])
-def test_a_key_with_a_digit_that_firmware_does_not_have_is_a_name(name: str) -> None:
+@pytest.mark.parametrize("name", ["A000AAAA", "aaaaaaa0", "keller1b", "AAAAAAL0", "der1aaaa", "eyJhbGciOiJFUzI", "aa:bb:cc:dd:ee:ff", "ABCDEFABCDEF"])
+def test_a_key_that_firmware_does_not_have_is_a_name(name: str) -> None:
     assert name not in json.dumps(scrub({"devices": {name: 1}}, StandIns()))
 
 

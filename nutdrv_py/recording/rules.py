@@ -68,6 +68,9 @@ _DIGITS = re.compile(
 )
 """The keys of firmware that hold a digit; any other key with one may be somebody's name for a device."""
 
+_SPELT = re.compile(r"eyJ|(?:[0-9A-Fa-f]{2}:){2}|.*[A-Z]{9}")
+"""How a token, an address of the network or a serial number in letters alone begins, which may be keys too."""
+
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _COUNTS_FAR = re.compile(r"eid|time|date|created|installed|update|_mw$|_mva$|cum$|energy|wh", re.IGNORECASE)
 _PERSONAL = _words("""
@@ -111,7 +114,7 @@ def scrub(content: object, stand_ins: StandIns, key: str = "", depth: int = 0) -
 
 def _name(name: str, parent: str, stand_ins: StandIns) -> str:
     plain = not any(map(str.isdigit, name)) or _DIGITS.fullmatch(name)
-    program = name == "" or (_KEY.fullmatch(name) and plain and not _NAME.fullmatch(name))
+    program = name == "" or (_KEY.fullmatch(name) and plain and not (_NAME.fullmatch(name) or _SPELT.match(name)))
     return name if program and parent not in NAMED else stand_ins.text(name, f"keys of {parent}" if parent else "keys")
 
 
