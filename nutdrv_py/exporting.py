@@ -141,7 +141,9 @@ class Exporting:
         """End all, at the same time, within :data:`LEAVE` seconds."""
         if self._later is not None:
             self._later.cancel()
-        ends = [asyncio.ensure_future(exporter.stop()) for exporter in self._begun]
+        # Of several port files the first may be kept although the second could not be.
+        begun = [exporter for exporter in self._exporters if exporter in self._begun or exporter.first]
+        ends = [asyncio.ensure_future(exporter.stop()) for exporter in begun]
         ends.append(asyncio.ensure_future(self._web.stop()))
         self._begun = []
         _, late = await asyncio.wait(ends, timeout=LEAVE)

@@ -7,11 +7,12 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from nutdrv_py import log, process
@@ -119,7 +120,8 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
-    _feed(drivers, exporting)
+    living = {*drivers}
+    _feed(living, exporting)
     await exporting.start()
     running = [asyncio.ensure_future(driver.run()) for driver in drivers]
     told = asyncio.ensure_future(_tell_systemd(drivers))
@@ -132,6 +134,9 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
             for driver, task in zip(drivers, running, strict=True):
                 if task in done:
                     log.log.error("The device %s has been given up; the reason was logged", driver.settings.ups)
+                    # Neither READY nor the watchdog waits for it any more.
+                    driver.ready.set()
+                    living.discard(driver)
         return 0 if ended.is_set() else 1
     finally:
         process.notify("STOPPING=1")
@@ -144,20 +149,20 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
                 await asyncio.gather(exporting.stop(), *running, return_exceptions=True)
 
 
-def _feed(drivers: Sequence[Driver], exporting: Exporting) -> None:
-    """Feed systemd's watchdog, but only while each poll loop lives and no exporter hangs: the slowest one counts."""
+def _feed(living: Set[Driver], exporting: Exporting) -> None:
+    """Feed systemd's watchdog, but only while each of the poll loops turns and no exporter hangs: the slowest one counts."""
     if not process.watched():
         return
-    lively: set[int] = set()
+    turned: set[Driver] = set()
 
-    def alive(index: int) -> None:
-        lively.add(index)
-        if len(lively) == len(drivers) and not exporting.stuck:
-            lively.clear()
+    def alive(driver: Driver) -> None:
+        turned.add(driver)
+        if turned >= living and not exporting.stuck:
+            turned.clear()
             process.notify("WATCHDOG=1")
 
-    for index, driver in enumerate(drivers):
-        driver.alive = lambda index=index: alive(index)  # type: ignore[misc]
+    for driver in living:
+        driver.alive = functools.partial(alive, driver)
 
 
 async def _tell_systemd(drivers: Sequence[Driver]) -> None:

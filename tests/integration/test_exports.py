@@ -249,10 +249,25 @@ def test_a_device_that_is_given_up_does_not_end_the_others(tmp_path: Path) -> No
         {"name": "a", "backend": "dummy", "port": str(tmp_path / "a.dev"), "ignorelb": "yes"},
         {"name": "b", "backend": "dummy", "port": str(tmp_path / "b.dev")},
     ]
-    with daemon(tmp_path, {"devices": devices, "prometheus": {"bind_port": port, "exposition": True}}) as running:
+    config = {"devices": devices, "prometheus": {"bind_port": port, "exposition": True}}
+    with daemon(tmp_path, config, WATCHDOG_USEC="6000000") as running:
         wait(lambda: "The device a has been given up" in running.log, timeout=20)
         wait(lambda: metrics(port).get('network_ups_tools_battery_charge{ups="b"}') == 50, timeout=20)
+        wait(lambda: "READY=1" in running.notes(), timeout=10)
+        wait(lambda: "WATCHDOG=1" in running.notes(), timeout=10)
         assert running.end() < 2.5
+
+
+def test_of_two_port_files_none_is_left_behind_when_the_other_cannot_be_kept(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.dev").write_text("ups.status: OL\n")
+    (tmp_path / "port").mkdir()
+    kept = tmp_path / "port" / "a.dev"
+    kept.write_text("ups.status: OL\n")
+    devices = [{"name": name, "backend": "dummy", "port": str(tmp_path / f"{name}.dev")} for name in ("a", "b")]
+    with daemon(tmp_path, {"devices": devices, "portfile": {"path": str(tmp_path / "port" / "{ups}.dev")}}) as running:
+        assert running.process.wait(30) == 1, running.log
+    assert not kept.exists()
 
 
 def test_a_missing_package_is_said_with_what_to_type(tmp_path: Path) -> None:
