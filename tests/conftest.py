@@ -7,6 +7,7 @@ import heapq
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ sys.path.insert(0, str(REPO / "drivers"))
 # What a driver keeps (tokens, histories) stays out of the machine's own folder, and out of other tests.
 os.environ["NUTDRV_PY_HOME"] = tempfile.mkdtemp(prefix="nutdrv-home-")
 atexit.register(shutil.rmtree, os.environ["NUTDRV_PY_HOME"], ignore_errors=True)
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would the programs that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A submission is judged by the same examples each time; whoever runs the tests by hand looks for new ones.
 settings.register_profile(

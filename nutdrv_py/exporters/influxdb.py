@@ -15,6 +15,7 @@ from nutdrv_py.exporters.base import Exporter, needed
 from nutdrv_py.exporters.config import InfluxDB
 from nutdrv_py.exporters.delivery import FLUSH, Backlog, Delivery, RefusedError, Send
 from nutdrv_py.exporters.points import device_points, driver_point, line
+from nutdrv_py.exporters.tls import trusting
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.telemetry import Source, View
 
@@ -149,7 +150,7 @@ def _place(url: str) -> str:
 
 def _tls(options: InfluxDB) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=options.ca_cert or None)
+        return trusting(options.ca_cert)
     except OSError as error:
         why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigError(f"influxdb.ca_cert: {options.ca_cert} cannot be used: {why}") from error

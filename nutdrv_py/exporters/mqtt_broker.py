@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.base import needed
 from nutdrv_py.exporters.config import Mqtt
+from nutdrv_py.exporters.tls import trusting
 from nutdrv_py.exporters.topics import OFFLINE, unfit
 from nutdrv_py.log import Trouble
 
@@ -255,7 +256,7 @@ def _context(options: Mqtt) -> ssl.SSLContext | None:
     if not options.tls_enable:
         return None
     try:
-        context = ssl.create_default_context(cafile=options.tls_ca_cert or None)
+        context = trusting(options.tls_ca_cert)
     except OSError as error:
         raise ConfigError(f"mqtt: tls_ca_cert = {options.tls_ca_cert} cannot be used: {_file_reason(error)}") from None
     if options.tls_insecure:
