@@ -18,6 +18,7 @@ from nutdrv_py import __version__, log
 from nutdrv_py.backend import Backend
 from nutdrv_py.clock import Clock
 from nutdrv_py.config import Settings
+from nutdrv_py.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, CommandError, ConfigError, DeviceError, NutdrvError, Result, StaleError
 from nutdrv_py.log import Trouble
 from nutdrv_py.nut.snapshot import Flag, Snapshot, Variable
@@ -192,8 +193,7 @@ class Driver:
         """Let the backend close its connection, within :data:`LEAVE` seconds."""
         if self._opened:
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(LEAVE):
-                    await self.backend.__aexit__(None, None, None)
+                await confined(self.backend.__aexit__(None, None, None), LEAVE)
             self._opened = False
 
     def set_state(self, state: str) -> None:
@@ -238,21 +238,14 @@ class Driver:
         """One poll; None, or the kind of failure: one of :data:`FAILURES`."""
         limit = max(LONGEST_POLL, float(self.settings.config.maxage))
         try:
-            async with asyncio.timeout(limit):
-                if not self._opened:
-                    await self.backend.__aenter__()
-                    self._opened = True
-                reading = await self.backend.poll()
+            reading = await confined(self._ask(), limit)
             _refuse_nonsense(reading)
             self._good(reading)
             return None
         except TimeoutError:
             self._failed(f"the device did not finish a poll within {limit:.0f} s")
             return "timeout"
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
+        except SelfCancelledError as error:
             self._failed(f"internal error in the backend {self.settings.backend_name}: it cancelled its own poll", error)
         except StaleError as error:
             self._failed(str(error))
@@ -264,6 +257,15 @@ class Driver:
         except Exception as error:
             self._failed(f"internal error in the backend {self.settings.backend_name}: {type(error).__name__}", error)
         return "internal"
+
+    async def _ask(self) -> Reading:
+        await self._open()
+        return await self.backend.poll()
+
+    async def _open(self) -> None:
+        if not self._opened:
+            await self.backend.__aenter__()
+            self._opened = True
 
     def _early(self, reading: Reading) -> None:
         """The backend knows something that cannot wait; before the first whole reading only an outage is worth it."""
@@ -483,8 +485,7 @@ class Driver:
         if rule is None or found[1].immutable:
             raise CommandError("the variable is read-only", Result.INVALID)
         rule.check(value)
-        async with asyncio.timeout(COMMAND_LIMIT), self._device:
-            await self.backend.set(found[0], value)
+        await self._between_polls(lambda: self.backend.set(found[0], value))
         log.log.info("SET %s to %s", found[0], value)
         if self._reading is not None:
             values = {**self._reading.values, found[0]: value}
@@ -515,8 +516,7 @@ class Driver:
         if known is None:
             raise CommandError("there is no such instant command", Result.UNKNOWN)
         log.log.info("Instant command: %s%s", known, f" {param}" if param else "")
-        async with asyncio.timeout(COMMAND_LIMIT), self._device:
-            await self.backend.command(known, param)
+        await self._between_polls(lambda: self.backend.command(known, param))
         self._wake.set()
 
     async def _exit(self) -> None:
@@ -530,11 +530,18 @@ class Driver:
                 break
             if await self.instcmd(name, None) is Result.HANDLED:
                 return
-        async with asyncio.timeout(COMMAND_LIMIT), self._device:
-            if not self._opened:
-                await self.backend.__aenter__()
-                self._opened = True
-            await self.backend.shutdown()
+        await self._between_polls(self._shutdown_device)
+
+    async def _shutdown_device(self) -> None:
+        await self._open()
+        await self.backend.shutdown()
+
+    async def _between_polls(self, work: Callable[[], Awaitable[None]]) -> None:
+        async def alone() -> None:
+            async with self._device:
+                await work()
+
+        await confined(alone(), COMMAND_LIMIT)
 
     async def _killpower_command(self) -> None:
         if not self._killpower:

@@ -90,8 +90,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_log() -> Iterator[None]:
-    yield
     log.set_debug_level(0)
+    yield
     root = logging.getLogger()
     for handler in list(root.handlers):
         if type(handler).__module__ == "nutdrv_py.log":

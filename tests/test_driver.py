@@ -656,7 +656,7 @@ def test_a_command_or_setting_that_hangs_does_not_keep_the_polls_away(clock: Fak
     run(story)
 
 
-@pytest.mark.parametrize("how", ["coast", "cancel", "value"])
+@pytest.mark.parametrize("how", ["coast", "cancel", "left over", "value"])
 def test_no_bug_of_a_backend_ends_the_driver(clock: FakeClock, how: str) -> None:
     async def story() -> None:
         async with World(clock) as world:
@@ -664,12 +664,20 @@ def test_no_bug_of_a_backend_ends_the_driver(clock: FakeClock, how: str) -> None
                 world.device.coast = lambda reading, seconds: dataclasses.replace(reading, values={"x": None})  # type: ignore[method-assign,dict-item]
                 world.device.answer = DeviceError("x")
             elif how == "cancel":
-                world.device.answer = asyncio.CancelledError()  # type: ignore[assignment]
-
                 async def cancelled() -> Reading:
                     raise asyncio.CancelledError
 
                 world.device.answer = cancelled
+            elif how == "left over":
+
+                async def left_over() -> Reading:
+                    task = asyncio.current_task()
+                    assert task is not None
+                    task.cancel()
+                    await asyncio.sleep(0)
+                    raise AssertionError
+
+                world.device.answer = left_over
             else:
                 world.device.answer = Reading({"battery.charge": float("nan"), "ups.load": None, "ups.id": object()}, Status.OL)  # type: ignore[dict-item]
             await clock.advance(60)

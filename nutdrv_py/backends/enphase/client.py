@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from nutdrv_py.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, DeviceError
 
 __all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "decode"]
@@ -29,6 +30,9 @@ MOST_BODY = 2 << 20
 
 LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
 """One connection, kept between the polls."""
+
+LEAVE = 1.0
+"""Seconds for the connection to close."""
 
 
 class Absent(DeviceError):
@@ -95,8 +99,7 @@ class Gateway:
         self.fingerprint = None
         if client is not None:
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(1):
-                    await client.aclose()
+                await confined(client.aclose(), LEAVE)
 
     async def get(self, path: str, *, timeout: float, token: str | None = None) -> Answer:
         """GET ``path``; with ``token`` as bearer. Raises DeviceError, :class:`Absent`, :class:`Refused`, :class:`Stranger`."""
@@ -124,14 +127,13 @@ class Gateway:
             for last in (False, True):
                 reused = self._client is not None
                 try:
-                    async with asyncio.timeout(timeout):
-                        return await self._once(method, path, timeout, token, content)
+                    return await confined(self._once(method, path, token, content), timeout)
                 except (Absent, Refused):
                     raise
                 except DeviceError:
                     await self.close()
                     raise
-                except (TimeoutError, httpx.TimeoutException):
+                except (TimeoutError, SelfCancelledError, httpx.TimeoutException):
                     # A client whose request was cut off is not used again: its pool may still count the connection.
                     await self.close()
                     raise DeviceError(f"{path}: no answer within {timeout:g} s") from None
@@ -147,9 +149,7 @@ class Gateway:
                     raise DeviceError(f"{path}: {type(error).__name__}") from error
             raise AssertionError("unreachable")
 
-    async def _once(
-        self, method: str, path: str, timeout: float, token: str | None, content: Mapping[str, object] | None
-    ) -> Answer:
+    async def _once(self, method: str, path: str, token: str | None, content: Mapping[str, object] | None) -> Answer:
         if self._client is None:
             self._client = httpx.AsyncClient(
                 verify=self._context,
@@ -162,10 +162,10 @@ class Gateway:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         request = self._client.build_request(
-            method, self._url + path, headers=headers, json=content, timeout=timeout, extensions={"trace": self._traced}
+            method, self._url + path, headers=headers, json=content, extensions={"trace": self._traced}
         )
-        # build_request leaves the timeout out when it is given extensions (httpx 0.23), so it is put in again.
-        request.extensions.setdefault("timeout", httpx.Timeout(timeout).as_dict())
+        # Given extensions, httpx 0.23 leaves the timeout out. The limit is ours alone: two that end together disturb each other.
+        request.extensions["timeout"] = httpx.Timeout(None).as_dict()
         response = await self._client.send(request, stream=True)
         try:
             _judge(path, response.status_code)

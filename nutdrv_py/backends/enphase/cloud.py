@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 from urllib.parse import urlsplit, urlunsplit
@@ -12,6 +11,7 @@ import httpx
 
 from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, is_loopback
 from nutdrv_py.backends.enphase.jwt import MOST_TEXT, Token
+from nutdrv_py.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, ProtocolError
 
 __all__ = ["ask_cloud"]
@@ -21,7 +21,7 @@ async def ask_cloud(config: EnphaseConfig, credentials: Credentials, serial: str
     """Log in with the account and fetch a token for the gateway ``serial``. Raises :class:`AuthError`, nothing else."""
     try:
         return await _Cloud(config, credentials).token(serial)
-    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, TimeoutError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, TimeoutError, SelfCancelledError) as error:
         raise AuthError(f"Enphase's cloud cannot be reached for a token: {type(error).__name__}") from None
 
 
@@ -36,22 +36,21 @@ class _Cloud:
         if local:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        return httpx.AsyncClient(verify=context, timeout=self._config.login_timeout, follow_redirects=False, trust_env=not local)
+        # The limit is confined()'s: two that end together disturb each other.
+        return httpx.AsyncClient(verify=context, timeout=httpx.Timeout(None), follow_redirects=False, trust_env=not local)
 
     async def token(self, serial: str) -> Token:
         limit = self._config.login_timeout
         async with self._client() as client:
-            async with asyncio.timeout(limit):
-                session = await self._login(client)
+            session = await confined(self._login(client), limit)
             errors: list[str] = []
             for route in (self._route_a, self._route_b):
                 try:
-                    async with asyncio.timeout(limit):
-                        token = Token.parse(await route(client, session, serial))
+                    token = Token.parse(await confined(route(client, session, serial), limit))
                 except ProtocolError as error:
                     errors.append(str(error))
                     continue
-                except (httpx.HTTPError, TimeoutError) as error:
+                except (httpx.HTTPError, TimeoutError, SelfCancelledError) as error:
                     errors.append(type(error).__name__)
                     continue
                 if token.serial not in (serial, "un-commissioned"):
