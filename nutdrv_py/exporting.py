@@ -6,14 +6,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters.base import Exporter, needed
+from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import Exports
 from nutdrv_py.exporters.web import Web
+from nutdrv_py.extras import EXTRAS, load
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.telemetry import Source
 
@@ -25,19 +26,13 @@ AGAIN = 30.0
 LEAVE = 1.5
 """Seconds in which all exporters must have ended; what has not is left to the end of the process."""
 
-PACKAGES: Mapping[str, tuple[str, str]] = {
-    "prometheus": ("prometheus_client", "prometheus"),
-    "influxdb": ("influxdb_client", "influxdb"),
-    "mqtt": ("paho.mqtt.client", "mqtt"),
-}
-"""By section: the module that it needs, and the extra that brings it."""
-
 
 def check_packages(exports: Exports) -> None:
     """Raise :class:`ConfigError` when a section that is enabled needs a package that is not there."""
-    for section, (module, extra) in PACKAGES.items():
-        if getattr(exports, section) is not None:
-            needed(module, section, extra)
+    for section in EXTRAS:
+        # An extra for a section has its name.
+        if getattr(exports, section, None) is not None:
+            load(section, f"the section {section}")
 
 
 class Exporting:

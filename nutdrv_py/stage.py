@@ -35,7 +35,7 @@ def find_program(name: str) -> str:
             return path
     found = shutil.which(name)
     if found is None:
-        raise StartError(f"{name} was not found; type: apt install nut-server nut-client")
+        raise StartError(f"{name} was not found; type: apt install nut-server nut-client (Fedora: nut nut-client)")
     return found
 
 

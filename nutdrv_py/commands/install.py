@@ -53,7 +53,7 @@ def driver_path() -> Path:
     for folder in layout().driverpaths:
         if os.path.exists(os.path.join(folder, "dummy-ups")):
             return Path(folder)
-    raise ConfigError("NUT's drivers were not found; type: apt install nut-server, or give --driverpath")
+    raise ConfigError("NUT's drivers were not found; type: apt install nut-server (Fedora: nut), or give --driverpath")
 
 
 def packaged() -> str | None:

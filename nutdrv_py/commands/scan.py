@@ -103,7 +103,7 @@ async def _look(network: Network | None, port: int, seconds: float) -> tuple[lis
         inverters = await find_inverters(hosts_of(network), port, progress.tried) if network is not None else []
         try:
             gateways = await listening
-        except StartError as error:
+        except (ConfigError, StartError) as error:
             progress.end()
             _say(str(error))
             gateways = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import ipaddress
 import re
 import threading
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nutdrv_py.errors import StartError
+from nutdrv_py.extras import load
 
 __all__ = ["SERVICE", "Gateway", "best_address", "find_gateways"]
 
@@ -56,11 +56,8 @@ def best_address(found: Iterable[str]) -> str | None:
 
 
 async def find_gateways(seconds: float, interfaces: Sequence[str] | None = None) -> list[Gateway]:
-    """Listen for so long; ``interfaces`` are addresses of this machine, by default all. Raises :class:`StartError`."""
-    try:
-        zeroconf = importlib.import_module("zeroconf")
-    except ImportError:
-        raise StartError("gateways cannot be looked for without zeroconf; type: pip install 'nutdrv_py[discover]'") from None
+    """Listen for so long; ``interfaces`` are addresses of this machine, by default all. Raises :class:`ConfigError`."""
+    zeroconf = load("discover", "the search for gateways")
     return await asyncio.to_thread(_listen, zeroconf, seconds, interfaces)
 
 

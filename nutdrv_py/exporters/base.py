@@ -4,19 +4,12 @@
 from __future__ import annotations
 
 import abc
-import importlib
 from collections.abc import Sequence
-from types import ModuleType
 from typing import ClassVar
 
-from nutdrv_py.errors import ConfigError
 from nutdrv_py.telemetry import Source
 
-__all__ = ["Exporter", "needed"]
-
-
-PACKAGES = {"prometheus_client": "prometheus-client", "influxdb_client": "influxdb-client", "paho": "paho-mqtt"}
-"""The packages of the optional modules, as pip names them."""
+__all__ = ["Exporter"]
 
 
 class Exporter(abc.ABC):
@@ -51,14 +44,3 @@ class Exporter(abc.ABC):
     def dropped(self) -> int:
         """What was thrown away because a server could not take it, since the start."""
         return 0
-
-
-def needed(module: str, section: str, extra: str) -> ModuleType:
-    """The optional module that ``section`` needs. Raises :class:`ConfigError` with what to type when it is not there."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        package = PACKAGES[module.partition(".")[0]]
-        raise ConfigError(
-            f"the section {section} needs the Python package {package}; type: pip install 'nutdrv_py[{extra}]'"
-        ) from None

@@ -11,11 +11,12 @@ from types import MappingProxyType, ModuleType
 from urllib.parse import urlsplit
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters.base import Exporter, needed
+from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import InfluxDB
 from nutdrv_py.exporters.delivery import FLUSH, Backlog, Delivery, RefusedError, Send
 from nutdrv_py.exporters.points import device_points, driver_point, line
 from nutdrv_py.exporters.tls import trusting
+from nutdrv_py.extras import load
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.telemetry import Source, View
 
@@ -39,7 +40,7 @@ class InfluxExporter(Exporter):
         super().__init__(sources)
         self._options = options
         self._oids = oids
-        self._library = needed("influxdb_client", "influxdb", "influxdb")
+        self._library = load("influxdb", "the section influxdb")
         self._backlog = Backlog()
         self._at: dict[str, float] = {}
         self._raw_at: dict[str, Mapping[str, float]] = {}

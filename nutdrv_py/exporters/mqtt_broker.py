@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters.base import needed
 from nutdrv_py.exporters.config import Mqtt
 from nutdrv_py.exporters.tls import trusting
 from nutdrv_py.exporters.topics import OFFLINE, unfit
+from nutdrv_py.extras import load
 from nutdrv_py.log import Trouble
 
 __all__ = ["Broker", "Guest", "check"]
@@ -92,7 +92,7 @@ class Broker:
 
     def _made(self, context: ssl.SSLContext | None, will: str) -> Any:
         options = self._options
-        paho = needed("paho.mqtt.client", "mqtt", "mqtt")
+        paho = load("mqtt", "the section mqtt")
         # 2.x wants to be told the manner of its callbacks; those below take both manners.
         version = getattr(paho, "CallbackAPIVersion", None)
         client = paho.Client(*([version.VERSION2] if version is not None else []), client_id=options.client_name)
@@ -256,7 +256,7 @@ def _context(options: Mqtt) -> ssl.SSLContext | None:
     if not options.tls_enable:
         return None
     try:
-        context = trusting(options.tls_ca_cert)
+        context = trusting(options.tls_ca_cert or "")
     except OSError as error:
         raise ConfigError(f"mqtt: tls_ca_cert = {options.tls_ca_cert} cannot be used: {_file_reason(error)}") from None
     if options.tls_insecure:

@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import Protocol
 
 from nutdrv_py.exporters import config, rctmon
-from nutdrv_py.exporters.base import Exporter, needed
+from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.points import TEXT_WORDS
 from nutdrv_py.exporters.web import Answer, Web
+from nutdrv_py.extras import load
 from nutdrv_py.telemetry import BUCKETS, Health, Source, View
 
 __all__ = ["FLAGS", "IDENTITY", "OWN", "PATH", "PrometheusExporter", "is_number", "metric_name"]
@@ -100,7 +101,7 @@ class PrometheusExporter(Exporter):
     ) -> None:
         super().__init__(sources)
         client, self._exposition, core = (
-            needed(name, "prometheus", "prometheus")
+            load("prometheus", "the section prometheus", name)
             for name in ("prometheus_client", "prometheus_client.exposition", "prometheus_client.core")
         )
         self._registry = client.CollectorRegistry()

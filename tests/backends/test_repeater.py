@@ -211,7 +211,7 @@ def test_the_same_name_elsewhere_is_not(port: str) -> None:
 
 
 def test_without_pynut2_the_start_is_refused_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynut2", None)
+    monkeypatch.setitem(sys.modules, "pynut2.nut2", None)
     with pytest.raises(ConfigError, match=r"pip install 'nutdrv_py\[client\]'"):
         Repeater.check(RepeaterConfig(port="ups@nas"))
 

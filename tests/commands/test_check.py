@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -24,11 +25,11 @@ from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.cli import main
 from nutdrv_py.clock import Clock
-from nutdrv_py.commands.check import _line, configuration, nut
+from nutdrv_py.commands.check import _line, configuration, nut, programs, upsd, upsmon
 from nutdrv_py.commands.check import device as rooms
 from nutdrv_py.commands.check.device import resolved
 from nutdrv_py.commands.check.within import Within
-from nutdrv_py.commands.sections import Section, chosen
+from nutdrv_py.commands.sections import Section, Seen, chosen
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.config import read_exports
 from nutdrv_py.findings import Finding, Level, failed, ok
@@ -320,7 +321,7 @@ def test_upsmon_must_watch_the_ups_and_be_patient_enough(etc: Path, text: str | 
     settings, _ = configuration.settings_of(home())
     assert settings is not None
     assert settings.config.pollinterval == 5
-    found = by_topic(nut.upsmon(home(), settings))[topic]
+    found = by_topic(upsmon.client(home(), settings))[topic]
     assert found.level is level
     assert words in found.advice
     assert "very-secret" not in str(found)
@@ -338,9 +339,9 @@ def test_any_upsmon_conf_gives_findings_and_no_error(data: bytes) -> None:
         for file in ("upsmon.conf", "upsd.conf", "nut.conf"):
             (folder / file).write_bytes(data)
         section = Section("home", "nutdrv_py", UpsConf((), ()), Paths(folder, folder, folder, folder))
-        assert nut.upsmon(section, None)
+        assert upsmon.client(section, None)
         assert nut.mode(section)
-        assert nut._listen(folder / "upsd.conf")
+        assert upsd._listen(folder / "upsd.conf")
 
 
 @pytest.mark.parametrize(
@@ -367,14 +368,56 @@ def test_nut_must_be_switched_on(etc: Path, text: str | None, level: Level) -> N
 )  # fmt: skip
 def test_upsd_is_asked_where_it_listens(etc: Path, text: str, where: tuple[str, int]) -> None:
     (etc / "upsd.conf").write_text(text)
-    assert nut._listen(etc / "upsd.conf") == where
+    assert upsd._listen(etc / "upsd.conf") == where
 
 
-def test_without_pynut2_upsd_is_not_asked_and_it_is_said_how_to_get_it(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pynut2", None)
-    found = by_topic(nut.server(home(), None))["upsd"]
+def test_without_pynut2_and_upsc_upsd_is_not_asked_and_it_is_said_how_to_get_it(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynut2.nut2", None)
+    monkeypatch.setattr(upsd, "found", lambda name: None)
+    found = by_topic(upsd.server(home(), None))["upsd"]
     assert found.level is WARNING
     assert "pip install 'nutdrv_py[client]'" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("script", "level", "words"),
+    [
+        ("echo OL CHRG", OK, ""),
+        ("echo 'Init SSL without certificate database' >&2; echo OB DISCHRG", OK, ""),
+        ("echo 'Error: Unknown UPS' >&2; exit 1", FAILED, "upsd -c reload"),
+        ("echo 'Error: Driver not connected' >&2; exit 1", FAILED, "upsdrvctl start home"),
+        ("echo 'Init SSL' >&2; echo 'Error: Data stale' >&2; exit 1", FAILED, "the driver"),
+        ("echo 'Error: Connection failure: Connection refused' >&2; exit 1", FAILED, "nut-server"),
+        ("exit 1", FAILED, "nut-server"),
+        ("sleep 5", FAILED, "nut-server"),
+    ],
+)
+def test_without_pynut2_upsc_asks_upsd(etc: Path, monkeypatch: pytest.MonkeyPatch, script: str, level: Level, words: str) -> None:
+    program = executable(etc / "upsc")
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    monkeypatch.setitem(sys.modules, "pynut2.nut2", None)
+    monkeypatch.setattr(upsd, "ANSWER", 0.5)
+    monkeypatch.setattr(upsd, "found", lambda name: str(program))
+    seen = Seen(False, {"ups.status": "OL" if "OL" in script else "OB"}) if level is OK else None
+    found = by_topic(upsd.server(home(), seen))["upsd"]
+    assert found.level is level
+    assert words in found.advice
+
+
+@pytest.mark.parametrize(("release", "warned"), [("2.8.0", False), ("2.8.1", True), ("2.8.5", False), (None, False)])
+def test_an_upsmon_that_does_not_wait_for_deadtime_is_warned_of(
+    etc: Path, monkeypatch: pytest.MonkeyPatch, release: str | None, warned: bool
+) -> None:
+    (etc / "upsmon.conf").write_text(UPSMON)
+    folder = etc / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(programs, "PLACES", "")
+    if release is not None:
+        executable(folder / "upsmon").write_text(f"#!/bin/sh\necho 'Network UPS Tools upsmon {release}'\n")
+    settings, _ = configuration.settings_of(home())
+    said = [finding for finding in upsmon.client(home(), settings) if finding.topic == "deadtime"]
+    assert any(finding.level is WARNING and "in an outage" in finding.advice for finding in said) is warned
 
 
 # Enphase

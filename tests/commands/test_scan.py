@@ -23,7 +23,7 @@ from nutdrv_py.commands import scan, scan_gateways, scan_inverters
 from nutdrv_py.commands.scan_gateways import Gateway, best_address, find_gateways
 from nutdrv_py.commands.scan_inverters import AT_A_TIME, find_inverters, hosts_of, read_network
 from nutdrv_py.config import read_ups_conf
-from nutdrv_py.errors import ConfigError, StartError
+from nutdrv_py.errors import ConfigError
 from nutdrv_py.simulators.rct import RunningInverter
 
 QUIET = ["--seconds", "0.01"]
@@ -253,7 +253,7 @@ def test_without_zeroconf_it_says_what_to_install_and_the_rest_goes_on(
 
     monkeypatch.setattr(importlib, "import_module", without)
     monkeypatch.setattr(scan, "find_gateways", find_gateways)
-    with pytest.raises(StartError, match="discover"):
+    with pytest.raises(ConfigError, match="discover"):
         asyncio.run(find_gateways(0.1))
     assert _run("--network", "127.0.0.0/29", "--port", _port(inverter)) == 0
     out, err = capsys.readouterr()

@@ -10,6 +10,7 @@ import random
 import re
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -771,9 +772,6 @@ def test_the_documentation_has_each_key_with_its_default_and_each_word_that_make
 
 
 def test_without_the_package_the_sentence_says_what_to_type(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(name: str) -> Any:
-        raise ImportError(name)
-
-    monkeypatch.setattr("nutdrv_py.exporters.base.importlib.import_module", refuse)
+    monkeypatch.setitem(sys.modules, "influxdb_client", None)
     with pytest.raises(ConfigError, match=r"needs the Python package influxdb-client; type: pip install 'nutdrv_py\[influxdb\]'"):
         InfluxExporter([], InfluxDB())

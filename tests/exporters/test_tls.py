@@ -18,7 +18,7 @@ def _authority(folder: Path) -> Path:
 
 
 def test_an_authority_made_at_home_is_trusted_by_every_python(tmp_path: Path) -> None:
-    """A handshake in memory; Python 3.13 and later refuse it by default ("Missing Authority Key Identifier")."""
+    """A handshake in memory; Python 3.13 and later refuse it by default ("CA cert does not include key usage extension")."""
     authority = _authority(tmp_path)
 
     def openssl(*words: str) -> None:

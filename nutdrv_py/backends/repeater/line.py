@@ -20,7 +20,8 @@ from typing import Any
 
 from nutdrv_py.backends.repeater.config import Source
 from nutdrv_py.clock import Clock
-from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result
+from nutdrv_py.errors import CommandError, DeviceError, Result
+from nutdrv_py.extras import load
 from nutdrv_py.nut.parseconf import Line as Words
 from nutdrv_py.nut.parseconf import Reader, join
 
@@ -76,13 +77,9 @@ class Refusal(DeviceError):
 
 def available() -> ModuleType:
     """pynut2, with its logger switched off. Raises :class:`ConfigError` when it, or the telnetlib it needs, is not there."""
-    try:
-        from pynut2 import nut2
-    except ImportError:
-        raise ConfigError("backend = repeater needs the Python package pynut2; type: pip install 'nutdrv_py[client]'") from None
+    nut2 = load("client", "backend = repeater")
     nut2._LOGGER.disabled = True
-    module: ModuleType = nut2
-    return module
+    return nut2
 
 
 class Line:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nutdrv_py import process
-from nutdrv_py.commands.check import configuration, device, nut
+from nutdrv_py.commands.check import configuration, device, nut, upsd, upsmon
 from nutdrv_py.commands.check.within import TOTAL, Within
 from nutdrv_py.commands.install import hidden_from
 from nutdrv_py.commands.sections import Section, Seen, chosen
@@ -192,6 +192,6 @@ async def _nut(
     if settings is not None and settings.exports is not None:
         shown = configuration.exporters(settings.exports, running=seen is not None, within=within)
         await within.tell(shown, tell, "exporters", FILES)
-    await blocking("upsd", lambda: nut.server(section, seen), NUT)
-    await blocking("upsmon", lambda: nut.upsmon(section, settings))
+    await blocking("upsd", lambda: upsd.server(section, seen), NUT)
+    await blocking("upsmon", lambda: upsmon.client(section, settings))
     await blocking("mode", lambda: nut.mode(section))
