@@ -55,8 +55,9 @@ def inside(root: Path, script: str, *, binds: Sequence[Path] = ()) -> list[str |
 
     ``binds`` are folders of this machine that are to be seen there under the same names.
     """
+    # Bound to itself it is a mount like any root, in which a test can have namespaces of its own.
     prepare = (
-        'mount --make-rprivate / && mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && '
+        'mount --make-rprivate / && mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && '
         'mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm" && mount -t tmpfs -o mode=1777 tmpfs "$0/tmp" && script=$1 && shift && '
         'for folder; do mount --bind "$folder" "$0$folder" || exit; done && exec chroot "$0" bash -c "$script"'
     )
