@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from nutdrv_py import __version__
 from nutdrv_py.errors import NutdrvError
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-_COMMANDS = ("portfile", "daemon", "check", "status", "scan", "record", "simulate", "demo", "backends", "install")
+COMMANDS = ("portfile", "daemon", "check", "status", "scan", "record", "simulate", "demo", "backends", "install")
+"""In the order of ``--help``; each is a module of :mod:`nutdrv_py.commands`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def _command(words: Sequence[str]) -> int:
     parser.add_argument("--version", action="version", version=f"nutdrv_py {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules = {}
-    for name in _COMMANDS:
+    for name in COMMANDS:
         module = modules[name] = importlib.import_module(f"nutdrv_py.commands.{name}")
         module.configure(commands.add_parser(name, help=module.HELP, description=module.HELP))
     args = parser.parse_args(words[1:])

@@ -142,7 +142,7 @@ def test_the_backends_command_lists_options_with_defaults(capsys: pytest.Capture
     assert main(["nutdrv_py", "backends", "nothing"]) == 1
 
 
-COMMANDS = [[name, "--help"] for name in cli._COMMANDS]
+COMMANDS = [[name, "--help"] for name in cli.COMMANDS]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], *COMMANDS])

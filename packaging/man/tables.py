@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import configparser
 import dataclasses
 import importlib
 import sys
@@ -22,13 +23,15 @@ from nutdrv_py.options import OPTIONS  # noqa: E402
 
 __all__ = ["BACKENDS", "OPTIONS", "REPO", "Argument", "Command", "Row", "backend", "commands", "core", "own", "shared"]
 
-BACKENDS: Mapping[str, str] = {
-    "enphase": "nutdrv_py.backends.enphase:Enphase",
-    "rct": "nutdrv_py.backends.rct:Rct",
-    "dummy": "nutdrv_py.backends.dummy:Dummy",
-    "repeater": "nutdrv_py.backends.repeater:Repeater",
-}
-"""The built-in backends, in the order of the page, as setup.cfg names them: at build time no entry points are installed."""
+def _entry_points(group: str) -> dict[str, str]:
+    setup = configparser.ConfigParser()
+    setup.read(REPO / "setup.cfg", encoding="utf-8")
+    lines = setup["options.entry_points"][group].strip().splitlines()
+    return {name.strip(): place.strip() for name, _, place in (line.partition("=") for line in lines)}
+
+
+BACKENDS: Mapping[str, str] = _entry_points("nutdrv_py.backends")
+"""The built-in backends, in the order of the page. From setup.cfg: at build time no entry points are installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def _rows(config: type[Config]) -> Iterator[Row]:
 def commands() -> list[Command]:
     """The commands, as their parsers have them."""
     found = []
-    for name in cli._COMMANDS:
+    for name in cli.COMMANDS:
         module = importlib.import_module(f"nutdrv_py.commands.{name}")
         parser = argparse.ArgumentParser(prog=f"nutdrv_py {name}")
         module.configure(parser)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["REPO", "WORK", "base", "booted", "copy", "inside", "must", "remove", "sh", "tools"]
+__all__ = ["REPO", "SYSTEM", "WORK", "base", "booted", "copy", "inside", "must", "remove", "sh", "tools"]
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]

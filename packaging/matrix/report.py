@@ -17,7 +17,7 @@ STORY, SYSTEMD, NEWCOMER, INTEGRATION = "story", "systemd", "newcomer", "integra
 PARTS = (NEWCOMER, STORY, SYSTEMD, INTEGRATION)
 
 TITLES = {
-    NEWCOMER: "A new user: package, simulator, `upsc`",
+    NEWCOMER: "A new user types README.md, chapter Install it",
     STORY: "upsdrvctl, upsd, upsc, upsrw, upscmd, upsmon, aionut, pynut2, against the packaged driver",
     SYSTEMD: "Real systemd: nut-driver@, the package's units, upgrade, removal",
     INTEGRATION: "tests/integration, against the packaged driver",
@@ -121,4 +121,6 @@ def _steps(name: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield f"| step | {' | '.join(outcome.release for outcome in outcomes)} |"
     yield "|---" * (len(outcomes) + 1) + "|"
     for title, row in cells.items():
+        # What a user types is shown as such.
+        title = f"`{title}`" if name == NEWCOMER else title
         yield f"| {title} | {' | '.join(row.get(outcome.release, '-') for outcome in outcomes)} |"

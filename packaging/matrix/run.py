@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from chroots import REPO, WORK, base, booted, copy, inside, must, remove, sh, tools
+from chroots import REPO, SYSTEM, WORK, base, booted, copy, inside, must, remove, sh, tools
 from report import INTEGRATION, NEWCOMER, PARTS, STORY, SYSTEMD, Outcome, Part, Step, load, table
 
 TABLE = REPO / "docs" / "matrix.md"
@@ -73,12 +73,19 @@ def scripted(name: str, command: Callable[[int], Sequence[str | Path]], log: Pat
 
 
 def newcomer(release: str, package: Path, log: Path) -> Part:
-    """A fresh system and the package."""
+    """A fresh system, the package and the README; the booted system has no network, so it is installed before."""
     root = WORK / release / "newcomer"
     copy(base(release, log), root)
+    must(inside(root, f"export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && apt-get install -y -qq {SYSTEM}"), log)
     lay_out(root, package)
-    script = "/src/packaging/matrix/newcomer.sh /src/nutdrv-py.deb"
-    part = scripted(NEWCOMER, lambda number: inside(root, f"exec {script} 3>&{number}"), log)
+    place = root / "src" / "build" / "deb"
+    place.mkdir(parents=True)
+    shutil.copy(package, place)
+    script = "cd /src && exec packaging/matrix/newcomer.sh"
+    part = scripted(NEWCOMER, lambda number: inside(root, f"{script} install 3>&{number}"), log)
+    used = _booted(NEWCOMER, root, f"{script} use", log)
+    part.steps += used.steps
+    part.seconds += used.seconds
     remove(root)
     return part
 
@@ -123,15 +130,19 @@ def systemd(release: str, package: Path, log: Path) -> Part:
     copy(tools(release, log), root)
     lay_out(root, package)
     must(inside(root, INSTALL), log)
-    try:
-        with booted(root, log) as init:
-            script = "exec /src/packaging/matrix/systemd.sh /src/nutdrv-py.deb"
-            enter = ["nsenter", "-t", str(init), "-a", "bash", "-c"]
-            part = scripted(SYSTEMD, lambda number: [*enter, f"{script} 3>&{number}"], log)
-    except TimeoutError:
-        part = Part(SYSTEMD, steps=[Step("systemd cannot be booted on this machine", "absent", 0.0)])
+    part = _booted(SYSTEMD, root, "exec /src/packaging/matrix/systemd.sh /src/nutdrv-py.deb", log)
     remove(root)
     return part
+
+
+def _booted(name: str, root: Path, script: str, log: Path) -> Part:
+    """Run a script beside the chroot's own systemd."""
+    try:
+        with booted(root, log) as init:
+            enter = ["nsenter", "-t", str(init), "-a", "bash", "-c"]
+            return scripted(name, lambda number: [*enter, f"{script} 3>&{number}"], log)
+    except TimeoutError:
+        return Part(name, steps=[Step("systemd cannot be booted on this machine", "absent", 0.0)])
 
 
 RUN: dict[str, Callable[[str, Path, Path], Part]] = {

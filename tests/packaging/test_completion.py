@@ -42,7 +42,7 @@ def conf(tmp_path: Path) -> Path:
         ("nutdrv_py simulate ''", ["enphase", "rct"]),
         ("nutdrv_py simulate rct --sc", ["--scenario"]),
         ("nutdrv_py demo --backend r", ["rct"]),
-        ("nutdrv_py backends re", ["repeater"]),
+        ("nutdrv_py backends re", ["repeater", "replay"]),
         ("nutdrv_py install --rem", ["--remove"]),
         ("nutdrv_py -a ''", ["home", "barn"]),
         ("nutdrv_py portfile b", ["barn"]),

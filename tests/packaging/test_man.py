@@ -18,7 +18,7 @@ from tests.conftest import REPO
 from tests.test_documents import SECTIONS
 
 EXAMPLE = (REPO / "ups.conf.example").read_text()
-BACKENDS = {"home": "enphase", "rct": "rct", "file": "dummy", "mirror": "repeater"}
+BACKENDS = {"home": "enphase", "rct": "rct", "file": "dummy", "mirror": "repeater", "played": "replay"}
 COMMON = set(backend_options(Config))
 
 
