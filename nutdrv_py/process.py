@@ -7,6 +7,7 @@ TLS, and a pipe tells the parent when the child serves data.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import grp
 import os
@@ -34,6 +35,7 @@ __all__ = [
     "notify",
     "own_group",
     "replace_older",
+    "tell_status",
     "watched",
 ]
 
@@ -45,6 +47,9 @@ GOODBYE = 5.0
 
 NOTIFY = 0.2
 """Seconds that systemd's socket may hold up the event loop, and with it upsd's PING."""
+
+STATUS_EVERY = 5.0
+"""Seconds between two STATUS= lines to systemd, at least."""
 
 # User and group
 
@@ -307,6 +312,17 @@ def notify(*assignments: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(NOTIFY)
         sock.sendto("\n".join(assignments).encode(), "\0" + address[1:] if address[0] == "@" else address)
+
+
+async def tell_status(summary: Callable[[], str]) -> None:
+    """Send ``STATUS=`` with what ``summary`` says, whenever that has changed; until it is cancelled."""
+    told = ""
+    while True:
+        await asyncio.sleep(STATUS_EVERY)
+        text = summary()
+        if text != told:
+            notify(f"STATUS={text}")
+            told = text
 
 
 def monotonic_usec() -> str:

@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-STATUS_EVERY = 5.0
-"""Seconds between two STATUS= lines to systemd."""
-
 NO_ANSWER = 255
 """Exit code of -c when no running driver answers, as main.c has it."""
 
@@ -236,7 +233,7 @@ async def _serve(
             if exporting is not None:
                 exporting.start_by_and_by()
             process.notify("READY=1", f"MAINPID={os.getpid()}", process.monotonic_usec(), f"STATUS={driver.summary()}")
-        status = asyncio.ensure_future(_tell_status(driver))
+        status = asyncio.ensure_future(process.tell_status(driver.summary))
         try:
             return await running
         finally:
@@ -263,16 +260,6 @@ def _exporting(driver: Driver, server: Server) -> Exporting | None:
 
     source = Source(driver, clients=lambda: server.clients)
     return Exporting(settings.exports, [source], driver.clock, writable(settings.paths.home, settings.paths.statepath))
-
-
-async def _tell_status(driver: Driver) -> None:
-    told = ""
-    while True:
-        await asyncio.sleep(STATUS_EVERY)
-        text = driver.summary()
-        if text != told and "NOTIFY_SOCKET" in os.environ:
-            process.notify(f"STATUS={text}")
-            told = text
 
 
 def _watch(driver: Driver) -> None:

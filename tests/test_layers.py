@@ -62,7 +62,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "httpx": ("backends.enphase", "backends.replay.gateway", "commands.record_enphase", "exporters"),
     "construct": ("backends.rct", "simulators"),
     "yaml": ("simulators", "config", "commands", "exporters.config"),
-    "asyncio": ("driver", "exporting", "server", "start", "clock", "confined", "backends", "exporters", "simulators", "commands"),
+    "asyncio": ("driver", "exporting", "server", "start", "process", "clock", "confined", "backends", "exporters", "simulators", "commands"),
     "socket": ("server", "process", "stage", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web"),
     "pynut2": ("backends.repeater.line", "commands"),
     "prometheus_client": ("exporters.prometheus",),

@@ -37,9 +37,6 @@ DEBUG = 3
 FRAME_DEBUG = 5
 """Debug levels of ``--debug`` and ``--frame-debug``; the latter shows each frame."""
 
-SUMMARY_EVERY = 5.0
-"""Seconds between two STATUS= lines to systemd."""
-
 LEAVE = 1.5
 """Seconds in which all must have ended; systemd, and whoever watches, must not wait for a server that hangs."""
 
@@ -173,10 +170,4 @@ async def _tell_systemd(drivers: Sequence[Driver]) -> None:
     for driver in drivers:
         await driver.ready.wait()
     process.notify("READY=1", f"STATUS={summary()}")
-    told = ""
-    while True:
-        await asyncio.sleep(SUMMARY_EVERY)
-        text = summary()
-        if text != told:
-            process.notify(f"STATUS={text}")
-            told = text
+    await process.tell_status(summary)

@@ -29,7 +29,6 @@ __all__ = ["HELP", "configure", "run"]
 
 HELP = "keep a port file for dummy-ups, as enphase-monitor does"
 
-SUMMARY_EVERY = 5.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -145,13 +144,7 @@ async def _tell_systemd(driver: Driver, writer: Writer) -> None:
     # nut-driver@ waits for this: before it the file may be one from before.
     await writer.written.wait()
     process.notify("READY=1", f"STATUS={driver.summary()}")
-    told = ""
-    while True:
-        await asyncio.sleep(SUMMARY_EVERY)
-        text = driver.summary()
-        if text != told:
-            process.notify(f"STATUS={text}")
-            told = text
+    await process.tell_status(driver.summary)
 
 
 def _for_test(settings: Settings) -> Settings:

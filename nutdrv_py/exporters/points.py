@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nutdrv_py.exporters.rctmon import MODULES
 from nutdrv_py.reading import Status
 from nutdrv_py.telemetry import View
 
@@ -52,9 +53,6 @@ _RCT_FIELDS: tuple[tuple[str, str, str], ...] = (   # measurement, field, object
     ("temperature",      "battery",                   "battery.temperature"),
 )
 # fmt: on
-
-_MODULES = 7
-"""Battery modules of a tower."""
 
 _RAW_FIELDS: Mapping[type, str] = {float: "value_float", bool: "value_bool", str: "value_string", int: "value_int"}
 """Field of ``raw_data`` by the type of the object's value. Cells and other structures have none, as in RctMon."""
@@ -117,7 +115,7 @@ def _rct_points(view: View, oids: Mapping[str, int], at: int, known: Container[s
             groups.setdefault(measurement, {})[field] = value
     for measurement, fields in groups.items():
         yield Measured(measurement, inverter, fields, at)
-    for module in range(_MODULES):
+    for module in range(MODULES):
         cycles = raw.get(f"battery.stack_cycles[{module}]")
         if isinstance(cycles, int):
             yield Measured("battery_module", {**inverter, "module": str(module)}, {"cycles": cycles}, at)
