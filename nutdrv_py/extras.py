@@ -7,10 +7,10 @@ import importlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.installed import packaged
 
 __all__ = ["EXTRAS", "Extra", "how_to_get", "load"]
 
@@ -44,22 +44,18 @@ EXTRAS: Mapping[str, Extra] = {
 # fmt: on
 """By their names in setup.cfg. The names in Debian are those of bookworm, trixie and forky; Fedora's were not tried."""
 
-DEBIAN, FEDORA = "dist-packages", "site-packages"
-"""The folder in which the package of a distribution has its modules, below /usr/lib/python3*."""
-
 
 def how_to_get(name: str) -> str:
     """What to type to have an extra of setup.cfg, for the distribution's package and for pip: ``type: ...``."""
     extra = EXTRAS[name]
-    folder = Path(__file__).resolve().parents[1]
-    packaged = folder.name if folder.parent.name.startswith("python3") and folder.parent.parent == Path("/usr/lib") else ""
+    manager = packaged()
     backport = f" {extra.backport}" if extra.backport and sys.version_info >= (3, 13) else ""
-    if packaged == DEBIAN:
+    if manager == "debian":
         if extra.debian and sys.version_info >= extra.since:
             return f"type: apt install {extra.debian}"
         # Debian's pip refuses to install beside the system's packages unless it is told to; it puts them into /usr/local.
         return f"type: apt install python3-pip && pip install --break-system-packages {extra.package}{backport}"
-    if packaged == FEDORA:
+    if manager == "rpm":
         if extra.fedora:
             return f"type: dnf install 'python3dist({extra.package})'"
         return f"type: pip install {extra.package}{backport}"

@@ -11,20 +11,21 @@ import shutil
 import stat
 import subprocess
 import sys
-from importlib import metadata
+from collections.abc import Mapping
 from pathlib import Path
 
 from nutdrv_py.errors import ConfigError, StartError
+from nutdrv_py.installed import Manager, packaged
 from nutdrv_py.interpreter import make_named_interpreter, named_interpreter
 from nutdrv_py.paths import layout
 
-__all__ = ["configure", "driver_path", "launcher", "link", "packaged", "run"]
+__all__ = ["configure", "driver_path", "launcher", "link", "run"]
 
 HELP = "put the launcher where upsdrvctl looks"
 
 NAME = "nutdrv_py"
 
-_REMOVE = {"debian": "apt remove nutdrv-py", "rpm": "dnf remove nutdrv_py"}
+_REMOVE: Mapping[Manager, str] = {"debian": "apt remove nutdrv-py", "rpm": "dnf remove nutdrv_py"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,18 +55,6 @@ def driver_path() -> Path:
         if os.path.exists(os.path.join(folder, "dummy-ups")):
             return Path(folder)
     raise ConfigError("NUT's drivers were not found; type: apt install nut-server (Fedora: nut), or give --driverpath")
-
-
-def packaged() -> str | None:
-    """The distribution's package manager that installed this program and owns its links; None for pip."""
-    # Debian keeps this directory for its packages; those of Fedora say so in INSTALLER (PEP 627).
-    if Path("/usr/lib/python3/dist-packages") in Path(__file__).parents:
-        return "debian"
-    try:
-        said = metadata.distribution("nutdrv_py").read_text("INSTALLER") or ""
-    except metadata.PackageNotFoundError:
-        return None
-    return said.strip() if said.strip() in _REMOVE else None
 
 
 def link(target: Path, folder: Path) -> Path:
@@ -133,6 +122,8 @@ def run(args: argparse.Namespace) -> int:
     folder = args.driverpath or driver_path()
     if args.remove:
         return _remove(folder)
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}; give --driverpath the one that holds NUT's drivers, such as dummy-ups")
     try:
         place = link(launcher(), folder)
     except OSError as error:

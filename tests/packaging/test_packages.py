@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py import __version__
-from nutdrv_py.commands import install
+from nutdrv_py import __version__, installed
 from nutdrv_py.paths import layout
 from tests.conftest import REPO
 
@@ -141,8 +140,8 @@ def test_an_installation_by_the_distribution_is_left_to_its_package_manager(
 ) -> None:
     from nutdrv_py.cli import main
 
-    monkeypatch.setattr(install, "__file__", "/usr/lib/python3/dist-packages/nutdrv_py/commands/install.py")
-    assert install.packaged() == "debian"
+    monkeypatch.setattr(installed, "__file__", "/usr/lib/python3/dist-packages/nutdrv_py/installed.py")
+    assert installed.packaged() == "debian"
     assert main(["nutdrv_py", "install"]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert main(["nutdrv_py", "install", "--remove"]) == 1
