@@ -49,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
     log.to_stderr()
     log.set_debug_level(0)
     quiet = os.environ.get("NUT_QUIET_INIT_BANNER", "0") != "0"
+    args = Arguments()
     try:
         args = parse(argv[1:], progname)
         if (not quiet or args.show) and not interpreter.adopted():
@@ -60,7 +61,24 @@ def main(argv: Sequence[str]) -> int:
     except (ConfigError, StartError) as error:
         sys.stdout.flush()
         print(error, file=sys.stderr, flush=True)
+        _abandon(args)
         return 1
+
+
+def _abandon(args: Arguments) -> None:
+    """The driver is not started: nobody will keep the port files of its exporters."""
+    if args.ups is None or not args.use_conf or args.dump or args.killpower or args.command is not None:
+        return
+    where = paths().confpath
+    with contextlib.suppress(ConfigError):
+        entries = (*read_ups_conf(where / "ups.conf", args.ups).section, *args.after)
+        named = [entry.value for entry in entries if entry.name == "config" and entry.value]
+        if named:
+            # Imported here: a driver without exporters stays small.
+            from nutdrv_py.exporters.config import port_files
+            from nutdrv_py.exporters.portfile import abandon
+
+            abandon(port_files(where / named[-1], args.ups))
 
 
 def _banner() -> str:
@@ -162,6 +180,7 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
         code = asyncio.Runner().run(_serve(args, settings, read, socket_path, group, ready, older))
     except (ConfigError, StartError) as error:
         print(error, file=sys.stderr, flush=True)
+        _abandon(args)
     except Exception:
         log.log.exception("The driver has failed; please report this:")
     finally:

@@ -21,7 +21,7 @@ from nutdrv_py.config import Entry, Settings, UpsConf, load
 from nutdrv_py.driver import Driver
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.config import Device, Exports, Prometheus, port_files, read_exports
-from nutdrv_py.exporters.portfile import take_away
+from nutdrv_py.exporters.portfile import abandon
 from nutdrv_py.exporting import Exporting, check_packages
 from nutdrv_py.paths import writable
 from nutdrv_py.telemetry import Source
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     log.set_debug_level(FRAME_DEBUG if args.frame_debug else DEBUG if args.debug else 0)
     path = Path(args.config)
     if args.away:
-        _away(path)
+        abandon(port_files(path))
         return 0
     try:
         exports = _exports(path)
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         check_packages(exports)
     except ConfigError:
         # Nobody will keep the port files with this configuration, and dummy-ups would serve them for ever.
-        _away(path)
+        abandon(port_files(path))
         raise
     for settings in devices:
         for note in settings.notes:
@@ -76,17 +76,6 @@ def run(args: argparse.Namespace) -> int:
     sys.stderr.flush()
     logging.shutdown()
     os._exit(code)
-
-
-def _away(path: Path) -> None:
-    for file in port_files(path):
-        try:
-            if take_away(file):
-                log.log.warning("Nobody keeps the port file %s; it is taken away", file)
-        except BlockingIOError:
-            pass  # Another process keeps it.
-        except OSError as error:
-            log.log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", file, error.strerror)
 
 
 def _exports(path: Path) -> Exports:

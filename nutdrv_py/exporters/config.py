@@ -170,12 +170,15 @@ def read_exports(path: Path, environ: Mapping[str, str] = os.environ) -> Exports
         raise ConfigError(f"{path}: this is not YAML that can be used: {type(error).__name__}") from None
 
 
-def port_files(path: Path) -> list[Path]:
-    """Where the port files of the file are, which need not be right otherwise; none when that cannot be told."""
+def port_files(path: Path, ups: str | None = None) -> list[Path]:
+    """Where the port files of the file are, which need not be right otherwise; none when that cannot be told.
+
+    They are those of the driver ``ups``, or of the devices that the file itself names.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8", errors="replace"), Loader=yaml.SafeLoader)
         devices = content.get("devices") or [content.get("device") or {}]
-        names = [str(device.get("name", DEFAULT_NAME)) for device in devices]
+        names = [str(device.get("name", DEFAULT_NAME)) for device in devices] if ups is None else [ups]
         name = str(content["portfile"]["path"])
     except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return []

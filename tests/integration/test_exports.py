@@ -243,6 +243,23 @@ def test_a_port_file_that_nobody_keeps_any_more_is_taken_away_also_when_the_conf
     assert file.with_name("rct.dev-nocomms").exists()
 
 
+@pytest.mark.parametrize("wrong", ["exports.yml", "ups.conf"])
+def test_a_driver_that_cannot_start_takes_the_port_file_away_that_it_left_when_it_was_killed(
+    inverter: rct.RunningInverter, tmp_path: Path, wrong: str
+) -> None:
+    file = tmp_path / "home.dev"
+    file.touch()
+    with home(inverter, {"portfile": {"path": str(tmp_path / "{ups}.dev")}}) as stage:
+        stage.start()
+        wait(lambda: 'ups.status: "OL' in file.read_text(), timeout=20)
+        os.kill(stage.pid, signal.SIGKILL)
+        (stage.folder / "etc" / wrong).open("a").write("\n    nonsense = 1\n" if wrong == "ups.conf" else "\nprometeus:\n")
+        assert file.exists()
+        assert stage.upsdrvctl("start").returncode != 0
+        wait(lambda: not file.exists())
+        assert file.with_name("home.dev-nocomms").exists()
+
+
 def test_a_device_that_is_given_up_does_not_end_the_others(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "a.dev").write_text("ups.status: OL\n")

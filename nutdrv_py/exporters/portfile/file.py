@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -17,7 +17,7 @@ from nutdrv_py.errors import ConfigError, ProtocolError
 from nutdrv_py.log import log
 from nutdrv_py.nut.portfile import MAX_ENTRY, Entry, entry, fitting, parse, update
 
-__all__ = ["FIRST", "NOCOMMS", "SETTABLE", "PortFile", "locate", "take_away"]
+__all__ = ["FIRST", "NOCOMMS", "SETTABLE", "PortFile", "abandon", "locate", "take_away"]
 
 NOCOMMS = "-nocomms"
 """What the name of the file ends in while there are no data; enphase-monitor's word."""
@@ -60,6 +60,18 @@ def take_away(path: Path) -> bool:
         path.replace(path.with_name(path.name + NOCOMMS))
         return True
     return False
+
+
+def abandon(files: Iterable[Path]) -> None:
+    """Take away those that nobody keeps, and log it: dummy-ups would serve what they hold for ever."""
+    for file in files:
+        try:
+            if take_away(file):
+                log.warning("Nobody keeps the port file %s; it is taken away", file)
+        except BlockingIOError:
+            pass  # Another process keeps it.
+        except OSError as error:
+            log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", file, error.strerror)
 
 
 @contextlib.contextmanager
