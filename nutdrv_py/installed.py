@@ -17,7 +17,7 @@ DEBIAN = Path("/usr/lib/python3/dist-packages")
 
 def packaged() -> Manager | None:
     """The distribution's package manager that installed this program and owns its files; None for pip."""
-    if DEBIAN in Path(__file__).parents:
+    if DEBIAN in Path(__file__).resolve().parents:
         return "debian"
     try:
         # Packages of Fedora say so there (PEP 627).

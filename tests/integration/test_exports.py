@@ -22,6 +22,7 @@ import httpx
 import pytest
 import yaml
 
+from nutdrv_py.extras import how_to_get
 from nutdrv_py.simulators import enphase, rct
 from nutdrv_py.stage import find_program, free_port
 from tests.conftest import REPO
@@ -294,7 +295,7 @@ def test_a_missing_package_is_said_with_what_to_type(tmp_path: Path) -> None:
     (tmp_path / "paho" / "__init__.py").write_text("raise ImportError\n")
     with daemon(tmp_path, {"device": None, "mqtt": {"enable": True, "mqtt_host": "x"}}, PYTHONPATH=f"{tmp_path}:{REPO}") as running:
         assert running.process.wait(30) == 1, running.log
-        assert "pip install 'nutdrv_py[mqtt]'" in running.log
+        assert how_to_get("mqtt") in running.log
 
 
 # In the driver, beside upsd
