@@ -193,7 +193,9 @@ class Driver:
         """Let the backend close its connection, within :data:`LEAVE` seconds."""
         if self._opened:
             with contextlib.suppress(Exception):
-                await confined(self.backend.__aexit__(None, None, None), LEAVE)
+                # What takes no notice of being cancelled is left to the end of the process.
+                async with asyncio.timeout(LEAVE):
+                    await confined(self.backend.__aexit__(None, None, None))
             self._opened = False
 
     def set_state(self, state: str) -> None:

@@ -112,6 +112,42 @@ def test_who_is_cancelled_while_waiting_is_cancelled_and_the_work_has_ended(work
     assert not caplog.records, "nobody is told of an exception that was never retrieved"
 
 
+def _stubborn(times: int) -> tuple[Work, list[int]]:
+    """Work that takes no notice of being cancelled, so many times."""
+    cancelled = [0]
+
+    async def work() -> str:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled[0] += 1
+                if cancelled[0] > times:
+                    raise
+
+    return work, cancelled
+
+
+def test_work_that_swallows_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nutdrv_py.confined.AGAIN", 0.01)
+    work, cancelled = _stubborn(3)
+    with pytest.raises(TimeoutError):
+        asyncio.run(confined(work(), 0.01))
+    assert cancelled == [4]
+
+
+def test_who_is_cancelled_does_not_wait_for_work_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nutdrv_py.confined.AGAIN", 0.01)
+    work, _ = _stubborn(1)
+
+    async def story() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await confined(work())
+
+    asyncio.run(story())
+
+
 def test_a_limit_around_it_still_works() -> None:
     async def story() -> None:
         with pytest.raises(TimeoutError):

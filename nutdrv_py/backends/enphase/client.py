@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from nutdrv_py.backends.enphase.wire import LEAVE, Wire
 from nutdrv_py.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, DeviceError
 
@@ -30,9 +31,6 @@ MOST_BODY = 2 << 20
 
 LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
 """One connection, kept between the polls."""
-
-LEAVE = 1.0
-"""Seconds for the connection to close."""
 
 
 class Absent(DeviceError):
@@ -83,6 +81,7 @@ class Gateway:
         self._url = url
         self._trusted = trusted
         self._client: httpx.AsyncClient | None = None
+        self._wire = Wire()
         self._one = asyncio.Lock()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # The certificate is self-signed, outdated by the clock of a fresh boot, and named after the serial: only its
@@ -100,6 +99,7 @@ class Gateway:
         if client is not None:
             with contextlib.suppress(Exception):
                 await confined(client.aclose(), LEAVE)
+        await self._wire.close()
 
     async def get(self, path: str, *, timeout: float, token: str | None = None) -> Answer:
         """GET ``path``; with ``token`` as bearer. Raises DeviceError, :class:`Absent`, :class:`Refused`, :class:`Stranger`."""
@@ -127,7 +127,7 @@ class Gateway:
             for last in (False, True):
                 reused = self._client is not None
                 try:
-                    return await confined(self._once(method, path, token, content), timeout)
+                    return await confined(self._once(method, path, timeout, token, content), timeout)
                 except (Absent, Refused):
                     raise
                 except DeviceError:
@@ -149,7 +149,9 @@ class Gateway:
                     raise DeviceError(f"{path}: {type(error).__name__}") from error
             raise AssertionError("unreachable")
 
-    async def _once(self, method: str, path: str, token: str | None, content: Mapping[str, object] | None) -> Answer:
+    async def _once(
+        self, method: str, path: str, timeout: float, token: str | None, content: Mapping[str, object] | None
+    ) -> Answer:
         if self._client is None:
             self._client = httpx.AsyncClient(
                 verify=self._context,
@@ -164,8 +166,8 @@ class Gateway:
         request = self._client.build_request(
             method, self._url + path, headers=headers, json=content, extensions={"trace": self._traced}
         )
-        # Given extensions, httpx 0.23 leaves the timeout out. The limit is ours alone: two that end together disturb each other.
-        request.extensions["timeout"] = httpx.Timeout(None).as_dict()
+        # Given extensions, httpx 0.23 leaves the timeout out. For each step it is the same as for the whole, as a second belt.
+        request.extensions["timeout"] = httpx.Timeout(timeout).as_dict()
         response = await self._client.send(request, stream=True)
         try:
             _judge(path, response.status_code)
@@ -184,6 +186,7 @@ class Gateway:
 
     async def _traced(self, event: str, info: dict[str, Any]) -> None:
         """Called by httpcore at each step of a request: look at the certificate before anything is sent."""
+        await self._wire.follow(event, info)
         if event.endswith("connect_tcp.started"):
             self.fingerprint = None
         elif event.endswith("start_tls.complete"):

@@ -11,6 +11,7 @@ import httpx
 
 from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, is_loopback
 from nutdrv_py.backends.enphase.jwt import MOST_TEXT, Token
+from nutdrv_py.backends.enphase.wire import Wire
 from nutdrv_py.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, ProtocolError
 
@@ -29,6 +30,7 @@ class _Cloud:
     def __init__(self, config: EnphaseConfig, credentials: Credentials) -> None:
         self._config = config
         self._credentials = credentials
+        self._wire = Wire()
 
     def _client(self) -> httpx.AsyncClient:
         local = all(is_loopback(urlsplit(url).hostname) for url in (self._config.login_url, self._config.token_url))
@@ -36,10 +38,24 @@ class _Cloud:
         if local:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        # The limit is confined()'s: two that end together disturb each other.
-        return httpx.AsyncClient(verify=context, timeout=httpx.Timeout(None), follow_redirects=False, trust_env=not local)
+        return httpx.AsyncClient(
+            verify=context,
+            timeout=self._config.login_timeout,
+            follow_redirects=False,
+            trust_env=not local,
+            event_hooks={"request": [self._followed]},
+        )
+
+    async def _followed(self, request: httpx.Request) -> None:
+        request.extensions["trace"] = self._wire.follow
 
     async def token(self, serial: str) -> Token:
+        try:
+            return await self._token(serial)
+        finally:
+            await self._wire.close()
+
+    async def _token(self, serial: str) -> Token:
         limit = self._config.login_timeout
         async with self._client() as client:
             session = await confined(self._login(client), limit)
