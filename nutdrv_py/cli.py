@@ -42,12 +42,18 @@ def _command(words: Sequence[str]) -> int:
         module.configure(commands.add_parser(name, help=module.HELP, description=module.HELP))
     args = parser.parse_args(words[1:])
     try:
-        return int(modules[args.command].run(args))
+        code = int(modules[args.command].run(args))
+        sys.stdout.flush()
+        return code
     except NutdrvError as error:
         print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read it has enough (head, less); what is still to be written, also at the end of Python, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -167,3 +170,16 @@ def test_install_links_the_driver_and_takes_it_away(tmp_path: Path, capsys: pyte
     assert main(["nutdrv_py", "install", "--driverpath", str(tmp_path), "--remove"]) == 0
     assert not link.exists()
     # The interpreter of the driver's name was removed too; the next start makes it again.
+
+
+@pytest.mark.parametrize("words", [["backends", "enphase"], ["simulate", "rct", "--list"], ["status"]])
+def test_a_reader_that_has_enough_is_no_error(words: list[str], tmp_path: Path) -> None:
+    """As in ``nutdrv_py backends | head -1``: nobody reads the rest, which is said to nobody."""
+    (tmp_path / "ups.conf").write_text("[ups]\n    driver = nutdrv_py\n    backend = rct\n    port = 127.0.0.1\n")
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "nutdrv_py", *words]
+    environ = {**os.environ, "NUT_CONFPATH": str(tmp_path)}
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=REPO, env=environ, timeout=60, check=False)
+    os.close(write)
+    assert done.stderr == ""

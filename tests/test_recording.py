@@ -309,6 +309,27 @@ def test_versions_are_told_and_addresses_are_not(text: str, plain: bool) -> None
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        {"site": {"id": 1234567}}, {"gps": [48.137, 11.57]}, {"location": [48.137, 11.57]}, {"geo": {"x": 48.137, "y": 11.57}},
+        {"zipcode": "80331"}, {"postalcode": 80331}, {"siteid": 77}, {"system_id": 77}, {"serialnumber": 1234567},
+        {"owner": {"contact": {"flat": "12"}}}, {"devName": "Kitchen"}, {"devName": "kitchen"}, {"status": "Anna Smith"},
+        {"type": "Villa Rosa"}, {"state": "Rosa"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_tells_who_or_where_is_replaced_also_in_objects_within(content: dict[str, object]) -> None:
+    def leaves(value: object) -> list[object]:
+        if isinstance(value, dict):
+            return [leaf for item in value.values() for leaf in leaves(item)]
+        return [leaf for item in value for leaf in leaves(item)] if isinstance(value, list) else [value]
+
+    clean = scrub(content, StandIns())
+    assert list(clean) == list(content)  # type: ignore[call-overload]
+    assert not set(map(str, leaves(content))) & set(map(str, leaves(clean)))
+
+
+@pytest.mark.parametrize(
     ("key", "value", "kept"),
     [("soc", 80, True), ("last_update", 1_700_000_000, True), ("whDlvdCum", 12345678.9, True), ("eid", 704643328, True), ("communicating", True, True),
      ("serial_num", 122333, False), ("x", 122333444455, False), ("lat", 48.137, False), ("longitude", 11.5, False), ("zip", 80331, False),

@@ -21,6 +21,7 @@ from nutdrv_py.clock import Clock
 from nutdrv_py.commands.record_enphase import OverheardEnphase
 from nutdrv_py.commands.record_rct import OverheardRct
 from nutdrv_py.config import Settings, load, read_ups_conf
+from nutdrv_py.confined import confined
 from nutdrv_py.errors import ConfigError, DeviceError, StartError
 from nutdrv_py.paths import paths
 from nutdrv_py.reading import Reading
@@ -78,9 +79,12 @@ def run(args: argparse.Namespace) -> int:
     path: Path = args.file
     _claim(path)
     tape = Tape(settings.backend_name, settings.config, Clock())
-    asyncio.run(tape.run(path, args.minutes * 60))
+    # Not asyncio.run: that waits for threads, and a name that is being looked up may hold one for minutes.
+    asyncio.Runner().run(tape.run(path, args.minutes * 60))
     tape.explain(path)
-    return 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _settings(ups: str) -> Settings:
@@ -117,6 +121,8 @@ class Tape:
         self._began = clock.monotonic()
         self._recorder = Recorder(backend_name, clock.wall(), _options(config), self.stand_ins, __version__)
         self.backend = _OVERHEARD[backend_name](self, config, clock)
+        self._open: list[Mapping[str, object]] = []
+        """The poll that is under way: one that the end of the recording cut off would look like one that failed."""
         self._polls = 0
         self._good = 0
         self._says = ""
@@ -128,8 +134,8 @@ class Tape:
         return self._clock.monotonic() - self._began
 
     def take(self, lines: Iterable[Mapping[str, object]]) -> None:
-        """Note lines."""
-        self._recorder.add(lines)
+        """Note lines; they count when the poll has come to its end."""
+        self._open.extend(lines)
 
     async def run(self, path: Path, seconds: float) -> None:
         """Record for so long, or until a signal comes, and write the file each minute and at the end."""
@@ -151,7 +157,7 @@ class Tape:
             await asyncio.wait(tasks, timeout=LEAVE)
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(LEAVE):
-                    await self.backend.__aexit__(None, None, None)
+                    await confined(self.backend.__aexit__(None, None, None))
             self.write(path)
 
     async def _poll_loop(self) -> None:
@@ -163,29 +169,31 @@ class Tape:
     async def poll(self) -> Reading | None:
         """One poll, and all that is heard in it; None when it failed."""
         self.take([{"t": round(self.now(), 3), "poll": "begins"}])
-        says = ""
+        reading: Reading | None = None
         try:
-            async with asyncio.timeout(LONGEST_POLL):
-                reading = await self.backend.poll()
-            says = str(reading.status)
-            self._good += 1
+            reading = await confined(self.backend.poll(), LONGEST_POLL)
             self._trouble.clear("poll", "The device answers")
-            return reading
         except (DeviceError, TimeoutError) as error:
             why = str(error) or f"a poll did not end within {LONGEST_POLL:.0f} s"
             self._trouble.report("poll", f"The device does not answer: {why}; that is recorded too")
-            return None
-        finally:
-            self._end_poll(says)
+        except Exception as error:
+            # A fault of the backend is what the recording may be made for.
+            self._trouble.report("poll", f"The backend has failed: {type(error).__name__}; what the device said is recorded")
+        self._end_poll(reading)
+        return reading
 
-    def _end_poll(self, says: str) -> None:
+    def _end_poll(self, reading: Reading | None) -> None:
+        says = str(reading.status) if reading is not None else ""
         line: dict[str, object] = {"poll": "ends", "says": says}
         if isinstance(self.backend, OverheardRct):
             self.backend.settle()
         elif isinstance(self.backend, OverheardEnphase) and self.backend.token_left is not None:
             line["token"] = round(self.backend.token_left, 3)
         self.take([{"t": round(self.now(), 3), **line}])
+        self._recorder.add(self._open)
+        self._open.clear()
         self._polls += 1
+        self._good += reading is not None
         self._says = says
 
     async def _write_loop(self, path: Path) -> None:

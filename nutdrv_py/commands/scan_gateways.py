@@ -58,7 +58,12 @@ def best_address(found: Iterable[str]) -> str | None:
 async def find_gateways(seconds: float, interfaces: Sequence[str] | None = None) -> list[Gateway]:
     """Listen for so long; ``interfaces`` are addresses of this machine, by default all. Raises :class:`ConfigError`."""
     zeroconf = load("discover", "the search for gateways")
-    return await asyncio.to_thread(_listen, zeroconf, seconds, interfaces)
+    ended = threading.Event()
+    try:
+        return await asyncio.to_thread(_listen, zeroconf, seconds, interfaces, ended)
+    finally:
+        # Ctrl-C must not wait for the thread to have listened to its end.
+        ended.set()
 
 
 class _Heard:
@@ -76,7 +81,7 @@ class _Heard:
         pass
 
 
-def _listen(zeroconf: Any, seconds: float, interfaces: Sequence[str] | None) -> list[Gateway]:
+def _listen(zeroconf: Any, seconds: float, interfaces: Sequence[str] | None, ended: threading.Event) -> list[Gateway]:
     try:
         responder = _responder(zeroconf, interfaces)
     except OSError as error:
@@ -84,8 +89,8 @@ def _listen(zeroconf: Any, seconds: float, interfaces: Sequence[str] | None) -> 
     try:
         heard = _Heard()
         browser = zeroconf.ServiceBrowser(responder, SERVICE, heard)
-        threading.Event().wait(seconds)
-        found = [_gateway(responder.get_service_info(SERVICE, name, timeout=RESOLVE)) for name in list(heard.names)]
+        names = [] if ended.wait(seconds) else list(heard.names)
+        found = [_gateway(responder.get_service_info(SERVICE, name, timeout=RESOLVE)) for name in names]
         browser.cancel()
     finally:
         responder.close()

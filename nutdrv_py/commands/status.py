@@ -121,7 +121,7 @@ def _object(one: Facts) -> dict[str, object]:
 
 
 def _watch(sections: Sequence[Section], *, as_json: bool) -> int:
-    """Until Ctrl-C; a pipe that nobody reads any more ends it as well."""
+    """Until Ctrl-C."""
     terminal = sys.stdout.isatty() and not as_json
     last: dict[str, Facts] = {}
     shown: list[tuple[object, ...]] = []
@@ -136,10 +136,6 @@ def _watch(sections: Sequence[Section], *, as_json: bool) -> int:
                 print((_json(found) if as_json else _text(found, Style.of(sys.stdout))) + "\n", flush=True)
             time.sleep(EVERY)
     except KeyboardInterrupt:
-        return 0
-    except BrokenPipeError:
-        # Python would complain when it flushes at the end.
-        sys.stdout = None
         return 0
 
 

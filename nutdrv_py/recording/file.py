@@ -40,6 +40,9 @@ MOST_LINE = 4 << 20
 REPEATED = 32
 """Characters from which on a repetition is written as a number: shorter ones cost less than that."""
 
+LATEST = 1e11
+"""Seconds and options from here on are none: some thousand years."""
+
 _CONTENT = ("body", "in")
 
 Event = Exchange | Bytes | LineState
@@ -161,7 +164,7 @@ def _lines(path: Path) -> Iterator[dict[str, object]]:
                 number, total = number + 1, total + len(line)
                 if len(line) > MOST_LINE or total > MOST_BYTES:
                     raise ConfigError(f"{wrong}: it is longer than any recording (line {number})")
-                content = json.loads(line)
+                content = json.loads(line, parse_constant=_no_number)
                 if not isinstance(content, dict):
                     raise ConfigError(f"{wrong}: line {number} is no object")
                 yield content
@@ -173,6 +176,15 @@ def _lines(path: Path) -> Iterator[dict[str, object]]:
         raise ConfigError(f"{wrong}: line {number} is not JSON") from None
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _within(value: object, most: float) -> bool:
+    """Whether it is a number from ``-most`` to ``most``."""
+    return isinstance(value, int | float) and -most <= value <= most
+
+
 def _recording(lines: list[dict[str, object]]) -> Recording:
     head = lines[0] if lines else {}
     if MARK not in head:
@@ -180,7 +192,7 @@ def _recording(lines: list[dict[str, object]]) -> Recording:
     if head[MARK] != FORMAT:
         raise ProtocolError(f"it has format {head[MARK]!a}, and this program knows {FORMAT}; install the version that made it")
     began, options, backend = head.get("began"), head.get("options"), head.get("backend")
-    if not isinstance(began, int | float) or not isinstance(options, dict) or not isinstance(backend, str):
+    if not _within(began, LATEST) or not isinstance(options, dict) or not isinstance(backend, str):
         raise ProtocolError("its first line is not as it should be")
     events: list[Event] = []
     polls: list[Poll] = []
@@ -197,7 +209,10 @@ def _recording(lines: list[dict[str, object]]) -> Recording:
             elif "poll" in line:
                 polls.append(Poll(begun, before, str(line.get("says", ""))))
                 left = line.get("token")
-                token = left + before if token is None and isinstance(left, int | float) else token
+                if token is None and isinstance(left, int | float):
+                    if not _within(left, LATEST):
+                        raise ProtocolError("the token's time is not as it should be")
+                    token = left + before
             else:
                 event = _event(_resolved(line, lines, number))
                 events += [event] if event is not None else []
@@ -206,6 +221,10 @@ def _recording(lines: list[dict[str, object]]) -> Recording:
     if not polls:
         raise ProtocolError("there is no poll in it; record for longer")
     kept = {name: value for name, value in options.items() if isinstance(value, bool | int | float)}
+    for name, value in kept.items():
+        if not _within(value, LATEST):
+            raise ProtocolError(f"its option {name} is not as it should be")
+    assert isinstance(began, int | float)
     return Recording(backend, float(began), kept, tuple(polls), tuple(events), token)
 
 

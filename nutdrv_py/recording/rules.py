@@ -31,7 +31,7 @@ def _words(text: str) -> frozenset[str]:
 STATES = _words("""
     admin_state admin_state_str oper_state mains_admin_state mains_oper_state state status srt12_state srt13_state grid_state
     mid_state collar_state Enchg_grid_mode Solar_grid_mode Enpwr_grid_mode reported_grid_mode reported_enc_grid_state
-    device_status type reportType measurementType meteringStatus statusFlags phaseMode phase com_interface_str devName
+    device_status type reportType measurementType meteringStatus statusFlags phaseMode phase com_interface_str
     Export_Limit_Type mqtt_state prov_state auth_state sc_stream sc_debug temperature maxCellTemp
 """)
 """Keys whose texts are words of the vendor's: states and kinds."""
@@ -44,7 +44,7 @@ VERSIONS = _words("""
 
 WORDS = _words("""
     ok error true false yes no on off enabled disabled unknown none normal open closed close connected configured
-    pv3p NC1 NC2 NO1 NO2
+    pv3p NC1 NC2 NO1 NO2 Aggregate Installed
 """) | {""}
 """Texts that are harmless wherever they stand."""
 
@@ -54,8 +54,7 @@ NAMED = frozenset({"serial_nums"})
 UNSUSPICIOUS = frozenset({"user_commanded_offgrid_vls_offset"})
 """Keys of measurements that look as if they named somebody."""
 
-_WORD = r"(?:[a-z]+|[A-Z]+|[A-Z][a-z]+)"
-_STATE = re.compile(rf"{_WORD}(?:[ _.-]{_WORD})*")
+_STATE = re.compile(r"(?:[a-z]+|[A-Z]+)(?:[_.-](?:[a-z]+|[A-Z]+))*")
 _MOST_STATE = 48
 _VERSION = re.compile(r"[A-Z]?\d{1,5}(?:[._/-](?:rel|[A-Za-z]?\d{1,5}))+")
 _MOST_VERSION = 32
@@ -76,9 +75,19 @@ _COUNTS_FAR = re.compile(r"eid|time|date|created|installed|update|_mw$|_mva$|cum
 _PERSONAL = _words("""
     serial serialnum sn mac ip lat latitude lon lng longitude altitude geo position coordinates zip postal postcode phone tel
     email mail user username name site installation owner account address addr street city pass password passwd token secret
-    session cookie ssid key imei iccid uuid guid pin host hostname
+    session cookie ssid key imei iccid uuid guid pin host hostname plz gps location
 """)
 """Words in a key that say that even a number tells who or where."""
+
+_RUN_TOGETHER = re.compile(
+    r"serial|zipcode|postal|(?:site|system|account|customer|owner|user)_?id$|latitud|longitud|customer|owner", re.IGNORECASE
+)
+"""The same in keys that are written without a break between their words."""
+
+_PLACES = _words("""
+    geo gps location coordinates position address site system owner account customer installation installer user contact
+""")
+"""Words in the key of an object whose ``id`` and whatever else it holds tell who or where."""
 
 
 def version(text: str) -> bool:
@@ -92,22 +101,27 @@ def version(text: str) -> bool:
     return False
 
 
-def scrub(content: object, stand_ins: StandIns, key: str = "", depth: int = 0) -> object:
-    """JSON content with everything replaced that is not known to be harmless. ``key`` is the name it stands under."""
+def scrub(content: object, stand_ins: StandIns, key: str = "", depth: int = 0, *, place: bool = False) -> object:
+    """JSON content with everything replaced that is not known to be harmless.
+
+    ``key`` is the name it stands under; with ``place`` one of the objects around it tells who or where.
+    """
     match content:
         case bool() | None:
             return content
         case int() | float():
-            return content if _measurement(content, key) else stand_ins.number(content, key)
+            return content if not place and _measurement(content, key) else stand_ins.number(content, key)
         case str():
-            return content if _harmless(content, key) else stand_ins.text(content, key)
+            return content if _harmless(content, key, place=place) else stand_ins.text(content, key)
         case _ if depth >= DEEPEST:
             return None
         case list():
-            return [scrub(item, stand_ins, key, depth + 1) for item in content]
+            return [scrub(item, stand_ins, key, depth + 1, place=place) for item in content]
         case Mapping():
+            inside = place or not _PLACES.isdisjoint(_parts(key))
             return {
-                _name(name, key, stand_ins): scrub(value, stand_ins, name, depth + 1) for name, value in content.items()
+                _name(name, key, stand_ins): scrub(value, stand_ins, name, depth + 1, place=inside)
+                for name, value in content.items()
             }
     return None
 
@@ -118,8 +132,12 @@ def _name(name: str, parent: str, stand_ins: StandIns) -> str:
     return name if program and parent not in NAMED else stand_ins.text(name, f"keys of {parent}" if parent else "keys")
 
 
+def _parts(key: str) -> set[str]:
+    return {part.lower() for part in _PARTS.findall(key)}
+
+
 def _personal(key: str) -> bool:
-    return key not in UNSUSPICIOUS and not _PERSONAL.isdisjoint(part.lower() for part in _PARTS.findall(key))
+    return key not in UNSUSPICIOUS and (not _PERSONAL.isdisjoint(_parts(key)) or _RUN_TOGETHER.search(key) is not None)
 
 
 def _measurement(number: int | float, key: str) -> bool:
@@ -128,11 +146,11 @@ def _measurement(number: int | float, key: str) -> bool:
     return isinstance(number, float) or abs(number) < LARGE or bool(_COUNTS_FAR.search(key))
 
 
-def _harmless(text: str, key: str) -> bool:
+def _harmless(text: str, key: str, *, place: bool) -> bool:
     if text in WORDS:
         return True
     if key in STATES and len(text) <= _MOST_STATE and _STATE.fullmatch(text):
         return True
     if key in VERSIONS:
         return version(text)
-    return bool(_QUANTITY.fullmatch(text)) and not _personal(key)
+    return not place and bool(_QUANTITY.fullmatch(text)) and not _personal(key)

@@ -69,7 +69,7 @@ BACKEND=rct
 HOST=127.0.0.1:18899
 PORT_FILE=/var/lib/nut/port/home.dev
 CONF
-    systemctl enable nutdrv_py-portfile@home && systemctl start nutdrv_py-portfile@home || return 1
+    systemctl enable --now nutdrv_py-portfile@home || return 1
     soon 20 grep -q '^ups.status: .*OL' /var/lib/nut/port/home.dev
 }
 exporters() {
@@ -77,7 +77,7 @@ exporters() {
 device: {host: 127.0.0.1, port: 18899}
 page: {enable: true}
 CONF
-    systemctl start nutdrv_py-daemon && soon 20 python3 -c "import urllib.request as u; u.urlopen('http://127.0.0.1:9831/status.json').read()"
+    systemctl enable --now nutdrv_py-daemon && soon 20 python3 -c "import urllib.request as u; u.urlopen('http://127.0.0.1:9831/status.json').read()"
 }
 # What changes when a unit is restarted; its process is not known to the systemd of 2.8.0 and 2.8.1.
 running() {
@@ -92,7 +92,7 @@ upgrade_on_battery() {
     before=$(running)
     said=$(apt-get install -y -qq --reinstall "$1" 2>&1) || return 1
     echo "$said"
-    [ "$(grep -c 'is on battery; it goes on' <<<"$said")" = 3 ] && [ "$(running)" = "$before" ] && shows house ups.status OB || return 1
+    [ "$(grep -c 'does not say that it is on the grid' <<<"$said")" = 3 ] && [ "$(running)" = "$before" ] && shows house ups.status OB || return 1
     # On the grid all three are renewed.
     simulate && soon 60 shows house ups.status OL || return 1
     soon 60 sh -c "! systemctl show -p StatusText nutdrv_py-portfile@home nutdrv_py-daemon | grep -qw OB" || return 1
@@ -106,8 +106,6 @@ remove() {
         [ -e /etc/nut/ups.conf ] && [ ! -e /usr/libexec/nutdrv_py ]
 }
 purge() {
-    systemctl disable nutdrv_py-portfile@home 2>/dev/null
-    rm -f /etc/systemd/system/*.wants/nutdrv_py-portfile@home.service
     cp -a /etc/nut /tmp/nut-before
     apt-get purge -y -qq nutdrv-py
     diff -r /etc/nut /tmp/nut-before && [ -e /etc/rctmon.yml ] || return 1

@@ -228,6 +228,23 @@ def test_the_low_mark_can_be_set_as_on_the_device(tmp_path: Path) -> None:
     assert _sequence(asyncio.run(play(player(t.path, lowbatt=60.0), 3))) == ["OB LB"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reload_that_changes_nothing_leaves_the_recorded_low_mark(kind: str, tmp_path: Path) -> None:
+    async def story(t: Taping) -> None:
+        await t.polls(4, 5)
+
+    t = _record(kind, tmp_path, story, lowbatt=35.0)
+
+    async def low() -> list[object]:
+        backend = player(t.path)
+        found: list[object] = [(await play(backend, 3))[-1].values["battery.charge.low"]]
+        await backend.reload(backend.config)
+        found.append((await backend.poll()).values["battery.charge.low"])
+        return found
+
+    assert [float(str(value)) for value in asyncio.run(low())] == [35.0, 35.0]
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("sample")
@@ -260,6 +277,10 @@ WRONG: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no frame": (lambda data: _packed([*_lines(data), {"t": 99, "in": "zz"}]), "frame"),
     "wrong reference": (lambda data: _packed([*_lines(data), {"t": 99, "in": {"same": 9999}}]), "repeats"),
     "other backend": (lambda data: _packed([{**_lines(data)[0], "backend": "dummy"}, *_lines(data)[1:]]), "enphase, rct"),
+    "began never": (lambda data: _packed([{**_lines(data)[0], "began": float("inf")}, *_lines(data)[1:]]), "not JSON"),
+    "began too late": (lambda data: _packed([{**_lines(data)[0], "began": 10**400}, *_lines(data)[1:]]), "first line"),
+    "a token for ever": (lambda data: _packed([*_lines(data), {"t": 99, "poll": "ends", "token": 1e30}]), "token"),
+    "an interval for ever": (lambda data: _packed([{**_lines(data)[0], "options": {"pollinterval": 1e300}}, *_lines(data)[1:]]), "pollinterval"),
     "no interval": (lambda data: _packed([{**_lines(data)[0], "options": {"pollinterval": 0}}, *_lines(data)[1:]]), "pollinterval"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import json
 import os
 import signal
@@ -21,8 +22,9 @@ from nutdrv_py.backends.replay import Replay
 from nutdrv_py.backends.replay.config import ReplayConfig
 from nutdrv_py.commands import record
 from nutdrv_py.errors import ConfigError, NutdrvError, StartError
+from nutdrv_py.reading import Reading
 from nutdrv_py.recording.file import Recording, read
-from nutdrv_py.simulators.enphase import RunningSimulator
+from nutdrv_py.simulators.enphase import Fault, RunningSimulator
 from tests.backends.taping import taping
 from tests.conftest import REPO
 
@@ -123,6 +125,36 @@ def test_the_drivers_token_is_used_and_left_as_it_is(tmp_path: Path, gateway: Ru
     assert "/ivp/ensemble/relay" in paths
     assert not [name for name in paths if "login" in name or "token" in name]
     assert not (tmp_path / "home.pin").exists()
+
+
+def test_a_poll_that_the_end_cuts_off_is_not_written_as_one_that_failed(tmp_path: Path, gateway: RunningSimulator) -> None:
+    path = tmp_path / "home.recording"
+    started = Started(tmp_path, "home", str(path), "--minutes", "5", write_every=0.2)
+    _wait(path, 1)
+    gateway.fault("*", Fault("hang"))
+    time.sleep(3)
+    code, _, err = started.end(signal.SIGINT)
+    assert code == 0, err
+    assert all(poll.says for poll in read(path).polls)
+    assert b'"error"' not in gzip.decompress(path.read_bytes())
+
+
+def test_a_backend_that_fails_is_recorded_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def story() -> list[bool]:
+        async with taping("rct", tmp_path) as t:
+            await t.polls(1, 2)
+            good = t.tape.backend.poll
+
+            async def fails() -> Reading:
+                await good()
+                raise KeyError("soc")
+
+            t.tape.backend.poll = fails  # type: ignore[method-assign]
+            found = [await t.tape.poll() is None]
+            t.tape.backend.poll = good  # type: ignore[method-assign]
+            return [*found, await t.tape.poll() is not None]
+
+    assert asyncio.run(story()) == [True, True]
 
 
 def test_a_refused_token_is_not_replaced(tmp_path: Path) -> None:

@@ -6,7 +6,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,7 @@ from nutdrv_py.commands.scan_inverters import AT_A_TIME, find_inverters, hosts_o
 from nutdrv_py.config import read_ups_conf
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.simulators.rct import RunningInverter
+from tests.conftest import REPO
 
 QUIET = ["--seconds", "0.01"]
 
@@ -270,3 +275,16 @@ def test_a_network_module_that_hangs_does_not_hold_up_the_end(monkeypatch: pytes
         with socket.create_connection(("127.0.0.1", port)):
             found = asyncio.run(asyncio.wait_for(find_inverters(["127.0.0.1"] * 3, port, lambda done, total: None), 10))
     assert not any(inverter.sure for inverter in found)
+
+
+def test_ctrl_c_does_not_wait_until_the_listening_is_over() -> None:
+    pytest.importorskip("zeroconf")
+    command = [sys.executable, "-m", "nutdrv_py", "scan", "--seconds", "100"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=REPO)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130

@@ -121,6 +121,8 @@ def test_maintainer_scripts_leave_the_administrators_files_alone() -> None:
     for name in ("postinst", "prerm", "postrm"):
         text = (DEBIAN / f"nutdrv-py.{name}").read_text()
         commands = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        # What `systemctl enable` has made of our own units is not theirs.
+        commands = [re.sub(r"/etc/systemd/system/\*\.wants/nutdrv_py-\S+", "", line) for line in commands]
         assert not [line for line in commands if re.search(r"\b(rm|mv|cp|sed|chmod|chown|install)\b.*/etc/", line)]
 
 

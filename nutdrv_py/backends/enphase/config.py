@@ -134,7 +134,8 @@ def credentials(config: EnphaseConfig) -> Credentials:
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
         if not equals or key.lower() not in ("username", "password", "token"):
-            raise ConfigError(f"{path}:{number}: expected USERNAME=, PASSWORD= or TOKEN=, found {key[:20]!r}")
+            # What stands there instead may be the password.
+            raise ConfigError(f"{path}:{number}: write USERNAME=, PASSWORD= or TOKEN= before what stands there, or #")
         if len(value) >= 2 and value[0] in "\"'" and value[-1] == value[0]:
             value = value[1:-1]
         changes[key.lower()] = value

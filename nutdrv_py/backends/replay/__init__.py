@@ -9,7 +9,6 @@ the same values come out in the same order. See :mod:`~nutdrv_py.backends.replay
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import ClassVar, cast
@@ -39,6 +38,12 @@ def _enphase(recording: Recording, own: BaseConfig, stage: Stage) -> HouseBatter
 def _rct(recording: Recording, own: BaseConfig, stage: Stage) -> HouseBattery:
     return line.PlayedRct(line.config_of(recording.options, own), stage)
 
+
+OPTIONS: Mapping[str, Callable[[Mapping[str, int | float | bool], BaseConfig], BaseConfig]] = {
+    "enphase": gateway.config_of,
+    "rct": line.config_of,
+}
+"""How the options of a played backend come about, from those that were recorded and those of the section that plays it."""
 
 PLAYERS: Mapping[str, Callable[[Recording, BaseConfig, Stage], HouseBattery]] = {"enphase": _enphase, "rct": _rct}
 """The backends whose recordings can be played."""
@@ -186,7 +191,7 @@ class Replay(Backend):
     async def reload(self, config: BaseConfig) -> None:
         """Take over what says something of the UPS."""
         self.config = config
-        await self._played.reload(dataclasses.replace(self._played.config, lowbatt=config.lowbatt, overrides=config.overrides))
+        await self._played.reload(OPTIONS[self._recording.backend](self._recording.options, config))
 
 
 def _recording(config: ReplayConfig) -> Recording:

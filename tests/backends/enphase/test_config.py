@@ -84,8 +84,10 @@ def test_the_file_wins_over_the_options(tmp_path: Path) -> None:
     [
         ("USERNAME=a\nPASSWORD=b\n", 0o644, "type: chmod o-rwx"),
         ("USERNAME=a\nPASSWORD=b\n", 0o606, "type: chmod o-rwx"),
-        ("USER=a\n", 0o600, r"enphase.conf:1: expected USERNAME="),
-        ("USERNAME=a\njust words\n", 0o600, r"enphase.conf:2: expected"),
+        ("USER=a\n", 0o600, r"enphase.conf:1: write USERNAME="),
+        ("USERNAME=a\nhunter2\n", 0o600, r"^(?!.*hunter2).*enphase.conf:2: write USERNAME="),
+        ("USERNAME=a\nhunter2=x\n", 0o600, r"^(?!.*hunter2).*enphase.conf:2: write USERNAME="),
+        ("USERNAME=a\njust words\n", 0o600, r"enphase.conf:2: write"),
         ("PASSWORD=b\n", 0o600, "the username"),
     ],
 )
