@@ -441,7 +441,9 @@ class World(Watched):
             return shlex.join([find_program(words[0]), *shown[1:], *([address] if words[1:] == ["-l"] else [])])
         if words[0] == "upsdrvctl":
             text = text.replace("upsdrvctl", find_program("upsdrvctl"), 1)
-        text = re.sub(r"/etc/(nut/)?(?=[\w.-]+)", f"{self.etc}/", text)
+        text = re.sub(r"/(?:etc/(?:nut/)?|var/lib/nut/)(?=[\w.-]+)", f"{self.etc}/", text)
+        # All here is this user's.
+        text = re.sub(r"^install (.*?)-o nut -g nut ", r"install \1", text)
         return text.replace("9831", str(self.web))
 
     def run(self, command: Command) -> None:
@@ -499,8 +501,7 @@ def _enphase_world(*, running: bool) -> Iterator[World]:
             if running:
                 upper = "".join(f"{name.upper()}={value}\n" for name, value in urls.items())
                 world.put("enphase-home.conf", f"ENVOY_HOST={sim.host_port}\nUPS=home\nPORT_FILE=port/home.dev\n{upper}{account}")
-                (world.etc / "port").mkdir(mode=0o700)
-                world.put("port/home.dev", "")
+                world.put("home.dev", "")
             yield world
         finally:
             world.close()

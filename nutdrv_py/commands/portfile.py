@@ -13,7 +13,9 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import pwd
 import signal
+from pathlib import Path
 
 from nutdrv_py import log, process
 from nutdrv_py.backends.steps import STEPS, Steps
@@ -23,12 +25,12 @@ from nutdrv_py.config import Settings
 from nutdrv_py.driver import Driver
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.portfile import PortFile, Writer, take_away
+from nutdrv_py.exporters.portfile.file import NOCOMMS
 from nutdrv_py.nut.snapshot import Snapshot
 
 __all__ = ["HELP", "configure", "run"]
 
 HELP = "keep a port file for dummy-ups, as enphase-monitor does"
-
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,21 +48,36 @@ def run(args: argparse.Namespace) -> int:
     """Keep the file until a signal comes; with ``-s`` once. 0, or 1 when ``-s`` found no data."""
     log.to_stderr()
     log.set_debug_level(args.debug)
+    file = find_file(args.ups, args.config, os.environ)
+    _become_owner(file)
     if args.away:
-        take_away(find_file(args.ups, args.config, os.environ))
+        try:
+            take_away(file)
+        except OSError as error:
+            raise ConfigError(f"{file} CANNOT BE TAKEN AWAY ({error.strerror}): dummy-ups serves old data") from error
         return 0
     try:
         plan = read_plan(args.ups, args.config, os.environ)
     except ConfigError:
         # Nobody will keep the file with this configuration. Another process that keeps it would write it again.
-        with contextlib.suppress(ConfigError, OSError):
-            take_away(find_file(args.ups, args.config, os.environ))
+        with contextlib.suppress(OSError):
+            take_away(file)
         raise
     for note in plan.settings.notes:
         log.log.warning("%s", note)
     if args.expire:
         _forget_token(plan.settings)
     return asyncio.Runner().run(_keep(plan, single=args.single, verbose=args.verbose))
+
+
+def _become_owner(file: Path) -> None:
+    """Started by root, go on as the user whom the port file belongs to: what root would leave beside it stops the unit later."""
+    if os.geteuid() != 0:
+        return
+    for name in (file, file.with_name(file.name + NOCOMMS)):
+        with contextlib.suppress(OSError, KeyError):
+            process.drop_privileges(pwd.getpwuid(name.stat().st_uid).pw_name)
+            return
 
 
 def _forget_token(settings: Settings) -> None:

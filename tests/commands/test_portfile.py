@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 
 from nutdrv_py.cli import main
 from nutdrv_py.commands.portfile_config import Plan, read_plan
-from nutdrv_py.errors import ConfigError
+from nutdrv_py.errors import ConfigError, StartError
+from nutdrv_py.exporters.portfile import take_away
 from tests.backends.enphase.conftest import house, run
 from tests.commands.script import divided, script
 from tests.conftest import REPO
@@ -255,3 +258,55 @@ def test_the_emulation_gives_what_the_script_gave_for_real_answers(
 )
 def test_the_scripts_division_is_emulated(a: int, b: int, decimals: int, text: str) -> None:
     assert divided(a, b, decimals) == text
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files that belong to others")
+
+
+@needs_root
+@pytest.mark.parametrize("words", [["-s"], ["--away"], []])
+def test_root_goes_on_as_the_user_whom_the_port_file_belongs_to(
+    folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the lock, the token and the pin that it leaves would stop the unit, which runs as that user."""
+    became: list[str] = []
+
+    def become(user: str) -> None:
+        became.append(user)
+        raise StartError("this far")
+
+    monkeypatch.setattr("nutdrv_py.process.drop_privileges", become)
+    monkeypatch.setenv("NUT_CONFPATH", str(folder))
+    os.chown(folder / "enphase.dev", pwd.getpwnam("nobody").pw_uid, -1)
+    assert main(["nutdrv_py", "portfile", "-c", str(folder / "enphase-home.conf"), *words]) == 1
+    assert became == ["nobody"]
+
+
+@needs_root
+def test_a_lock_that_another_user_left_does_not_keep_an_old_file_in_force(folder: Path) -> None:
+    nobody = pwd.getpwnam("nobody").pw_uid
+    file = folder / "enphase.dev"
+    (folder / ".enphase.dev.lock").touch(mode=0o600)
+    for place in (folder, file):
+        os.chown(place, nobody, -1)
+    for above in (folder, *folder.parents):
+        if above == Path("/tmp"):
+            break
+        above.chmod(0o755)
+    child = os.fork()
+    if child == 0:
+        os.setuid(nobody)
+        os._exit(0 if take_away(file) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not file.exists()
+    assert file.with_name("enphase.dev-nocomms").exists()
+
+
+def test_a_file_that_cannot_be_taken_away_is_said_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("nutdrv_py.commands.portfile.take_away", refuse)
+    monkeypatch.setenv("NUT_CONFPATH", str(folder))
+    assert main(["nutdrv_py", "portfile", "--away", "-c", str(folder / "enphase-home.conf")]) == 1
+    assert "dummy-ups serves old data" in capsys.readouterr().err

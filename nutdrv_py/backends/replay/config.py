@@ -20,6 +20,7 @@ class ReplayConfig(Config):
     pollinterval: int = option(
         "seconds between polls with speed = 0; else each is played at its time", default=2, minimum=1, reload=True
     )
+    pollfreq: int = option("accepted; when slow values were asked is in the recording", default=60, minimum=1)
     maxage: int = option(
         "seconds the last good reading is served while polls fail; stale at once at the end of the recording",
         default=120, minimum=1, reload=True,

@@ -56,7 +56,10 @@ def locate(path: Path) -> Path:
 def take_away(path: Path) -> bool:
     """Rename the file to ``-nocomms``, if it is there and nobody keeps it. True when it was renamed. Raises OSError."""
     path = locate(path)
-    with contextlib.suppress(FileNotFoundError), _locked(path):
+    with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+        # Without the right to a lock that another user left, nobody can be asked; who keeps the file will write it again.
+        with contextlib.suppress(PermissionError):
+            stack.enter_context(_locked(path))
         path.replace(path.with_name(path.name + NOCOMMS))
         return True
     return False
@@ -114,8 +117,8 @@ class PortFile:
             )
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise ConfigError(
-                f"files in {path.parent} cannot be replaced by this user; put the port file into a folder of its own: "
-                f"install -d -o {os.geteuid()} {path.parent}"
+                f"files in {path.parent} cannot be replaced by this user; put the port file into a folder of its own, such as "
+                f"/var/lib/nut/port: install -d -o {os.geteuid()} -m 0750 /var/lib/nut/port"
             )
         self._guard = threading.Lock()
         self._ended = False
