@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from nutdrv_py.backends.battery import limit
+from nutdrv_py.backends.battery import LowMark, limit
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.charge import Charge
 from nutdrv_py.backends.enphase.config import EnphaseConfig
@@ -33,6 +33,7 @@ class House:
     def __init__(self, clock: Clock, written: Mapping[str, float]) -> None:
         self._clock = clock
         self._written = written
+        self._mark = LowMark(written)
         self.grid: Grid | None = None
         """The grid's state, None until the relay has told it."""
         self._measured_in: Grid | None = None
@@ -101,7 +102,7 @@ class House:
         )
         charge, backup = seen.charge, seen.backup
 
-        low = limit(options, self._written, "battery.charge.low", option=options.lowbatt, device=self._charge.low)
+        low = self._mark.of(options, device=self._charge.low, cutoff=self._charge.verylow)
         runtime_low = limit(options, self._written, "battery.runtime.low")
         left = None
         if watts is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nutdrv_py.backends.battery import limit
+from nutdrv_py.backends.battery import LowMark, limit
 from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.inventory import Inventory
@@ -98,6 +98,7 @@ class Battery:
 
     def __init__(self, written: Mapping[str, float]) -> None:
         self._written = written
+        self._mark = LowMark(written)
         self._charger = Charger()
         self._filter = ChargeFilter(CORRECTION)
         self._towers = False
@@ -205,7 +206,7 @@ class Battery:
 
     def _limit(self, options: RctConfig) -> float:
         device = LOW_UNKNOWN if self._reserve is None else min(99.0, self._reserve + options.charge_low_margin)
-        found = limit(options, self._written, "battery.charge.low", option=options.lowbatt, device=device)
+        found = self._mark.of(options, device=device, cutoff=self._reserve)
         return device if found is None else found
 
     def _emptiness(self, moment: Moment, charge: float | None, *, towers: bool) -> bool:

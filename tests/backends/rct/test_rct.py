@@ -300,6 +300,28 @@ def test_the_low_mark_can_be_chosen(options: dict[str, Any], low: str) -> None:
     run(story)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"lowbatt": 5.0}, {"lowbatt": 10.0}, {"charge_low_margin": 0.0}, {"overrides": {"battery.charge.low": "3"}}, {"defaults": {"battery.charge.low": "1"}}],
+    ids=str,
+)  # fmt: skip
+def test_a_mark_that_would_never_be_reached_is_that_above_the_inverters_limit_and_is_said_once(
+    options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """At its limit the inverter ends the island: a server that waits for less is not shut down in time."""
+
+    async def story() -> None:
+        async with home(changes={"soc": 12, "soc_min_island": 10, "grid": "outage", "load": 300}, **options) as house:
+            assert Status.LB not in (await house.polls(2)).status
+            house.sim.set(soc=11)
+            assert Status.LB in (await house.polls(2)).status
+
+    run(story)
+    said = [record.message for record in caplog.records if "would be too late" in record.message]
+    assert len(said) == 1
+    assert "LB comes at 11 %" in said[0]
+
+
 def test_upsrw_sets_the_low_mark_unless_lowbatt_fixes_it() -> None:
     async def story() -> None:
         async with home(changes={"soc": 45, "grid": "outage"}) as house:
