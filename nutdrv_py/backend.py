@@ -115,6 +115,9 @@ class Backend(abc.ABC):
     Config: ClassVar[type[_Config]] = _Config
     description: ClassVar[str] = "UPS backend"
     version: ClassVar[str] = "0"
+    patience: ClassVar[int] = 15
+    """Seconds that ``maxage`` should be at least: the longest silence of a healthy device, and no less than upsmon needs to see
+    that an alarm was withdrawn. ``nutdrv_py check`` warns of less."""
 
     def __init__(self, config: _Config, clock: Clock) -> None:
         self.config = config

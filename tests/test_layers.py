@@ -42,7 +42,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "recording": ("backends.rct.frame", "backends.rct.objects", "backends.rct.payload", "errors", "recording"),
     "simulators": ("simulators",),
     "simulators.rct": ("simulators", "backends.rct.frame", "backends.rct.objects", "backends.rct.payload"),
-    "backends.repeater": ("backend", "backends.repeater", "clock", "errors", "extras", "log", "nut.parseconf", "reading"),
+    "backends.repeater": ("backend", "backends.repeater", "clock", "errors", "extras", "findings", "log", "nut.parseconf", "reading"),
     "backends.rct.frame": (),
     "backends.rct.payload": ("errors",),
     "backends.rct.objects": ("backends.rct.payload",),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -19,18 +20,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nutdrv_py.backend import Backend
+from nutdrv_py.backends.dummy import Dummy
+from nutdrv_py.backends.dummy.config import DummyConfig
 from nutdrv_py.backends.enphase import Enphase, examine
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.config import RctConfig
+from nutdrv_py.backends.repeater import Repeater
+from nutdrv_py.backends.repeater.config import RepeaterConfig
 from nutdrv_py.cli import main
 from nutdrv_py.clock import Clock
-from nutdrv_py.commands.check import _line, configuration, nut, programs, upsd, upsmon
+from nutdrv_py.commands.check import _line, configuration, nut, programs, server, upsd, upsmon
 from nutdrv_py.commands.check import device as rooms
 from nutdrv_py.commands.check.device import resolved
+from nutdrv_py.commands.check.who import Who
 from nutdrv_py.commands.check.within import Within
 from nutdrv_py.commands.sections import Section, Seen, chosen
-from nutdrv_py.errors import ConfigError
+from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.exporters.config import read_exports
 from nutdrv_py.findings import Finding, Level, failed, ok
 from nutdrv_py.simulators.enphase import Fault, RunningSimulator
@@ -40,6 +46,9 @@ from nutdrv_py.simulators.rct import load_scenario as rct_scenario
 from nutdrv_py.stage import free_port
 
 OK, WARNING, FAILED = Level
+
+WHO = Who("nut", "nut", "nut")
+"""root, having become the driver's user."""
 
 
 def by_topic(findings: list[Finding]) -> dict[str, Finding]:
@@ -154,6 +163,8 @@ def test_files_that_the_driver_cannot_use_or_that_others_can_are_told(etc: Path,
         (" pollinterval = often\n", FAILED, "ups.conf:7"),
         (" pollintervall = 5\n", FAILED, "pollinterval"),
         (" maxage = 1\n", WARNING, "maxage"),
+        (" maxage = 89\n", WARNING, "90 s"),
+        (" maxage = 90\n", OK, "maxage 90 s"),
     ],
 )
 def test_the_configuration_is_read_as_the_driver_reads_it_with_file_and_line(etc: Path, line: str, level: Level, words: str) -> None:
@@ -162,6 +173,14 @@ def test_the_configuration_is_read_as_the_driver_reads_it_with_file_and_line(etc
     assert found.level is level
     assert words in found.text
     assert bool(found.advice) is (level is not OK)
+
+
+@pytest.mark.parametrize(("maxage", "level"), [(14, WARNING), (15, OK)])
+def test_a_maxage_in_which_upsmon_misses_what_was_withdrawn_is_too_short_for_any_backend(etc: Path, maxage: int, level: Level) -> None:
+    (etc / "ups.conf").write_text(f"[home]\n driver = nutdrv_py\n backend = rct\n port = 127.0.0.1\n maxage = {maxage}\n")
+    found = by_topic(configuration.settings_of(home())[1])["configuration"]
+    assert found.level is level
+    assert ("write maxage = 15" in found.advice) is (level is WARNING)
 
 
 def test_without_a_name_each_section_of_this_driver_is_meant_and_none_is_an_error(etc: Path) -> None:
@@ -310,21 +329,99 @@ UPSMON = 'MONITOR home@localhost 1 monuser very-secret primary\nSHUTDOWNCMD "/sb
         (UPSMON + "DEADTIME 8\n", "deadtime", FAILED, "DEADTIME 15"),
         (UPSMON + "POLLFREQ 30\n", "deadtime", FAILED, "DEADTIME 90"),
         (UPSMON + "DEADTIME 12\n", "deadtime", WARNING, "DEADTIME 15"),
+        (UPSMON + "DEADTIME many\n", "deadtime", FAILED, "DEADTIME 15"),
+        (UPSMON.replace("home@", "HOME@"), "upsmon", OK, ""),
+        (UPSMON.replace("@localhost", ""), "upsmon", OK, ""),
+        (UPSMON.replace("localhost", "[::1]:3493"), "upsmon", OK, ""),
         (UPSMON.replace("home@", "office@"), "upsmon", WARNING, "MONITOR home@localhost"),
+        (UPSMON.replace(" monuser very-secret primary", ""), "upsmon", FAILED, "MONITOR home@localhost 1 USER PASSWORD primary"),
+        (UPSMON.replace(" monuser", ""), "upsmon", FAILED, "MONITOR home@localhost 1 USER PASSWORD primary"),
+        (UPSMON.replace(" 1 ", " 0 "), "upsmon", FAILED, "power value of 1"),
+        (UPSMON.replace(" 1 ", " 0 ") + "MINSUPPLIES 0\n", "upsmon", WARNING, "write 1 behind MONITOR home@localhost"),
+        (UPSMON.replace(" 1 ", " 0 ") + "MONITOR rack@nas 1 u p primary\n", "upsmon", WARNING, "write 1 behind MONITOR home@localhost"),
+        (UPSMON + "MINSUPPLIES 0\n", "upsmon", WARNING, "MINSUPPLIES 1"),
+        (UPSMON + "MINSUPPLIES 2\n", "upsmon", FAILED, "MINSUPPLIES 1"),
+        (UPSMON + "MONITOR rack@nas 1 u p primary\n", "upsmon", WARNING, "MINSUPPLIES 2"),
+        (UPSMON + "MONITOR rack@nas 1 u p primary\nMINSUPPLIES 2\n", "upsmon", OK, ""),
+        (UPSMON + "MONITOR rack@nas 0 u p primary\n", "upsmon", OK, ""),
+        (UPSMON + UPSMON, "upsmon", OK, ""),
+        (UPSMON.replace("localhost", "nas.example"), "upsmon", WARNING, "upsc home@nas.example ups.status"),
+        (UPSMON.replace("localhost", "localhost:4000"), "upsmon", WARNING, "upsc home@localhost:4000 ups.status"),
         (UPSMON.replace("SHUTDOWNCMD", "#"), "upsmon", WARNING, "SHUTDOWNCMD"),
+        (UPSMON.replace('"/sbin/shutdown -h +0"', ""), "upsmon", WARNING, "SHUTDOWNCMD"),
+        (UPSMON.replace("/sbin/shutdown -h +0", ""), "upsmon", WARNING, "SHUTDOWNCMD"),
         (None, "upsmon", WARNING, "nut-client"),
     ],
 )
-def test_upsmon_must_watch_the_ups_and_be_patient_enough(etc: Path, text: str | None, topic: str, level: Level, words: str) -> None:
+def test_upsmon_must_watch_the_ups_and_be_patient_enough(
+    etc: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, topic: str, level: Level, words: str
+) -> None:
+    monkeypatch.setattr(server.Server, "clients", lambda self: ["127.0.0.1"])
     if text is not None:
         (etc / "upsmon.conf").write_text(text)
     settings, _ = configuration.settings_of(home())
     assert settings is not None
     assert settings.config.pollinterval == 5
-    found = by_topic(upsmon.client(home(), settings))[topic]
-    assert found.level is level
+    found = by_topic(upsmon.client(home(), settings, WHO))[topic]
+    assert found.level is level, found
     assert words in found.advice
     assert "very-secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("clients", "listen", "monitor", "level", "words"),
+    [
+        (["127.0.0.1"], "", "localhost", OK, ""),
+        (["::1"], "", "localhost", OK, ""),
+        (["::ffff:127.0.0.1"], "", "localhost", OK, ""),
+        ([], "", "localhost", WARNING, "systemctl status nut-monitor; journalctl -u nut-monitor"),
+        (["192.168.1.7"], "", "localhost", WARNING, "systemctl status nut-monitor"),
+        (["127.0.0.1"], "LISTEN * 4000\n", "localhost:4000", OK, ""),
+        (["192.168.1.5"], "LISTEN *\n", "192.168.1.5", OK, ""),
+        (["192.168.1.5"], "LISTEN 192.168.1.5\n", "192.168.1.5", OK, ""),
+        ([], "LISTEN 192.168.1.5\n", "192.168.1.5", WARNING, "systemctl status nut-monitor"),
+        (["192.168.1.7"], "LISTEN *\n", "192.168.1.5", WARNING, "upsc home@192.168.1.5 ups.status"),
+        (None, "", "localhost", WARNING, "LISTEN"),
+        (None, "", "nas.example", WARNING, "upsc home@nas.example ups.status"),
+    ],
+)
+def test_an_upsmon_that_is_not_logged_in_to_this_upsd_is_told(
+    etc: Path, monkeypatch: pytest.MonkeyPatch, clients: list[str] | None, listen: str, monitor: str, level: Level, words: str
+) -> None:
+    def answer(self: server.Server) -> list[str]:
+        if clients is None:
+            raise DeviceError("nobody is there; start it")
+        return clients
+
+    monkeypatch.setattr(server.Server, "clients", answer)
+    (etc / "upsd.conf").write_text(listen)
+    (etc / "upsmon.conf").write_text(UPSMON.replace("localhost", monitor))
+    found = by_topic(upsmon.client(home(), None, WHO))["upsmon"]
+    assert found.level is level, found
+    assert words in found.advice
+
+
+@pytest.mark.parametrize(("here", "words"), [("nut", "chown root:nut {}; chmod 0640 {}"), ("anna", "the same with sudo")])
+@pytest.mark.parametrize(("name", "topic"), [("upsd.conf", "upsd"), ("upsmon.conf", "upsmon"), ("nut.conf", "mode")])
+def test_a_file_of_nuts_that_may_not_be_read_is_told_with_the_user(
+    etc: Path, monkeypatch: pytest.MonkeyPatch, name: str, topic: str, here: str, words: str
+) -> None:
+    path = etc / name
+    path.touch()
+    read = Path.read_bytes
+
+    def forbidden(self: Path) -> bytes:
+        if self == path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    who = replace(WHO, here=here)
+    looks = {"upsd": lambda: upsd.server(home(), None, who), "upsmon": lambda: upsmon.client(home(), None, who), "mode": lambda: nut.mode(home(), who)}
+    found = [finding for finding in looks[topic]() if str(path) in finding.text]
+    assert [(finding.topic, finding.level) for finding in found] == [(topic, WARNING)]
+    assert f"user {here} may not read {path}" in found[0].text
+    assert words.format(path, path) in found[0].advice
 
 
 @given(st.binary(max_size=300))
@@ -339,69 +436,83 @@ def test_any_upsmon_conf_gives_findings_and_no_error(data: bytes) -> None:
         for file in ("upsmon.conf", "upsd.conf", "nut.conf"):
             (folder / file).write_bytes(data)
         section = Section("home", "nutdrv_py", UpsConf((), ()), Paths(folder, folder, folder, folder))
-        assert upsmon.client(section, None)
-        assert nut.mode(section)
-        assert upsd._listen(folder / "upsd.conf")
+        assert upsmon.client(section, None, WHO)
+        assert nut.mode(section, WHO)
+        assert all(0 < port < 0x10000 for _, port in server.listens(folder / "upsd.conf"))
 
 
 @pytest.mark.parametrize(
     ("text", "level"),
     [
         ("MODE=standalone\n", OK), ('# MODE=none\nMODE="netserver"  # ours\n', OK), ("MODE=none\n", FAILED), ("MODE=netclient\n", FAILED),
-        ("MODE=none\nMODE=standalone\n", OK), ("", WARNING), (None, WARNING),
+        ("MODE=none\nMODE=standalone\n", OK), ("", WARNING), (None, WARNING), ("MODE=\n", WARNING), ("MODE = standalone\n", WARNING),
+        ("MODE=foo\n", WARNING), ("MODE=Standalone\n", WARNING), ("MODE=stand-alone\n", WARNING), ("MODE=standalone\r\n", WARNING),
+        ("MODE=controlled\n", WARNING), ("MODE=manual\n", WARNING),
     ],
 )  # fmt: skip
 def test_nut_must_be_switched_on(etc: Path, text: str | None, level: Level) -> None:
     if text is not None:
         (etc / "nut.conf").write_text(text)
-    found = by_topic(nut.mode(home()))["mode"]
+        assert (etc / "nut.conf").read_bytes() == text.encode()
+    found = by_topic(nut.mode(home(), WHO))["mode"]
     assert found.level is level
-    assert ("MODE=standalone" in found.advice) is (level is not OK)
+    assert ("MODE=standalone" in found.advice or "sed -i 's/\\r$//'" in found.advice) is (level is not OK)
+    assert ("carriage" in found.text) is ("\r" in (text or ""))
 
 
 @pytest.mark.parametrize(
     ("text", "where"),
     [
         ("", ("127.0.0.1", 3493)), ("LISTEN 0.0.0.0 4000\n", ("127.0.0.1", 4000)), ("LISTEN ::1\n", ("::1", 3493)),
-        ("LISTEN * 99\nLISTEN 10.0.0.5 77\n", ("10.0.0.5", 77)), ("LISTEN localhost many\n", ("localhost", 3493)),
+        ("LISTEN * 99\nLISTEN 10.0.0.5 77\n", ("127.0.0.1", 99)), ("LISTEN localhost many\n", ("localhost", 3493)),
+        ("LISTEN\nLISTEN :: 70000\n", ("::1", 3493)),
     ],
 )  # fmt: skip
 def test_upsd_is_asked_where_it_listens(etc: Path, text: str, where: tuple[str, int]) -> None:
     (etc / "upsd.conf").write_text(text)
-    assert upsd._listen(etc / "upsd.conf") == where
+    assert server.listens(etc / "upsd.conf")[0] == where
 
 
 def test_without_pynut2_and_upsc_upsd_is_not_asked_and_it_is_said_how_to_get_it(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynut2.nut2", None)
-    monkeypatch.setattr(upsd, "found", lambda name: None)
-    found = by_topic(upsd.server(home(), None))["upsd"]
+    monkeypatch.setattr(server, "found", lambda name: None)
+    found = by_topic(upsd.server(home(), None, WHO))["upsd"]
     assert found.level is WARNING
     assert "pip install 'nutdrv_py[client]'" in found.advice
 
 
 @pytest.mark.parametrize(
-    ("script", "level", "words"),
+    ("script", "name", "seen", "level", "words"),
     [
-        ("echo OL CHRG", OK, ""),
-        ("echo 'Init SSL without certificate database' >&2; echo OB DISCHRG", OK, ""),
-        ("echo 'Error: Unknown UPS' >&2; exit 1", FAILED, "upsd -c reload"),
-        ("echo 'Error: Driver not connected' >&2; exit 1", FAILED, "upsdrvctl start home"),
-        ("echo 'Init SSL' >&2; echo 'Error: Data stale' >&2; exit 1", FAILED, "the driver"),
-        ("echo 'Error: Connection failure: Connection refused' >&2; exit 1", FAILED, "nut-server"),
-        ("exit 1", FAILED, "nut-server"),
-        ("sleep 5", FAILED, "nut-server"),
+        ("echo OL CHRG", "echo nutdrv_py", "OL", OK, ""),
+        ("echo 'Init SSL without certificate database' >&2; echo OB DISCHRG", "echo nutdrv_py", "OB", OK, ""),
+        ("echo OL", "echo 'Error: Variable not supported by UPS' >&2; exit 1", "OL", OK, ""),
+        ("echo OL", "echo dummy-ups", "OL", FAILED, "restart nut-driver@home nut-server; if dummy-ups was started by hand"),
+        ("echo OL", "echo dummy-ups", None, FAILED, "restart nut-driver@home nut-server"),
+        ("echo OL", "echo nutdrv_py", "OB", WARNING, "nut-server"),
+        ("echo 'Error: Unknown UPS' >&2; exit 1", "", None, FAILED, "upsd -c reload"),
+        ("echo 'Error: Driver not connected' >&2; exit 1", "", None, FAILED, "upsdrvctl start home"),
+        ("echo 'Error: Driver not connected' >&2; exit 1", "", "OL", FAILED, "upsd -c reload"),
+        ("echo 'Init SSL' >&2; echo 'Error: Data stale' >&2; exit 1", "", None, FAILED, "see the line about the driver"),
+        ("echo 'Error: Data stale' >&2; exit 1", "", "OL", FAILED, "another driver of that name"),
+        ("echo 'Error: Connection failure: Connection refused' >&2; exit 1", "", None, FAILED, "nut-server"),
+        ("exit 1", "", None, FAILED, "nut-server"),
+        ("sleep 5", "", None, FAILED, "nut-server"),
     ],
 )
-def test_without_pynut2_upsc_asks_upsd(etc: Path, monkeypatch: pytest.MonkeyPatch, script: str, level: Level, words: str) -> None:
+def test_without_pynut2_upsc_asks_upsd(
+    etc: Path, monkeypatch: pytest.MonkeyPatch, script: str, name: str, seen: str | None, level: Level, words: str
+) -> None:
     program = executable(etc / "upsc")
-    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.write_text(f'#!/bin/sh\nif [ "$2" = driver.name ]; then\n{name or ":"}\nexit\nfi\n{script}\n')
     monkeypatch.setitem(sys.modules, "pynut2.nut2", None)
-    monkeypatch.setattr(upsd, "ANSWER", 0.5)
-    monkeypatch.setattr(upsd, "found", lambda name: str(program))
-    seen = Seen(False, {"ups.status": "OL" if "OL" in script else "OB"}) if level is OK else None
-    found = by_topic(upsd.server(home(), seen))["upsd"]
-    assert found.level is level
+    monkeypatch.setattr(server, "ANSWER", 0.5 if "sleep" in script else 30.0)
+    monkeypatch.setattr(server, "found", lambda name: str(program))
+    found = by_topic(upsd.server(home(), None if seen is None else Seen(False, {"ups.status": seen}), WHO))["upsd"]
+    assert found.level is level, found
     assert words in found.advice
+    if "dummy-ups" in name:
+        assert f"holds {etc.parent}/run/dummy-ups-home " in found.advice
 
 
 @pytest.mark.parametrize(("release", "warned"), [("2.8.0", False), ("2.8.1", True), ("2.8.5", False), (None, False)])
@@ -413,10 +524,11 @@ def test_an_upsmon_that_does_not_wait_for_deadtime_is_warned_of(
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(programs, "PLACES", "")
+    monkeypatch.setattr(programs, "DAEMONS", "")
     if release is not None:
         executable(folder / "upsmon").write_text(f"#!/bin/sh\necho 'Network UPS Tools upsmon {release}'\n")
     settings, _ = configuration.settings_of(home())
-    said = [finding for finding in upsmon.client(home(), settings) if finding.topic == "deadtime"]
+    said = [finding for finding in upsmon.client(home(), settings, WHO) if finding.topic == "deadtime"]
     assert any(finding.level is WARNING and "in an outage" in finding.advice for finding in said) is warned
 
 
@@ -477,7 +589,7 @@ def test_a_good_gateway_is_good_throughout_asked_once_for_each_and_nothing_is_wr
     before = sorted(path.name for path in gateway.folder.iterdir())
     found = examined(gateway.backend())
     assert {finding.level for finding in found.values()} == {OK}, found
-    assert {"certificate", "gateway", "clock", "token", "endpoints", "outage", "battery", "meters"} == set(found)
+    assert {"certificate", "gateway", "clock", "token", "endpoints", "outage", "battery", "low", "meters"} == set(found)
     assert len(gateway.paths) == len(set(gateway.paths)) <= 6
     assert {request.method for request in gateway.sim.requests} == {"GET"}
     assert sorted(path.name for path in gateway.folder.iterdir()) == before
@@ -533,6 +645,9 @@ def test_what_is_wrong_at_the_gateway_is_told_with_what_to_do(
         ("collar", {}, {}, "outage", OK),
         ("no-batteries", {}, {}, "battery", FAILED),
         ("no-meters", {}, {}, "meters", WARNING),
+        ("online", {"soc": 10.0, "vls": 10.0}, {}, "battery", WARNING),
+        ("online", {"soc": 11.0, "vls": 10.0}, {}, "battery", OK),
+        ("online", {"soc": 5.0, "vls": 10.0}, {}, "battery", WARNING),
         ("old-firmware", {}, {}, "gateway", FAILED),
     ],
 )
@@ -545,6 +660,45 @@ def test_a_system_that_cannot_do_its_job_is_told(
         found = examined(made.backend())[topic]
         assert found.level is level, found
         assert bool(found.advice) is (level is not OK)
+
+
+LOW = "battery.charge.low"
+RUNTIME = {"battery.runtime.low": "600"}
+
+LIMITED = [   # the device's limit, options, what is to be said of the low mark
+    (10.0, {}, OK),
+    (10.0, {"lowbatt": 15.0}, OK),
+    (10.0, {"lowbatt": 14.0}, WARNING),
+    (10.0, {"lowbatt": 10.0}, FAILED),
+    (10.0, {"lowbatt": 0.0}, FAILED),
+    (10.0, {"overrides": {LOW: "8"}}, FAILED),
+    (10.0, {"lowbatt": 30.0, "overrides": {LOW: "8"}}, FAILED),
+    (10.0, {"defaults": {LOW: "8"}}, FAILED),
+    (10.0, {"defaults": {LOW: "8"}, "lowbatt": 30.0}, OK),
+    (10.0, {"lowbatt": 8.0, "defaults": RUNTIME}, WARNING),
+    (30.0, {"lowbatt": 20.0}, FAILED),
+    (30.0, {}, OK),
+    (0.0, {"lowbatt": 0.0}, FAILED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("limit", "options", "level"), LIMITED)
+def test_a_low_mark_that_enphases_batteries_never_reach_is_told(tmp_path: Path, limit: float, options: dict[str, Any], level: Level) -> None:
+    with gateway_in(tmp_path, "online", {"vls": limit, "recovery_exit": limit}) as running:
+        made = Gateway(running, tmp_path)
+        made.keep(running.sim.issue_token())
+        found = examined(made.backend(**options))["low"]
+    assert found.level is level, found
+    assert (f"write lowbatt = {limit + 5:g} or more" in found.advice) is (level is not OK)
+
+
+def test_a_gateway_that_tells_no_limit_is_not_reproached_with_it(tmp_path: Path) -> None:
+    with gateway_in(tmp_path) as running:
+        made = Gateway(running, tmp_path)
+        made.keep(running.sim.issue_token())
+        running.fault("/ivp/ensemble/secctrl", Fault("status", status=404))
+        assert examined(made.backend())["low"].level is OK
+        assert examined(made.backend(lowbatt=0.0))["low"].level is FAILED
 
 
 def test_a_token_is_fetched_with_login_only_and_only_when_there_is_none(gateway: Gateway) -> None:
@@ -582,6 +736,8 @@ def test_a_gateway_whose_services_hang_is_left_alone_after_two(gateway: Gateway)
     [
         ({}, {}, "inverter", OK), ({}, {}, "outage", OK), ({}, {}, "battery", OK), ({}, {}, "line", OK),
         ({"switch": False}, {}, "outage", FAILED), ({"battery": False}, {}, "battery", FAILED),
+        ({"soc": 10.0, "soc_min_island": 10.0}, {}, "battery", WARNING), ({"soc": 7.0}, {}, "battery", WARNING),
+        ({"soc": 11.0}, {}, "battery", OK), ({}, {}, "low", OK), ({}, {"mute": ("power_mng.soc_min_island",)}, "low", OK),
         ({}, {"silent": True}, "inverter", FAILED), ({}, {"bootloader": True}, "inverter", FAILED),
         ({}, {"needs_extension": True}, "wakeup", WARNING), ({}, {"offline": True}, "inverter", FAILED),
         ({}, {"mute": ("inverter_sn", "svnversion", "battery.soc")}, "line", WARNING),
@@ -594,6 +750,118 @@ def test_what_an_inverter_can_do_is_told(house: dict[str, Any], line: dict[str, 
         assert found.level is level, found
         assert bool(found.advice) is (level is not OK)
         assert all(request.command.name == "READ" for request in running.sim.requests)
+
+
+@pytest.mark.parametrize(
+    ("limit", "options", "level"),
+    [*LIMITED, (10.0, {"charge_low_margin": 0.0}, FAILED), (10.0, {"charge_low_margin": 2.0}, WARNING), (97.0, {}, WARNING)],
+)
+def test_a_low_mark_that_an_inverter_never_reaches_is_told(limit: float, options: dict[str, Any], level: Level) -> None:
+    base = rct_scenario("online")
+    with RunningInverter(replace(base, house=replace(base.house, soc_min_island=limit))) as running:
+        found = examined(Rct(RctConfig(port=running.sim.host_port, ups="rct", **options), Clock()))["low"]
+    assert found.level is level, found
+    assert (f"write lowbatt = {min(99, limit + 5):g} or more" in found.advice) is (level is not OK)
+
+
+# A file
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "level", "words"),
+    [
+        ("ups.status: OL CHRG\nbattery.charge: 80\n", {}, OK, ""),
+        ("ups.status: OB\nTIMER 60\nups.status: OL\n", {"mode": "dummy-loop"}, OK, ""),
+        ("ups.status: OL", {}, OK, ""),
+        (None, {}, FAILED, "start what writes it"),
+        ("", {}, FAILED, "add a line such as ups.status: OL"),
+        ("battery.charge: 80\n", {}, FAILED, "add a line such as ups.status: OL"),
+        ("ups.status: LB\n", {}, FAILED, "write for example ups.status: OL"),
+        ("ups.status: OL OB\n", {}, FAILED, "write one of them"),
+        ("ups.status: OL\0\n", {}, FAILED, "write it anew"),
+        ("ups.status: OL FINE\n", {}, WARNING, "correct it"),
+        ("ups.status: OL\nbattery.charge\n", {}, WARNING, "correct the line"),
+        ("ups.status: OL\n" + "nonsense\n" * 1000, {}, WARNING, "correct"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str | None, options: dict[str, Any], level: Level, words: str) -> None:
+    path = tmp_path / "home.dev"
+    if text is not None:
+        path.write_text(text)
+
+    async def collect() -> list[Finding]:
+        return [finding async for finding in Dummy(DummyConfig(port=str(path), ups="home", **options), Clock()).examine(login=False)]
+
+    told = asyncio.run(collect())
+    assert len(told) <= 12
+    found = by_topic(told)["file"]
+    assert found.level is level, found
+    assert str(path) in found.text
+    assert words in found.advice
+    assert bool(found.advice) is (level is not OK)
+
+
+# Another server
+
+
+class Upsd:
+    """A server that answers each line with what is said for its beginning, else with an error."""
+
+    def __init__(self, answers: Mapping[str, str]) -> None:
+        self._answers = answers
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            with contextlib.suppress(ConnectionError), client, client.makefile("r") as lines:
+                for line in lines:
+                    answer = next((text for begin, text in self._answers.items() if line.startswith(begin)), "ERR UNKNOWN-COMMAND")
+                    client.sendall(f"{answer}\n".encode())
+
+    def __enter__(self) -> Upsd:
+        return self
+
+    def __exit__(self, *gone: object) -> None:
+        self._socket.close()
+
+
+def listed(status: str) -> str:
+    return f'BEGIN LIST VAR rack\nVAR rack ups.status "{status}"\nVAR rack battery.charge "80"\nEND LIST VAR rack'
+
+
+@pytest.mark.parametrize(
+    ("answers", "secrets", "topic", "level", "words"),
+    [
+        ({"LIST VAR": listed("OL CHRG")}, {}, "source", OK, ""),
+        ({"LIST VAR": listed("OL CHRG"), "": "OK"}, {"username": "u", "password": "very-secret"}, "source", OK, ""),
+        ({"LIST VAR": listed("LB")}, {}, "source", FAILED, "upsc rack@"),
+        ({"LIST VAR": listed("WAIT")}, {}, "source", FAILED, "upsc rack@"),
+        ({"LIST VAR": "ERR DATA-STALE"}, {}, "source", FAILED, "upsc rack"),
+        ({"LIST VAR": "ERR UNKNOWN-UPS"}, {}, "source", FAILED, "correct port ="),
+        ({"LIST VAR": "hello"}, {}, "source", FAILED, "another service"),
+        (
+            {"LIST VAR": listed("OL"), "PASSWORD": "ERR INVALID-PASSWORD", "": "OK"}, {"username": "u", "password": "very-secret"},
+            "login", WARNING, "correct password =",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_another_server_is_told(
+    answers: dict[str, str], secrets: dict[str, str], topic: str, level: Level, words: str
+) -> None:
+    with Upsd(answers) as source:
+        backend = Repeater(RepeaterConfig(port=f"rack@127.0.0.1:{source.port}", ups="home", **secrets), Clock())
+        told = examined(backend)
+    found = told[topic]
+    assert found.level is level, found
+    assert words in found.advice + found.text
+    assert bool(found.advice) is (level is not OK)
+    assert "very-secret" not in str(told)
 
 
 # All together

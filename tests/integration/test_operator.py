@@ -35,9 +35,9 @@ def typed(stage: Watched, *words: str, environ: dict[str, str] | None = None) ->
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 
-def checked(stage: Watched, *words: str) -> tuple[dict[str, dict[str, str]], int]:
+def checked(stage: Watched, *words: str, environ: dict[str, str] | None = None) -> tuple[dict[str, dict[str, str]], int]:
     """The worst of each topic, of equals the first, and the exit code."""
-    done = typed(stage, "check", "--json", *words)
+    done = typed(stage, "check", "--json", *words, environ=environ)
     order = ("ok", "warning", "failed")
     rows = json.loads(done.stdout)
     assert not done.stderr
@@ -225,6 +225,13 @@ def test_as_root_it_looks_with_the_eyes_of_the_drivers_user(home: Home) -> None:
     assert found["permissions"]["level"] == "ok", found
     assert found["permissions"]["text"].startswith("user nut ")
     assert found["endpoints" if "endpoints" in found else "token"]["level"] in ("ok", "warning")
+    server = home.folder / "etc" / "upsd.conf"
+    os.chown(server, 0, 0)
+    server.chmod(0o600)
+    said = typed(home, "check").stdout
+    assert f"user nut may not read {server}" in said
+    assert f"chown root:nut {server}; chmod 0640 {server}" in said
+    assert "internal error" not in said
     secret = home.folder / "etc" / "credentials"
     os.chown(secret, 0, 0)
     secret.chmod(0o600)
@@ -249,6 +256,79 @@ def test_an_upsd_of_another_configuration_is_not_taken_for_ours(labs: Callable[.
     found, code = checked(ours)
     assert (found["upsd"]["level"], code) == ("failed", 1)
     assert f"sport = :{theirs.port}" in found["upsd"]["advice"]
+
+
+DUMMY = find_program("upsd").replace("upsd", "dummy-ups")
+
+
+@pytest.mark.skipif(not os.access(DUMMY, os.X_OK), reason="dummy-ups is not beside upsd")
+def test_an_old_driver_of_the_same_name_that_upsd_still_serves_is_told_and_the_advice_helps(labs: Callable[..., Lab]) -> None:
+    lab = labs()
+    conf = lab.folder / "etc" / "ups.conf"
+    new = conf.read_text()
+    old = lab.folder / "etc" / "old.dev"
+    old.write_text("ups.status: OL\n")
+    conf.write_text(f"driverpath = {lab.folder}/bin\n" + "user = root\n" * (os.geteuid() == 0) + f"[ups]\n driver = dummy-ups\n port = {old}\n")
+    (lab.folder / "bin" / "dummy-ups").symlink_to(DUMMY)
+    assert lab.upsdrvctl("start", "ups").returncode == 0
+    upsd = lab.upsd()
+    wait(lambda: lab.status() == "OL", timeout=30)
+
+    conf.write_text(new)
+    lab.start()
+    found, code = checked(lab)
+    assert (found["driver"]["level"], found["upsd"]["level"], code) == ("ok", "failed", 1)
+    assert "from the driver dummy-ups, not from nutdrv_py" in found["upsd"]["text"]
+    assert f"holds {lab.folder}/run/dummy-ups-ups " in found["upsd"]["advice"]
+
+    os.kill(int((lab.folder / "run" / "dummy-ups-ups.pid").read_text()), signal.SIGTERM)
+    wait(lambda: "Driver not connected" in lab.upsc("ups.status").stderr or "Data stale" in lab.upsc("ups.status").stderr, timeout=30)
+    found, code = checked(lab)
+    assert (found["driver"]["level"], found["upsd"]["level"], code) == ("ok", "failed", 1)
+    assert "type: upsd -c reload" in found["upsd"]["advice"]
+
+    # upsd in the foreground has no pid file, so this is what upsd -c reload does.
+    upsd.send_signal(signal.SIGHUP)
+    wait(lambda: checked(lab)[0]["upsd"]["level"] == "ok", timeout=30)
+
+
+def test_an_upsmon_that_does_not_run_or_is_not_let_in_is_told(labs: Callable[..., Lab], tmp_path: Path) -> None:
+    """By pynut2, and by upsc where pynut2 is not."""
+    lab = labs()
+    _serve(lab)
+    conf = lab.folder / "etc" / "upsmon.conf"
+    right = conf.read_text()
+    (tmp_path / "pynut2").mkdir()
+    (tmp_path / "pynut2" / "__init__.py").write_text("raise ImportError\n")
+    without = {"PYTHONPATH": f"{tmp_path}:{lab.environment()['PYTHONPATH']}"}
+
+    def told() -> tuple[str, str]:
+        both = [checked(lab, environ=environ)[0]["upsmon"] for environ in (None, without)]
+        assert both[0] == both[1]
+        return both[0]["level"], both[0]["advice"]
+
+    nobody = ("warning", "type: systemctl status nut-monitor; journalctl -u nut-monitor")
+    assert told() == nobody
+    upsmon = lab.upsmon()
+    wait(lambda: told() == ("ok", ""), timeout=30)
+    upsmon.terminate()
+    upsmon.wait(10)
+    conf.write_text(right.replace("demo demo", "demo wrong"))
+    lab.upsmon()
+    wait(lambda: "ACCESS-DENIED" in lab.log("upsmon"), timeout=30)
+    assert told() == nobody
+
+
+@pytest.mark.parametrize("spoil", [lambda text: text.replace(" demo demo primary", ""), lambda text: text.replace("MINSUPPLIES 1", "MINSUPPLIES 2")])
+def test_an_upsmon_conf_with_which_upsmon_does_not_start_fails(labs: Callable[..., Lab], spoil: Callable[[str], str]) -> None:
+    lab = labs()
+    conf = lab.folder / "etc" / "upsmon.conf"
+    conf.write_text(spoil(conf.read_text()))
+    upsmon = lab.spawn("upsmon", "-F", "-p")
+    assert upsmon.wait(30) != 0
+    assert "insufficient power configured" in lab.log("upsmon")
+    found, code = checked(lab)
+    assert (found["upsmon"]["level"], code) == ("failed", 1)
 
 
 # status

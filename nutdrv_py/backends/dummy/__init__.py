@@ -15,7 +15,7 @@ The grammar is in :mod:`nutdrv_py.nut.portfile`. What differs from dummy-ups(8),
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import ClassVar, Self, cast
 
@@ -28,6 +28,7 @@ from nutdrv_py.backends.dummy.watch import Mark, Watch, look
 from nutdrv_py.backends.dummy.words import compose, status_of
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import CommandError, DeviceError, Result
+from nutdrv_py.findings import Finding
 from nutdrv_py.log import Trouble
 from nutdrv_py.nut.portfile import Command, Entry, Item, Mistake, Settable, parse
 from nutdrv_py.reading import Reading
@@ -225,6 +226,15 @@ class Dummy(Backend):
             raise CommandError(f"{self._path} cannot be read now", Result.FAILED)
         for name, value in wishes.items():
             self._overlay.put(name, value, self._player.values)
+
+    # The operator's check
+
+    def examine(self, *, login: bool) -> AsyncIterator[Finding]:
+        """See :mod:`nutdrv_py.backends.dummy.examine`."""
+        # Imported here: a driver stays small.
+        from nutdrv_py.backends.dummy.examine import examine
+
+        return examine(self._options, self.clock, DEFAULTS)
 
 
 def _items(data: bytes) -> tuple[Item, ...]:

@@ -111,6 +111,7 @@ class Enphase(HouseBattery):
     Config: ClassVar[type[BaseConfig]] = EnphaseConfig
     description: ClassVar[str] = "Enphase IQ Gateway"
     version: ClassVar[str] = "0.1"
+    patience: ClassVar[int] = 90  # the gateway restarts each night
 
     def __init__(self, config: BaseConfig, clock: Clock) -> None:
         super().__init__(config, clock)

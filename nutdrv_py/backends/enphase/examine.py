@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 
+from nutdrv_py.backends.battery import limit
 from nutdrv_py.backends.enphase import site
+from nutdrv_py.backends.enphase.charge import MARGIN, Charge
 from nutdrv_py.backends.enphase.client import Absent, Answer, Gateway, Refused, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig, gateway_url
 from nutdrv_py.backends.enphase.examine_token import CLOCK, TOKEN_PAGE, examine_token
@@ -20,7 +22,7 @@ from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Identity
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.findings import Finding, Level, failed, ok, warning
+from nutdrv_py.findings import Finding, Level, failed, low_mark, ok, warning
 from nutdrv_py.log import Trouble
 from nutdrv_py.mapping import find, to_number
 
@@ -205,25 +207,47 @@ def _system(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Findin
         else:
             names = {"ENPOWER": "IQ System Controller", "COLLAR": "IQ Meter Collar"}
             yield ok("outage", f"can be seen ({names.get(kind, 'by the relay')}); now {state.value}")
-    yield _battery(raw)
+    yield from _battery(raw, config)
     if config.disable_meters:
         yield ok("meters", "not asked, as disable_meters wants it")
     elif "meters" in raw:
         yield _meters(site.meter_kinds(raw) or set())
 
 
-def _battery(raw: Mapping[str, object]) -> Finding:
+def _battery(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Finding]:
     packs = site.packs(raw)
     if packs is None:
-        return warning("battery", "the inventory was not answered", "type the same again in a minute")
+        yield warning("battery", "the inventory was not answered", "type the same again in a minute")
+        return
     if not packs.count:
-        return failed("battery", "there is no IQ Battery in the inventory", "look into the Enphase app whether it is connected")
+        yield failed("battery", "there is no IQ Battery in the inventory", "look into the Enphase app whether it is connected")
+        return
     charge = to_number(find(raw, "livedata.meters.soc"))
     text = f"{packs.count} IQ Batteries" + (f", {charge:.0f} % charged" if charge is not None else "")
+    limits = Charge()
+    limits.update(None, (raw.get("secctrl"), 0.0), on_grid=True, drain=None, now=0.0)
+    # Only the IQ Batteries carry an island; the charge of all counts older ones too.
+    told = (to_number(find(raw, path)) for path in ("livedata.meters.enc_agg_soc", "secctrl.ENC_agg_soc", "livedata.meters.soc"))
+    backup = next((value for value in told if value is not None), None)
     if packs.bad:
         make = failed if packs.bad == packs.count else warning
-        return make("battery", f"{text}; {packs.bad} silent or switched off", "look at its switch and into the Enphase app")
-    return ok("battery", text)
+        yield make("battery", f"{text}; {packs.bad} silent or switched off", "look at its switch and into the Enphase app")
+    elif backup is not None and backup <= limits.verylow:
+        yield warning(
+            "battery", f"{text}; their limit in an island is {limits.verylow:g} %, so in an outage all would be dark at once",
+            "let them charge, and raise the reserve in the Enphase app",
+        )  # fmt: skip
+    else:
+        yield ok("battery", text)
+    yield _low(raw, config, limits)
+
+
+def _low(raw: Mapping[str, object], config: EnphaseConfig, limits: Charge) -> Finding:
+    """The low mark that a driver would begin with; what upsrw has set in one that runs is not known here."""
+    told = to_number(find(raw, "secctrl.VLS_Limit")) is not None
+    low = limit(config, {}, "battery.charge.low", option=config.lowbatt, device=limits.low)
+    runtime_low = limit(config, {}, "battery.runtime.low")
+    return low_mark(limits.low if low is None else low, limits.verylow if told else None, MARGIN, runtime=bool(runtime_low))
 
 
 def _meters(kinds: set[str]) -> Finding:

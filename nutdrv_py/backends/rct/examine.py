@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 
+from nutdrv_py.backends.battery import limit
 from nutdrv_py.backends.rct import site
+from nutdrv_py.backends.rct.battery import LOW_UNKNOWN
 from nutdrv_py.backends.rct.client import Line
 from nutdrv_py.backends.rct.config import RctConfig, address
 from nutdrv_py.backends.rct.grid import Evidence
@@ -17,9 +19,12 @@ from nutdrv_py.backends.rct.inventory import discover
 from nutdrv_py.backends.rct.objects import BY_NAME
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.findings import Finding, failed, ok, warning
+from nutdrv_py.findings import Finding, failed, low_mark, ok, warning
 
 __all__ = ["examine"]
+
+LIMIT = "power_mng.soc_min_island"
+"""The charge at which the inverter ends an island."""
 
 # fmt: off
 FIRST = ("prim_sm.island_flag", "inverter_sn", "svnversion", "rb485.available")
@@ -27,7 +32,7 @@ FIRST = ("prim_sm.island_flag", "inverter_sn", "svnversion", "rb485.available")
 
 SECOND = (
     "rb485.u_l_grid[0]", "rb485.u_l_grid[1]", "rb485.u_l_grid[2]",
-    "battery.soc", "power_mng.battery_type", "power_mng.soc_min_island",
+    "battery.soc", "power_mng.battery_type", LIMIT,
 )
 """Asked when it answers."""
 # fmt: on
@@ -37,6 +42,9 @@ TRIES = 2
 
 SLOW = 1.0
 """Seconds for an answer from which the line is slow; an answer usually takes 0.1."""
+
+MARGIN = 5.0
+"""Percentage points from LB to that limit in which servers can stop: the default of charge_low_margin."""
 
 SHARE = 0.25
 """Part of the requests that may stay without a usable answer before the line is called bad."""
@@ -124,6 +132,8 @@ def _system(values: Mapping[str, object], config: RctConfig) -> Iterator[Finding
     else:
         yield ok("outage", f"can be seen by {' and '.join(sorted(votes))}{now}")
     yield _battery(values, there=inventory.battery)
+    if inventory.battery is not False:
+        yield _low(values, config)
 
 
 def _battery(values: Mapping[str, object], *, there: bool | None) -> Finding:
@@ -132,6 +142,22 @@ def _battery(values: Mapping[str, object], *, there: bool | None) -> Finding:
     charge = site.number(values, "battery.soc")
     if charge is None:
         return warning("battery", "its charge was not told", "type the same again in a minute")
-    least = site.number(values, "power_mng.soc_min_island")
-    limit = "" if least is None else f", the inverter's limit in an island is {least * 100:.0f} %"
-    return ok("battery", f"{charge * 100:.0f} % charged{limit}")
+    least = site.number(values, LIMIT)
+    shown = "" if least is None else f", the inverter's limit in an island is {least * 100:.0f} %"
+    text = f"{charge * 100:.0f} % charged{shown}"
+    if least is not None and charge <= least:
+        return warning(
+            "battery", f"{text}: in an outage all would be dark at once",
+            "let it charge; to keep more for an outage, have the least charge on the grid (soc_min) raised above the limit",
+        )  # fmt: skip
+    return ok("battery", text)
+
+
+def _low(values: Mapping[str, object], config: RctConfig) -> Finding:
+    """The low mark that a driver would begin with; what upsrw has set in one that runs is not known here."""
+    least = site.number(values, LIMIT)
+    stop = None if least is None else round(least * 100, 1)
+    device = LOW_UNKNOWN if stop is None else min(99.0, stop + config.charge_low_margin)
+    low = limit(config, {}, "battery.charge.low", option=config.lowbatt, device=device)
+    runtime_low = limit(config, {}, "battery.runtime.low")
+    return low_mark(device if low is None else low, stop, MARGIN, runtime=bool(runtime_low))

@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar, cast
 
@@ -30,6 +30,7 @@ from nutdrv_py.backends.repeater.line import Line, Refusal, available
 from nutdrv_py.backends.repeater.mirror import mirror
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import CommandError, DeviceError, Result, StaleError
+from nutdrv_py.findings import Finding
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.nut.parseconf import MAX_VALUE
 from nutdrv_py.reading import Reading, Status
@@ -160,6 +161,13 @@ class Repeater(Backend):
     async def shutdown(self) -> None:
         """Never: others live on that UPS."""
         raise CommandError(f"shutdown not supported: the UPS is that of {self.source}; switch it off there", Result.FAILED)
+
+    def examine(self, *, login: bool) -> AsyncIterator[Finding]:
+        """See :mod:`nutdrv_py.backends.repeater.examine`."""
+        # Imported here: a driver stays small.
+        from nutdrv_py.backends.repeater.examine import examine
+
+        return examine(self.line, self._identity)
 
     def _wait_for_retry(self) -> None:
         if not self.line.opened and self.clock.monotonic() < self._not_before:

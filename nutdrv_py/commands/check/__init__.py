@@ -12,21 +12,16 @@ import asyncio
 import functools
 import json
 import os
-import pwd
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
-from nutdrv_py import process
 from nutdrv_py.commands.check import configuration, device, nut, upsd, upsmon
+from nutdrv_py.commands.check.who import Who, become
 from nutdrv_py.commands.check.within import TOTAL, Within
-from nutdrv_py.commands.install import hidden_from
 from nutdrv_py.commands.sections import Section, Seen, chosen
 from nutdrv_py.config import Settings
-from nutdrv_py.errors import ConfigError, NutdrvError
+from nutdrv_py.errors import NutdrvError
 from nutdrv_py.findings import Finding, Level, failed
-from nutdrv_py.paths import layout
 
 __all__ = ["HELP", "configure", "run"]
 
@@ -66,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         sections = chosen(args.ups)
         several = len(sections) > 1
-        who = _become(sections)
+        who = become(sections)
     except NutdrvError as error:
         text, _, advice = str(error).partition("; ")
         tell(args.ups or "", failed("configuration", text, advice or "correct it, then type the same again"))
@@ -91,38 +86,7 @@ def _line(ups: str, finding: Finding) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Who:
-    """The driver's user and group, and the user as whom things are looked at."""
-
-    driver: str
-    group: str
-    here: str
-
-
-def _become(sections: list[Section]) -> _Who:
-    """As root become the driver's user, where that user may read this program.
-
-    Raises :class:`ConfigError` when the sections have several users, :class:`StartError` when there is no such user.
-    """
-    users = {section.value("user") or layout().user for section in sections}
-    if len(users) > 1:
-        raise ConfigError(f"the sections run as different users ({', '.join(sorted(users))}); name one: nutdrv_py check UPS")
-    user = users.pop()
-    if _readable(user):
-        process.drop_privileges(user)
-    try:
-        here = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        here = str(os.geteuid())
-    return _Who(user, process.own_group(user) or user, here)
-
-
-def _readable(user: str) -> bool:
-    return hidden_from(user, Path(sys.executable)) is None and hidden_from(user, Path(__file__)) is None
-
-
-async def _check(sections: list[Section], who: _Who, tell: Tell, *, login: bool) -> bool:
+async def _check(sections: list[Section], who: Who, tell: Tell, *, login: bool) -> bool:
     """All sections at the same time, told one after the other; whether something was too late."""
     within = Within(asyncio.get_running_loop().time() + TOTAL)
     queues: list[asyncio.Queue[Finding | None]] = [asyncio.Queue() for _ in sections]
@@ -137,7 +101,7 @@ async def _check(sections: list[Section], who: _Who, tell: Tell, *, login: bool)
     return within.late
 
 
-async def _section(section: Section, who: _Who, within: Within, queue: asyncio.Queue[Finding | None], *, login: bool) -> None:
+async def _section(section: Section, who: Who, within: Within, queue: asyncio.Queue[Finding | None], *, login: bool) -> None:
     """The configuration, then the device and NUT at the same time; the end is a None."""
     try:
         settings = await _configuration(section, who, within, queue.put_nowait)
@@ -154,7 +118,7 @@ async def _section(section: Section, who: _Who, within: Within, queue: asyncio.Q
         queue.put_nowait(None)
 
 
-async def _configuration(section: Section, who: _Who, within: Within, tell: Callable[[Finding], None]) -> Settings | None:
+async def _configuration(section: Section, who: Who, within: Within, tell: Callable[[Finding], None]) -> Settings | None:
     settings: Settings | None = None
 
     def read() -> list[Finding]:
@@ -175,7 +139,7 @@ async def _configuration(section: Section, who: _Who, within: Within, tell: Call
 
 
 async def _nut(
-    section: Section, settings: Settings | None, who: _Who, within: Within, tell: Callable[[Finding], None]
+    section: Section, settings: Settings | None, who: Who, within: Within, tell: Callable[[Finding], None]
 ) -> None:
     seen: Seen | None = None
 
@@ -192,6 +156,6 @@ async def _nut(
     if settings is not None and settings.exports is not None:
         shown = configuration.exporters(settings.exports, running=seen is not None, within=within)
         await within.tell(shown, tell, "exporters", FILES)
-    await blocking("upsd", lambda: upsd.server(section, seen), NUT)
-    await blocking("upsmon", lambda: upsmon.client(section, settings))
-    await blocking("mode", lambda: nut.mode(section))
+    await blocking("upsd", lambda: upsd.server(section, seen, who), NUT)
+    await blocking("upsmon", lambda: upsmon.client(section, settings, who), NUT)
+    await blocking("mode", lambda: nut.mode(section, who))

@@ -46,8 +46,19 @@ def settings_of(section: Section) -> tuple[Settings | None, list[Finding]]:
         return None, [failed("configuration", str(error), "see the sentence before")]
     notes = [warning("configuration", note, f"correct it in {path}") for note in settings.notes]
     config = settings.config
+    notes += _impatience(settings, path)
     polls = f"pollinterval {config.pollinterval} s, maxage {config.maxage} s"
     return settings, notes or [ok("configuration", f"{path}: backend {settings.backend_name}, port {config.port}, {polls}")]
+
+
+def _impatience(settings: Settings, path: Path) -> Iterator[Finding]:
+    least, maxage = settings.backend.patience, settings.config.maxage
+    if maxage < least:
+        yield warning(
+            "configuration", f"maxage {maxage} s is less than the {least} s that backend {settings.backend_name} needs: when the "
+            "device is silent for a moment, servers may be shut down for nothing",
+            f"write maxage = {least} or more into {path}, or take the line out",
+        )  # fmt: skip
 
 
 def permissions(section: Section, user: str, group: str) -> list[Finding]:

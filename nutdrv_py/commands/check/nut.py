@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nutdrv_py.commands.check.programs import version
+from nutdrv_py.commands.check.who import Who, unreadable
 from nutdrv_py.commands.install import driver_path, hidden_from
 from nutdrv_py.commands.sections import Section, Seen, look
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.findings import Finding, failed, ok, warning
+from nutdrv_py.findings import Finding, Level, failed, ok, warning
 from nutdrv_py.interpreter import named_interpreter
 
 __all__ = ["driver", "launcher", "mode"]
@@ -22,11 +23,19 @@ CHECKS_NAMES = (2, 8, 3)
 
 ELSEWHERE = "install nutdrv_py into a place all may read, such as /opt/nutdrv_py, and type there: nutdrv_py install"
 
-MODES = {
-    "none": "nothing of NUT is started",
-    "netclient": "only upsmon is started, neither drivers nor upsd",
+# fmt: off
+MODES = {   # values of MODE in nut.conf: how good, and what it means (man nut.conf; the last two in newer releases)
+    "standalone": (Level.OK,      ""),
+    "netserver":  (Level.OK,      ""),
+    "none":       (Level.FAILED,  ": nothing of NUT is started"),
+    "netclient":  (Level.FAILED,  ": only upsmon is started, neither drivers nor upsd"),
+    "controlled": (Level.WARNING, ": something else than NUT's own services must start drivers and upsd"),
+    "manual":     (Level.WARNING, ": something else than NUT's own services must start drivers and upsd"),
 }
-"""Values of MODE in nut.conf with which no driver runs."""
+# fmt: on
+UNKNOWN = (Level.WARNING, " is no mode of NUT's: drivers and upsd may not be started")
+
+_MODE = re.compile(r"""^[ \t]*(?:export[ \t]+)?MODE=["']?([^\s"'#;]*)""", re.MULTILINE)
 
 # The driver
 
@@ -94,26 +103,31 @@ def driver(section: Section) -> tuple[list[Finding], Seen | None]:
         return [failed("driver", f"it does not answer on {section.socket}", again)], None
     if seen.stale:
         text = "it runs, but its data are stale: it does not reach the device"
-        return [failed("driver", text, "see the lines above about the device, and its log: journalctl -t nutdrv_py")], seen
+        return [failed("driver", text, "see what is said above about the device, and its log: journalctl -t nutdrv_py")], seen
     return [ok("driver", f"it runs and says {seen.variables.get('ups.status', 'no status')!r}")], seen
 
 
 # nut.conf
 
 
-def mode(section: Section) -> list[Finding]:
+def mode(section: Section, who: Who) -> list[Finding]:
     """Whether NUT is switched on at all. Blocks."""
     path = section.paths.confpath / "nut.conf"
     advice = f"write MODE=standalone into {path}, then type: systemctl restart nut-server nut-monitor"
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_bytes().decode("utf-8", "replace")
     except FileNotFoundError:
         return [warning("mode", f"there is no {path}", advice)]
+    except PermissionError:
+        return [unreadable("mode", path, who)]
     except OSError as error:
-        return [warning("mode", f"{path} cannot be read: {error.strerror}", "type the same with sudo")]
-    told = re.findall(r"""^\s*(?:export\s+)?MODE=["']?([A-Za-z]*)["']?\s*(?:#.*)?$""", text, re.MULTILINE)
-    if not told or not told[-1]:
+        return [warning("mode", f"{path} cannot be read: {error.strerror}", advice)]
+    told = _MODE.findall(text)
+    if not told or not told[-1].strip():
         return [warning("mode", f"{path} has no MODE", advice)]
-    if told[-1] in MODES:
-        return [failed("mode", f"MODE={told[-1]} in {path}: {MODES[told[-1]]}", advice)]
-    return [ok("mode", f"MODE={told[-1]} in {path}")]
+    if "\r" in text:
+        # Shells source this file, to which a carriage return is a part of the word.
+        text = f"the lines of {path} end in carriage returns, so MODE={told[-1]} is not understood"
+        return [warning("mode", text, f"type: sed -i 's/\\r$//' {path}; then type the same again")]
+    level, meaning = MODES.get(told[-1], UNKNOWN)
+    return [Finding(level, "mode", f"MODE={told[-1]} in {path}{meaning}", "" if level is Level.OK else advice)]

@@ -13,6 +13,9 @@ from nutdrv_py.nut.parseconf import BadLine, parse
 
 __all__ = ["found", "version", "words_of"]
 
+DAEMONS = "/lib/nut:/usr/lib/nut"
+"""Debian's own daemons; in /usr/sbin are scripts in their place, which do not run them while nut.conf says MODE=none."""
+
 PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/ups/sbin:/usr/local/ups/bin"
 """Where they are besides PATH, which for an ordinary user lacks the sbin folders."""
 
@@ -22,7 +25,7 @@ PATIENCE = 3.0
 
 def found(name: str) -> str | None:
     """Where a program of NUT is."""
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:{PLACES}")
+    return shutil.which(name, path=f"{DAEMONS}:{os.environ.get('PATH', '')}:{PLACES}")
 
 
 def version(name: str) -> tuple[int, ...] | None:

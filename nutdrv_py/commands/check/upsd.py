@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 
 from nutdrv_py.backends.repeater.config import Source
-from nutdrv_py.backends.repeater.line import Line, Refusal, available
-from nutdrv_py.clock import Clock
-from nutdrv_py.commands.check.programs import found, words_of
+from nutdrv_py.backends.repeater.line import Refusal
+from nutdrv_py.commands.check.server import HERE, Server, listens
+from nutdrv_py.commands.check.who import Who, unreadable
 from nutdrv_py.commands.sections import Section, Seen
 from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.extras import how_to_get
@@ -18,87 +17,71 @@ from nutdrv_py.findings import Finding, failed, ok, warning
 
 __all__ = ["server"]
 
-PORT = 3493
-"""TCP port of upsd (IANA)."""
 
-ANSWER = 5.0
-"""Seconds for upsd to answer."""
-
-TO_UPSC = {
-    "Unknown UPS": "UNKNOWN-UPS",
-    "Driver not connected": "DRIVER-NOT-CONNECTED",
-    "Data stale": "DATA-STALE",
-    "Access denied": "ACCESS-DENIED",
-}
-"""How upsc words what upsd answers (NUT, clients/upsclient.c)."""
-
-
-def server(section: Section, seen: Seen | None) -> list[Finding]:
+def server(section: Section, seen: Seen | None, who: Who) -> list[Finding]:
     """Whether upsd runs and sees the UPS as its driver does. Blocks."""
-    host, port = _listen(section.paths.confpath / "upsd.conf")
+    return list(_server(section, seen, who))
+
+
+def _server(section: Section, seen: Seen | None, who: Who) -> Iterator[Finding]:
+    path = section.paths.confpath / "upsd.conf"
+    place = HERE
     try:
-        status = _status(section.ups, host, port)
+        place = listens(path)[0]
+    except PermissionError:
+        yield unreadable("upsd", path, who)
+    host, port = place
+    asked = Server(Source(section.ups, host, port))
+    try:
+        status = asked.variable("ups.status")
+        yield _compare(section, seen, asked, status)
     except ConfigError:
         text = "it was not asked: neither the Python package pynut2 nor upsc is there"
-        return [warning("upsd", text, how_to_get("client"))]
+        yield warning("upsd", text, how_to_get("client"))
     except Refusal as refusal:
-        return [_refused(section, refusal, seen)]
+        yield _refused(section, refusal, seen)
     except DeviceError as error:
         # What to do about a server elsewhere is not what to do about our own.
-        return [failed("upsd", str(error).partition(";")[0], "type: systemctl enable --now nut-server")]
+        yield failed("upsd", str(error).partition(";")[0], "type: systemctl enable --now nut-server")
+
+
+def _compare(section: Section, seen: Seen | None, asked: Server, status: str) -> Finding:
+    name = asked.driver()
+    if name is not None and name != section.driver:
+        return _other_driver(section, name)
     if status == "WAIT":
-        return [warning("upsd", "it has just begun to talk with the driver", "type the same again")]
+        return warning("upsd", "it has just begun to talk with the driver", "type the same again")
     if seen is not None and not seen.stale and _supply(status) != _supply(seen.variables.get("ups.status", "")):
         told = seen.variables.get("ups.status", "")
         text = f"it says {status!r}, the driver {told!r}"
-        return [warning("upsd", text, "type the same again; if it stays: systemctl restart nut-server")]
+        return warning("upsd", text, "type the same again; if it stays: systemctl restart nut-server")
+    host, port = asked.source.host, asked.source.port
     if seen is None and os.access(section.paths.statepath, os.X_OK) and not section.socket.exists():
         text = f"the one on {host}:{port} says {status!r}, but not from this driver: it serves another configuration"
-        return [failed("upsd", text, f"type: ss -ltnp 'sport = :{port}'; compare statepath in ups.conf and upsd.conf")]
-    return [ok("upsd", f"it runs on {host}:{port} and says {status!r}")]
+        return failed("upsd", text, f"type: ss -ltnp 'sport = :{port}'; compare statepath in ups.conf and upsd.conf")
+    return ok("upsd", f"it runs on {host}:{port} and says {status!r}")
 
 
-def _status(ups: str, host: str, port: int) -> str:
-    """What upsd says, asked by pynut2 or, where that is not (Debian has none), by upsc.
-
-    Raises :class:`Refusal` and other kinds of :class:`DeviceError`; :class:`ConfigError` when there is nothing to ask with.
-    """
-    try:
-        available()
-    except ConfigError:
-        program = found("upsc")
-        if program is None:
-            raise
-        return _said_to_upsc(program, f"{ups}@[{host}]:{port}" if ":" in host else f"{ups}@{host}:{port}")
-    line = Line(Source(ups, host, port), Clock())
-    line.begin(ANSWER)
-    try:
-        line.open()
-        return line.ask("GET", "VAR", ups, "ups.status")[-1]
-    finally:
-        line.close()
-
-
-def _said_to_upsc(program: str, address: str) -> str:
-    try:
-        done = subprocess.run([program, address, "ups.status"], capture_output=True, text=True, timeout=ANSWER, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DeviceError(f"{address} does not answer {program}") from error
-    if done.returncode == 0:
-        return done.stdout.strip()
-    reason = next((line.partition("Error: ")[2] for line in done.stderr.splitlines() if "Error: " in line), "no answer")
-    if reason in TO_UPSC:
-        raise Refusal(reason, TO_UPSC[reason])
-    raise DeviceError(f"{address}: {reason}")
+def _other_driver(section: Section, name: str) -> Finding:
+    socket = section.paths.statepath / f"{name}-{section.ups}"
+    return failed(
+        "upsd", f"it serves [{section.ups}] from the driver {name}, not from {section.driver}: {name} was never stopped, and "
+        "upsd has not read ups.conf since",
+        # upsdrvctl knows only the driver that stands in ups.conf now.
+        f"type: systemctl restart nut-driver@{section.ups} nut-server; if {name} was started by hand, end the process that "
+        f"holds {socket} (ss -xlp names it), then type: upsd -c reload",
+    )  # fmt: skip
 
 
 def _refused(section: Section, refusal: Refusal, seen: Seen | None) -> Finding:
     advice = {
         "UNKNOWN-UPS": "upsd has not read this section yet; type: upsd -c reload",
         "DRIVER-NOT-CONNECTED": f"type: upsdrvctl start {section.ups}" if seen is None
-        else f"upsd looks elsewhere than {section.socket}, or may not open it; type: ls -l {section.paths.statepath}, "
-        "and restart nut-server",
-        "DATA-STALE": "see the line about the driver",
+        else "upsd may not have read ups.conf since the driver was changed; type: upsd -c reload; if it stays, upsd looks "
+        f"elsewhere than {section.socket}, or may not open it; type: ls -l {section.paths.statepath}, and restart nut-server",
+        "DATA-STALE": "see the line about the driver" if seen is None or seen.stale
+        else "the driver has good data: type the same again; if it stays, upsd may listen to another driver of that name; type: "
+        f"systemctl restart nut-driver@{section.ups} nut-server",
         "ACCESS-DENIED": "let this machine in: LISTEN in upsd.conf",
     }.get(refusal.code, "type: journalctl -u nut-server")  # fmt: skip
     words = {
@@ -111,13 +94,3 @@ def _refused(section: Section, refusal: Refusal, seen: Seen | None) -> Finding:
 
 def _supply(status: str) -> set[str]:
     return set(status.split()) & {"OL", "OB", "OFF"}
-
-
-def _listen(path: Path) -> tuple[str, int]:
-    """Where upsd of this machine can be asked; its default when upsd.conf says nothing or cannot be read."""
-    for words in words_of(path) or ():
-        if words[0] != "LISTEN" or len(words) < 2 or words[1] == "*":
-            continue
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(words[1], words[1])  # noqa: S104
-        return host, int(words[2]) if len(words) > 2 and words[2].isdigit() else PORT
-    return "127.0.0.1", PORT

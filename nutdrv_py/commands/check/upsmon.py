@@ -1,20 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""upsmon on this machine: whether it watches the UPS, and is patient enough for it."""
+"""upsmon on this machine: whether it shuts the machine down for the UPS, and is patient enough with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from nutdrv_py.backends.repeater.config import Source, source
 from nutdrv_py.commands.check.programs import version, words_of
+from nutdrv_py.commands.check.server import HERE, Server, listens
+from nutdrv_py.commands.check.who import Who, unreadable
 from nutdrv_py.commands.sections import Section
 from nutdrv_py.config import Settings
-from nutdrv_py.findings import Finding, failed, ok, warning
+from nutdrv_py.errors import ConfigError, DeviceError
+from nutdrv_py.findings import Finding, Level, failed, ok, warning
 
 __all__ = ["client"]
 
 DEADTIME, POLLFREQ, POLLFREQALERT = 15, 5, 5
 """upsmon's defaults, in seconds (man upsmon.conf)."""
+
+MINSUPPLIES = 1
+"""upsmon's default: the power values that must be good, or it shuts down (man upsmon.conf)."""
 
 MISSED = 3
 """Polls of upsmon that DEADTIME should hold (man upsmon.conf: three times the larger of POLLFREQ and POLLFREQALERT)."""
@@ -22,14 +33,19 @@ MISSED = 3
 IMPATIENT = ((2, 8, 1),)
 """Releases whose upsmon does not wait for DEADTIME (docs/upsmon.md; measured, 2.8.0 and 2.8.5 wait)."""
 
+WORDS = 6
+"""Words of MONITOR system powervalue user password type; upsmon leaves a line with fewer out."""
 
-def client(section: Section, settings: Settings | None) -> list[Finding]:
-    """Whether upsmon watches the UPS, and is patient enough for it. Blocks."""
+Lines = Sequence[tuple[str, ...]]
+
+
+def client(section: Section, settings: Settings | None, who: Who) -> list[Finding]:
+    """Whether upsmon shuts down for the UPS, and is patient enough with it. Blocks."""
     path = section.paths.confpath / "upsmon.conf"
     try:
         lines = words_of(path)
     except PermissionError:
-        return [warning("upsmon", f"{path} cannot be read by this user, so it was not looked at", "type the same with sudo")]
+        return [unreadable("upsmon", path, who)]
     if lines is None:
         text = f"there is no {path}, so nothing shuts this machine down"
         return [warning("upsmon", text, "type: apt install nut-client")]
@@ -44,26 +60,159 @@ def client(section: Section, settings: Settings | None) -> list[Finding]:
     return found
 
 
-def _watch(section: Section, path: Path, lines: list[tuple[str, ...]]) -> Iterator[Finding]:
-    watched = {words[1].partition("@")[0].lower() for words in lines if words[0] == "MONITOR" and len(words) > 2}
-    if section.ups.lower() not in watched:
-        example = f"MONITOR {section.ups}@localhost 1 USER PASSWORD primary"
-        yield warning("upsmon", f"{path} has no MONITOR for {section.ups}: nothing shuts this machine down", f"write: {example}")
-    elif not any(words[0] == "SHUTDOWNCMD" for words in lines):
-        yield warning("upsmon", f"{path} has no SHUTDOWNCMD", 'write: SHUTDOWNCMD "/sbin/shutdown -h +0"')
-    else:
-        yield ok("upsmon", f"it watches {section.ups}")
+# Does it shut down for this UPS?
 
 
-def _patience(settings: Settings, path: Path, lines: list[tuple[str, ...]]) -> Finding:
+@dataclass(frozen=True, slots=True)
+class _Monitor:
+    """A whole MONITOR line."""
+
+    system: str
+    power: int
+    source: Source
+
+
+def _monitors(lines: Lines) -> list[_Monitor]:
+    """What upsmon watches: of several lines for the same the first counts."""
+    found: dict[str, _Monitor] = {}
+    for words in lines:
+        if words[0] == "MONITOR" and len(words) >= WORDS:
+            try:
+                place = source(words[1])
+            except ConfigError:
+                place = Source(words[1], "", 0)
+            found.setdefault(words[1], _Monitor(words[1], _number(words[2]), place))
+    return list(found.values())
+
+
+def _watch(section: Section, path: Path, lines: Lines) -> Iterator[Finding]:
+    example = f"MONITOR {section.ups}@localhost 1 USER PASSWORD primary"
+    monitors = _monitors(lines)
+    mine = [monitor for monitor in monitors if _same(monitor.source.ups, section.ups)]
+    if not mine:
+        cut = [words for words in lines if words[0] == "MONITOR" and _same("".join(words[1:2]).partition("@")[0], section.ups)]
+        if cut:
+            text = f"upsmon leaves out the MONITOR line of {section.ups} in {path}: it has {len(cut[0])} words, not {WORDS}"
+            yield failed("upsmon", f"{text}, so nothing shuts this machine down", f"write: {example}")
+        else:
+            text = f"{path} has no MONITOR for {section.ups}: nothing shuts this machine down"
+            yield warning("upsmon", text, f"write: {example}")
+        return
+    monitor = next((one for one in mine if one.source.local), mine[0])
+    wrong = [*_power(monitor, monitors, path, lines), *_command(path, lines)]
+    yield from wrong
+    if monitor.power > 0 and not any(finding.level is Level.FAILED for finding in wrong):
+        seen = _logged_in(section, monitor)
+        if seen.level is not Level.OK or not wrong:
+            yield seen
+
+
+def _power(monitor: _Monitor, monitors: Sequence[_Monitor], path: Path, lines: Lines) -> Iterator[Finding]:
+    total = sum(one.power for one in monitors)
+    least = _setting(lines, "MINSUPPLIES", MINSUPPLIES)
+    if total < least:
+        yield failed(
+            "upsmon", f"it does not start: the power values in {path} add up to {total}, MINSUPPLIES is {least}",
+            f"give each UPS that feeds this machine a power value of 1, as in MONITOR {monitor.system} 1 USER PASSWORD primary"
+            + (f", or write MINSUPPLIES {total}" if total > 0 else ""),
+        )  # fmt: skip
+    elif monitor.power < 1:
+        text = f"it only watches {monitor.system}, because the power value is {monitor.power}: it shuts nothing down for it"
+        yield warning("upsmon", text, f"in {path} write 1 behind MONITOR {monitor.system}")
+    elif least < 1:
+        text = f"MINSUPPLIES is {least}: it shuts this machine down for no UPS at all"
+        yield warning("upsmon", text, f"write MINSUPPLIES 1 into {path}")
+    elif total - monitor.power >= least:
+        yield warning(
+            "upsmon", f"{monitor.system} alone does not shut this machine down: MINSUPPLIES is {least}, and the others have "
+            f"{total - monitor.power} together",
+            f"if this machine hangs on {monitor.system} alone, write MINSUPPLIES {total - monitor.power + 1} into {path}",
+        )  # fmt: skip
+
+
+def _command(path: Path, lines: Lines) -> Iterator[Finding]:
+    told = [words[1] for words in lines if words[0] == "SHUTDOWNCMD" and len(words) > 1]
+    if not told or not told[-1].strip():
+        text = f"{path} has no SHUTDOWNCMD" + (" with a command" if any(words[0] == "SHUTDOWNCMD" for words in lines) else "")
+        yield warning("upsmon", f"{text}: upsmon would only say that it shuts down", 'write: SHUTDOWNCMD "/sbin/shutdown -h +0"')
+
+
+def _logged_in(section: Section, monitor: _Monitor) -> Finding:
+    """Whether upsd knows an upsmon that counts on the UPS: a wrong password shows nowhere else."""
+    place = monitor.source
+    told: list[tuple[str, int]] | None
+    try:
+        told = listens(section.paths.confpath / "upsd.conf")
+    except PermissionError:
+        told = None
+    try:
+        clients = Server(place if place.local else Source(place.ups, *(told or [HERE])[0])).clients()
+    except ConfigError:
+        return ok("upsmon", f"it is told to watch {monitor.system}; upsd could not be asked whether it does, see above")
+    except DeviceError as error:
+        if not place.local:
+            return _elsewhere(monitor, told)
+        text = f"it is told to watch {monitor.system}, where it finds nothing ({str(error).partition(';')[0]})"
+        return warning("upsmon", text, "see the line about upsd; the address behind MONITOR must be one of LISTEN in upsd.conf")
+    if not _here(place, told, clients):
+        return _elsewhere(monitor, told)
+    ours = [address for address in clients if not place.local or _loopback(address)]
+    if not ours:
+        others = f" (only {', '.join(clients)})" if clients else ""
+        text = f"no upsmon of this machine is logged in for {section.ups}{others}: it does not run, or its password is wrong"
+        return warning("upsmon", text, "type: systemctl status nut-monitor; journalctl -u nut-monitor")
+    return ok("upsmon", f"it watches {monitor.system} and is logged in")
+
+
+def _elsewhere(monitor: _Monitor, told: list[tuple[str, int]] | None) -> Finding:
+    host, port = (told or [HERE])[0]
+    return warning(
+        "upsmon", f"it watches {monitor.system}, not this machine's upsd on {host}:{port}; that may be meant so",
+        f"type: upsc {monitor.system} ups.status; if this machine's is meant, write localhost behind the @, with :{port}",
+    )  # fmt: skip
+
+
+def _here(place: Source, told: list[tuple[str, int]] | None, clients: Sequence[str]) -> bool:
+    """Whether the server is this machine's, as far as can be told without asking a name service."""
+    if told is not None and place.port not in {port for _, port in told}:
+        return False
+    names = {os.uname().nodename.lower(), os.uname().nodename.partition(".")[0].lower()}
+    # Who connects to this machine by an address of it comes from that address.
+    return place.local or place.host.lower() in names | {host.lower() for host, _ in told or ()} | set(clients)
+
+
+def _loopback(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    inner = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (inner or parsed).is_loopback
+
+
+def _same(one: str, other: str) -> bool:
+    # upsd takes names in any case.
+    return one.lower() == other.lower()
+
+
+def _number(text: str) -> int:
+    """As C's atoi reads it."""
+    found = re.match(r"\s*([+-]?[0-9]{1,9})", text)
+    return int(found.group(1)) if found else 0
+
+
+def _setting(lines: Lines, name: str, default: int) -> int:
+    told = next((words[1] for words in reversed(lines) if words[0] == name and len(words) > 1), None)
+    return default if told is None else _number(told)
+
+
+# Is it patient enough?
+
+
+def _patience(settings: Settings, path: Path, lines: Lines) -> Finding:
     """A UPS that is on battery and silent for DEADTIME is taken for empty. Counted from the moment in which the data go stale."""
-
-    def seconds(name: str, default: int) -> int:
-        told = next((words[1] for words in reversed(lines) if words[0] == name and len(words) > 1), "")
-        return int(told) if told.isdigit() else default
-
-    dead = seconds("DEADTIME", DEADTIME)
-    polls = max(seconds("POLLFREQ", POLLFREQ), seconds("POLLFREQALERT", POLLFREQALERT))
+    dead = _setting(lines, "DEADTIME", DEADTIME)
+    polls = max(_setting(lines, "POLLFREQ", POLLFREQ), _setting(lines, "POLLFREQALERT", POLLFREQALERT))
     interval, maxage = settings.config.pollinterval, settings.config.maxage
     # When data that have just gone stale are good again, the driver polls once more and upsmon looks once more.
     least, good = interval + polls, max(MISSED * polls, interval + polls)
