@@ -180,7 +180,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The package in a chroot of each Debian release; writes docs/matrix.md.")
     parser.add_argument("--release", action="append", choices=RELEASES, help="only this one; may be repeated")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this one; may be repeated")
-    parser.add_argument("--jobs", type=int, default=1, help="releases at a time (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=3, help="releases at a time (default: %(default)s)")
     args = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("make matrix needs root: for chroots and namespaces. Type: sudo make matrix")
