@@ -25,7 +25,7 @@ demo: nut $(STAMP)
 	@$(VENV)/bin/nutdrv_py demo
 
 test: servers $(STAMP)
-	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal
+	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .
