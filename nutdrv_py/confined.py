@@ -14,15 +14,14 @@ from typing import Any, TypeVar
 
 __all__ = ["SelfCancelledError", "confined"]
 
+AGAIN = 1.0
+"""Seconds until work that goes on although it was cancelled is cancelled again: a library may have swallowed it."""
+
 T = TypeVar("T")
 
 
 class SelfCancelledError(Exception):
     """The work was cancelled, and not by who waits for it."""
-
-
-AGAIN = 1.0
-"""Seconds until work that goes on although it was cancelled is cancelled again: a library may have swallowed it."""
 
 
 async def confined(work: Coroutine[Any, Any, T], seconds: float | None = None) -> T:

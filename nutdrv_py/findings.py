@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass
 
-__all__ = ["Finding", "Level", "failed", "low_mark", "ok", "warning"]
+__all__ = ["Finding", "Level", "failed", "ok", "warning"]
 
 
 class Level(enum.Enum):
@@ -41,23 +40,3 @@ def warning(topic: str, text: str, advice: str) -> Finding:
 def failed(topic: str, text: str, advice: str) -> Finding:
     """It does not work, or will not when it is needed."""
     return Finding(Level.FAILED, topic, text, advice)
-
-
-def low_mark(low: float, limit: float | None, margin: float, *, runtime: bool) -> Finding:
-    """Whether LB leaves the servers time: it was set to begin at ``low``, at ``limit`` the device switches the house off.
-
-    Both in percent of charge, the limit None when the device does not tell it; ``margin`` percentage points between them are
-    enough. ``runtime`` tells that battery.runtime.low is set, which makes LB too.
-    """
-    shown = "is not told" if limit is None else f"is {limit:g} %"
-    text = f"LB is set to begin at {low:g} % of charge, the device's own limit in an outage {shown}"
-    stop = limit or 0.0
-    wanted = min(99, math.ceil(stop + margin))
-    advice = f"write lowbatt = {wanted} or more into its section in ups.conf, and no override.battery.charge.low"
-    if low <= stop and not runtime:
-        return failed("low", f"{text}: it comes just above that, maybe too late for the servers to stop", advice)
-    if low <= stop:
-        return warning("low", f"{text}: only battery.runtime.low makes LB in time", advice)
-    if low < stop + margin:
-        return warning("low", f"{text}: little is left for the servers to stop", advice)
-    return ok("low", text)

@@ -24,7 +24,10 @@ from nutdrv_py.nut.parseconf import MAX_WORD, quote
 
 __all__ = ["Stage", "find_program", "free_port"]
 
-_PLACES = ("/lib/nut", "/usr/lib/nut", "/usr/libexec/nut", "/usr/sbin", "/sbin", "/usr/bin", "/bin")
+_PLACES = (
+    "/lib/nut", "/usr/lib/nut", "/usr/libexec/nut", "/usr/sbin", "/sbin", "/usr/bin", "/bin",
+    "/usr/local/ups/sbin", "/usr/local/ups/bin",
+)  # fmt: skip
 
 
 def find_program(name: str) -> str:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from nutdrv_py.backend import Backend, Config, Writable
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import CommandError, Result
+from nutdrv_py.findings import Finding, failed, ok, warning
 from nutdrv_py.log import Trouble
 from nutdrv_py.mapping import to_number
 from nutdrv_py.storage import threshold
 
-__all__ = ["HouseBattery", "LowMark", "limit"]
+__all__ = ["HouseBattery", "LowMark", "limit", "low_mark"]
 
 ABOVE = 1.0
 """Percent of charge that the low mark stays above the device's own limit, at least."""
@@ -50,6 +52,26 @@ class LowMark:
             f"{mark:g} %; set lowbatt or override.battery.charge.low higher, or leave them out",
         )
         return mark
+
+
+def low_mark(low: float, limit: float | None, margin: float, *, runtime: bool) -> Finding:
+    """Whether LB leaves the servers time: it was set to begin at ``low``, at ``limit`` the device switches the house off.
+
+    Both in percent of charge, the limit None when the device does not tell it; ``margin`` percentage points between them are
+    enough. ``runtime`` tells that battery.runtime.low is set, which makes LB too.
+    """
+    shown = "is not told" if limit is None else f"is {limit:g} %"
+    text = f"LB is set to begin at {low:g} % of charge, the device's own limit in an outage {shown}"
+    stop = limit or 0.0
+    wanted = min(99, math.ceil(stop + margin))
+    advice = f"write lowbatt = {wanted} or more into its section in ups.conf, and no override.battery.charge.low"
+    if low <= stop and not runtime:
+        return failed("low", f"{text}: it comes just above that, maybe too late for the servers to stop", advice)
+    if low <= stop:
+        return warning("low", f"{text}: only battery.runtime.low makes LB in time", advice)
+    if low < stop + margin:
+        return warning("low", f"{text}: little is left for the servers to stop", advice)
+    return ok("low", text)
 
 
 class HouseBattery(Backend):

@@ -56,7 +56,10 @@ def best_address(found: Iterable[str]) -> str | None:
 
 
 async def find_gateways(seconds: float, interfaces: Sequence[str] | None = None) -> list[Gateway]:
-    """Listen for so long; ``interfaces`` are addresses of this machine, by default all. Raises :class:`ConfigError`."""
+    """Listen for so long; ``interfaces`` are addresses of this machine, by default all.
+
+    Raises :class:`ConfigError` without zeroconf, :class:`StartError` when mDNS is not to be had.
+    """
     zeroconf = load("discover", "the search for gateways")
     ended = threading.Event()
     try:

@@ -90,11 +90,17 @@ def newcomer(release: str, package: Path, log: Path) -> Part:
     return part
 
 
-def story(release: str, package: Path, log: Path) -> Part:
-    """NUT's programs, without systemd."""
-    root = WORK / release / "story"
+def _with_tools(release: str, name: str, package: Path, log: Path) -> Path:
+    """A chroot with the packages of the tests."""
+    root = WORK / release / name
     copy(tools(release, log), root)
     lay_out(root, package)
+    return root
+
+
+def story(release: str, package: Path, log: Path) -> Part:
+    """NUT's programs, without systemd."""
+    root = _with_tools(release, "story", package, log)
     script = f"{INSTALL} && exec /src/packaging/matrix/story.sh"
     part = scripted(STORY, lambda number: inside(root, f"exec 3>&{number}; {script}"), log)
     remove(root)
@@ -103,9 +109,7 @@ def story(release: str, package: Path, log: Path) -> Part:
 
 def integration(release: str, package: Path, log: Path) -> Part:
     """The project's own tests, with the installed package in place of the tree."""
-    root = WORK / release / "integration"
-    copy(tools(release, log), root)
-    lay_out(root, package)
+    root = _with_tools(release, "integration", package, log)
     part = Part(INTEGRATION)
     began = time.monotonic()
     # The page has nothing to do with NUT's version, and a browser would be half of the chroot.
@@ -126,9 +130,7 @@ def integration(release: str, package: Path, log: Path) -> Part:
 
 def systemd(release: str, package: Path, log: Path) -> Part:
     """The units, by the chroot's own systemd."""
-    root = WORK / release / "systemd"
-    copy(tools(release, log), root)
-    lay_out(root, package)
+    root = _with_tools(release, "systemd", package, log)
     must(inside(root, INSTALL), log)
     part = _booted(SYSTEMD, root, "exec /src/packaging/matrix/systemd.sh /src/nutdrv-py.deb", log)
     remove(root)

@@ -30,7 +30,7 @@ from nutdrv_py.backends.repeater import Repeater
 from nutdrv_py.backends.repeater.config import RepeaterConfig
 from nutdrv_py.cli import main
 from nutdrv_py.clock import Clock
-from nutdrv_py.commands.check import _line, configuration, nut, programs, server, upsd, upsmon
+from nutdrv_py.commands.check import _line, configuration, nut, server, upsd, upsmon
 from nutdrv_py.commands.check import device as rooms
 from nutdrv_py.commands.check.device import resolved
 from nutdrv_py.commands.check.who import Who
@@ -213,9 +213,12 @@ class Listener:
                 client, _ = self._socket.accept()
             except OSError:
                 return
-            with client:
-                client.recv(1000)
-                client.sendall(self._answer)
+            with contextlib.suppress(ConnectionError), client:
+                self._talk(client)
+
+    def _talk(self, client: socket.socket) -> None:
+        client.recv(1000)
+        client.sendall(self._answer)
 
     def __enter__(self) -> Listener:
         return self
@@ -309,6 +312,7 @@ def test_newer_upsdrvctl_needs_the_interpreter_of_the_drivers_name(
     executable(folder / "nutdrv_py")
     tool = executable(folder / "upsdrvctl")
     tool.write_text(f"#!/bin/sh\necho 'Network UPS Tools upsdrvctl {version}'\n")
+    monkeypatch.setattr("nutdrv_py.stage._PLACES", ())
     monkeypatch.setenv("PATH", str(folder))
     interpreter = etc / "interpreter"
     monkeypatch.setattr(nut, "named_interpreter", lambda name: interpreter)
@@ -523,8 +527,7 @@ def test_an_upsmon_that_does_not_wait_for_deadtime_is_warned_of(
     folder = etc / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(programs, "PLACES", "")
-    monkeypatch.setattr(programs, "DAEMONS", "")
+    monkeypatch.setattr("nutdrv_py.stage._PLACES", ())
     if release is not None:
         executable(folder / "upsmon").write_text(f"#!/bin/sh\necho 'Network UPS Tools upsmon {release}'\n")
     settings, _ = configuration.settings_of(home())
@@ -804,25 +807,18 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str | None, opt
 # Another server
 
 
-class Upsd:
+class Upsd(Listener):
     """A server that answers each line with what is said for its beginning, else with an error."""
 
     def __init__(self, answers: Mapping[str, str]) -> None:
         self._answers = answers
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(b"")
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._socket.accept()
-            except OSError:
-                return
-            with contextlib.suppress(ConnectionError), client, client.makefile("r") as lines:
-                for line in lines:
-                    answer = next((text for begin, text in self._answers.items() if line.startswith(begin)), "ERR UNKNOWN-COMMAND")
-                    client.sendall(f"{answer}\n".encode())
+    def _talk(self, client: socket.socket) -> None:
+        with client.makefile("r") as lines:
+            for line in lines:
+                answer = next((text for begin, text in self._answers.items() if line.startswith(begin)), "ERR UNKNOWN-COMMAND")
+                client.sendall(f"{answer}\n".encode())
 
     def __enter__(self) -> Upsd:
         return self

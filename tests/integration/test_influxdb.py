@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import json
@@ -43,7 +44,7 @@ def _free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class Server:
+class Server(abc.ABC):
     """A program that is started and ended, on one port and one folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -52,8 +53,9 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abc.abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """How it is started."""
 
     def get(self, path: str, *, method: str = "GET", **query: str) -> str:
         request = urllib.request.Request(f"{self.url}{path}?{urllib.parse.urlencode(query)}", method=method)

@@ -3,29 +3,26 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
+from nutdrv_py.errors import StartError
 from nutdrv_py.nut.parseconf import BadLine, parse
+from nutdrv_py.stage import find_program
 
 __all__ = ["found", "version", "words_of"]
-
-DAEMONS = "/lib/nut:/usr/lib/nut"
-"""Debian's own daemons; in /usr/sbin are scripts in their place, which do not run them while nut.conf says MODE=none."""
-
-PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/ups/sbin:/usr/local/ups/bin"
-"""Where they are besides PATH, which for an ordinary user lacks the sbin folders."""
 
 PATIENCE = 3.0
 """Seconds for a program to say its version."""
 
 
 def found(name: str) -> str | None:
-    """Where a program of NUT is."""
-    return shutil.which(name, path=f"{DAEMONS}:{os.environ.get('PATH', '')}:{PLACES}")
+    """Where a program of NUT is; None when it is not there."""
+    try:
+        return find_program(name)
+    except StartError:
+        return None
 
 
 def version(name: str) -> tuple[int, ...] | None:
