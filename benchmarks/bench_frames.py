@@ -14,9 +14,9 @@ from rctclient.frame import ReceiveFrame
 from rctclient.registry import REGISTRY
 from rctclient.utils import decode_value
 
-from nutdrv_py.backends.rct.frame import Command, FrameReader, build
-from nutdrv_py.backends.rct.objects import BY_OID, OBJECTS
-from nutdrv_py.backends.rct.payload import Kind, decode, encode
+from nutdrv_py.protocols.rct.frame import Command, FrameReader, build
+from nutdrv_py.protocols.rct.objects import BY_OID, OBJECTS
+from nutdrv_py.protocols.rct.payload import Kind, decode, encode
 
 CHUNK = 512
 """Bytes per read: what a busy inverter delivers at once."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.simulators.nut import Stage, find_program
 from nutdrv_py.simulators.running import RunningDevice
-from nutdrv_py.stage import Stage, find_program
 
 PEER = "peer"
 

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from nutdrv_py import Backend, Config, Field, Reading, Status, option
-from nutdrv_py.backend import Writable
+from nutdrv_py.device.backend import Writable
+from nutdrv_py.device.mapping import between, text, translate
 from nutdrv_py.errors import CommandError, DeviceError, Result
-from nutdrv_py.mapping import between, text, translate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

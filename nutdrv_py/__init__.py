@@ -6,9 +6,9 @@ The names here are all that a backend needs.
 
 from __future__ import annotations
 
-from nutdrv_py.backend import Backend, Config, option
-from nutdrv_py.mapping import Field
-from nutdrv_py.reading import Reading, Status
+from nutdrv_py.device.backend import Backend, Config, option
+from nutdrv_py.device.mapping import Field
+from nutdrv_py.device.reading import Reading, Status
 
 __all__ = ["Backend", "Config", "Field", "Reading", "Status", "__version__", "option"]
 

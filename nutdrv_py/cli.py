@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv if argv is None else argv)
     if len(words) > 1 and words[1].startswith("-") and words[1] not in ("--help", "--version"):
         # Commands are not imported here: a driver stays small.
-        from nutdrv_py.start import main as driver_mode
+        from nutdrv_py.process.start import main as driver_mode
 
         return driver_mode(words)
     return _command(words)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nutdrv_py.assignments import read_assignments
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.machine.assignments import read_assignments
 
 KNOWN = {"NUT_SYSCONFIG": "/etc/nut", "NUT_LOCALSTATE": "/var/lib/nut", "UPS": "home"}
 

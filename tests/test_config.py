@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.config import Entry, Settings, load, read_ups_conf
+from nutdrv_py.core.settings import Settings
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.process.upsconf import Entry, load, read_ups_conf
 
 BASE = "[home]\n driver = nutdrv_py\n port = /dev/null\n backend = skeleton:Skeleton\n"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nutdrv_py.confined import SelfCancelledError, confined
+from nutdrv_py.core.confined import SelfCancelledError, confined
 
 Work = Callable[[], Coroutine[Any, Any, str]]
 
@@ -129,7 +129,7 @@ def _stubborn(times: int) -> tuple[Work, list[int]]:
 
 
 def test_work_that_swallows_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nutdrv_py.confined.AGAIN", 0.01)
+    monkeypatch.setattr("nutdrv_py.core.confined.AGAIN", 0.01)
     work, cancelled = _stubborn(3)
     with pytest.raises(TimeoutError):
         asyncio.run(confined(work(), 0.01))
@@ -137,7 +137,7 @@ def test_work_that_swallows_a_cancellation_is_cancelled_again(monkeypatch: pytes
 
 
 def test_who_is_cancelled_does_not_wait_for_work_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nutdrv_py.confined.AGAIN", 0.01)
+    monkeypatch.setattr("nutdrv_py.core.confined.AGAIN", 0.01)
     work, _ = _stubborn(1)
 
     async def story() -> None:

@@ -19,8 +19,8 @@ import pytest
 import yaml
 from influxdb_client import Point
 
+from nutdrv_py.core.telemetry import Source
 from nutdrv_py.exporters.points import device_points, driver_point, line
-from nutdrv_py.telemetry import Source
 from tests.conftest import REPO
 from tests.exporters.test_prometheus import Scrape, simulated_enphase, simulated_rct
 from tests.test_driver import run

@@ -29,13 +29,13 @@ from types import ModuleType
 import pytest
 import yaml
 
-from nutdrv_py import config
 from nutdrv_py.backends.enphase.config import EnphaseConfig, credentials
 from nutdrv_py.exporters.config import read_exports
+from nutdrv_py.process import upsconf as config
 from nutdrv_py.recording.file import Recorder
 from nutdrv_py.recording.standins import StandIns
 from nutdrv_py.simulators import enphase, rct
-from nutdrv_py.stage import find_program, free_port
+from nutdrv_py.simulators.nut import find_program, free_port
 from tests.conftest import REPO
 from tests.integration.conftest import Watched, alone, wait
 

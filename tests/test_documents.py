@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py import __version__, cli
-from nutdrv_py.backend import Config, load, names
 from nutdrv_py.backends.dummy.config import DummyConfig
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.repeater.config import RepeaterConfig
 from nutdrv_py.backends.replay.config import ReplayConfig
 from nutdrv_py.cli import main
-from nutdrv_py.config import backend_options
+from nutdrv_py.core.settings import backend_options
+from nutdrv_py.device.backend import Config, load, names
 from nutdrv_py.exporters.config import InfluxDB, Mqtt, Page, PortFileSection, Prometheus, read_exports
 from tests.backends.enphase.conftest import house, run
 from tests.backends.rct.conftest import home as rct_home
@@ -48,8 +48,8 @@ def test_the_example_shows_every_option_with_its_default(section: str, name: str
 
 
 def test_the_example_is_read_by_the_driver(tmp_path: Path) -> None:
-    from nutdrv_py.config import load as load_settings
-    from nutdrv_py.config import read_ups_conf
+    from nutdrv_py.process.upsconf import load as load_settings
+    from nutdrv_py.process.upsconf import read_ups_conf
 
     (tmp_path / "ups.conf").write_text(EXAMPLE)
     (tmp_path / "enphase-home.conf").write_text("USERNAME=a\nPASSWORD=b\n")

@@ -10,14 +10,14 @@ from typing import ClassVar
 
 import pytest
 
-from nutdrv_py.backend import Backend, Config, Writable
-from nutdrv_py.config import Settings
-from nutdrv_py.driver import EXIT_RELOAD, FIRST_HOLD, FIRST_WAIT, Driver
+from nutdrv_py.core.driver import EXIT_RELOAD, FIRST_HOLD, FIRST_WAIT, Driver
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.device.backend import Backend, Config, Writable
+from nutdrv_py.device.reading import Reading, Status
+from nutdrv_py.device.storage import coast
 from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result, StaleError
+from nutdrv_py.machine.paths import Paths
 from nutdrv_py.nut.snapshot import Snapshot
-from nutdrv_py.paths import Paths
-from nutdrv_py.reading import Reading, Status
-from nutdrv_py.storage import coast
 from tests.conftest import FakeClock
 
 
@@ -636,7 +636,7 @@ def test_a_command_error_of_the_device_is_answered_with_its_code(clock: FakeCloc
 
 
 def test_a_command_or_setting_that_hangs_does_not_keep_the_polls_away(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nutdrv_py.driver.COMMAND_LIMIT", 0.05)
+    monkeypatch.setattr("nutdrv_py.core.driver.COMMAND_LIMIT", 0.05)
 
     async def story() -> None:
         async with World(clock) as world:

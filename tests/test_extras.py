@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from nutdrv_py import extras
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.extras import EXTRAS, how_to_get, load
+from nutdrv_py.machine import extras
+from nutdrv_py.machine.extras import EXTRAS, how_to_get, load
 from tests.conftest import REPO
 
 

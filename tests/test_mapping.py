@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.mapping import Field, between, find, integer, lookup, number, scaled, text, to_number, translate
+from nutdrv_py.device.mapping import Field, between, find, integer, lookup, number, scaled, text, to_number, translate
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),

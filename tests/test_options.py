@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from nutdrv_py.config import Entry
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.options import parse, usage
+from nutdrv_py.process.options import parse, usage
+from nutdrv_py.process.upsconf import Entry
 
 
 def test_clusters_and_glued_values_are_read() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.reading import Reading, Status
-from nutdrv_py.storage import (
+from nutdrv_py.device.reading import Reading, Status
+from nutdrv_py.device.storage import (
     CONFIRMATION,
     LONGEST,
     ChargeFilter,

@@ -7,9 +7,9 @@ import asyncio
 
 import pytest
 
+from nutdrv_py.core.telemetry import BUCKETS, Source, View
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import AuthError, DeviceError
-from nutdrv_py.reading import Reading, Status
-from nutdrv_py.telemetry import BUCKETS, Source, View
 from tests.conftest import FakeClock
 from tests.test_driver import World
 

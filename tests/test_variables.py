@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.backend import Writable
+from nutdrv_py.core.variables import format_value, sanitize, shape
+from nutdrv_py.device.backend import Writable
+from nutdrv_py.device.reading import Reading, Status, Value
 from nutdrv_py.nut.parseconf import Line, Reader, escape, quote
 from nutdrv_py.nut.snapshot import Flag, Variable
-from nutdrv_py.reading import Reading, Status, Value
-from nutdrv_py.variables import format_value, sanitize, shape
 
 
 def _shape(values: dict[str, Value], status: Status = Status.OL, **more: object) -> dict[str, Variable]:

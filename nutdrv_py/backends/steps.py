@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nutdrv_py.backend import Backend, Config
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.backend import Backend, Config
+from nutdrv_py.device.reading import Reading, Status, Value
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.reading import Reading, Status, Value
 
 __all__ = ["STEPS", "Step", "Steps"]
 

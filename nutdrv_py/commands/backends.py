@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from nutdrv_py import backend as backends
-from nutdrv_py import config
+from nutdrv_py.core import settings
+from nutdrv_py.device import backend as backends
 from nutdrv_py.errors import ConfigError
 
 HELP = "list the backends installed, with their options"
@@ -30,14 +30,14 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name}: {error}")
             continue
         print(f"backend = {name}    {backend.description} {backend.version}")
-        for option, settled in config.backend_options(backend.Config).items():
+        for option, settled in settings.backend_options(backend.Config).items():
             print(f"    {option:<16} {settled.help}{_default(backend, option, settled)}")
         print()
     return 0
 
 
 def _default(backend: type[backends.Backend], name: str, settled: backends.Option) -> str:
-    default = config.default(backend.Config, name)
+    default = settings.default(backend.Config, name)
     if settled.default_text:
         return f" (default: {settled.default_text})"
     if default is dataclasses.MISSING:

@@ -15,16 +15,18 @@ import sys
 from collections.abc import Sequence, Set
 from pathlib import Path
 
-from nutdrv_py import log, process
+from nutdrv_py import log
 from nutdrv_py.clock import Clock
-from nutdrv_py.config import Entry, Settings, UpsConf, load
-from nutdrv_py.driver import Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.core.telemetry import Source
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.config import Device, Exports, Prometheus, port_files, read_exports
+from nutdrv_py.exporters.exporting import Exporting, check_packages
 from nutdrv_py.exporters.portfile import abandon
-from nutdrv_py.exporting import Exporting, check_packages
-from nutdrv_py.paths import writable
-from nutdrv_py.telemetry import Source
+from nutdrv_py.machine.paths import writable
+from nutdrv_py.process import systemd
+from nutdrv_py.process.upsconf import Entry, UpsConf, load
 
 __all__ = ["HELP", "configure", "run"]
 
@@ -125,7 +127,7 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
                     living.discard(driver)
         return 0 if ended.is_set() else 1
     finally:
-        process.notify("STOPPING=1")
+        systemd.notify("STOPPING=1")
         told.cancel()
         stopped.cancel()
         for driver in drivers:
@@ -137,7 +139,7 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
 
 def _feed(living: Set[Driver], exporting: Exporting) -> None:
     """Feed systemd's watchdog, but only while each of the poll loops turns and no exporter hangs: the slowest one counts."""
-    if not process.watched():
+    if not systemd.watched():
         return
     turned: set[Driver] = set()
 
@@ -145,7 +147,7 @@ def _feed(living: Set[Driver], exporting: Exporting) -> None:
         turned.add(driver)
         if turned >= living and not exporting.stuck:
             turned.clear()
-            process.notify("WATCHDOG=1")
+            systemd.notify("WATCHDOG=1")
 
     for driver in living:
         driver.alive = functools.partial(alive, driver)
@@ -158,5 +160,5 @@ async def _tell_systemd(drivers: Sequence[Driver]) -> None:
 
     for driver in drivers:
         await driver.ready.wait()
-    process.notify("READY=1", f"STATUS={summary()}")
-    await process.tell_status(summary)
+    systemd.notify("READY=1", f"STATUS={summary()}")
+    await systemd.tell_status(summary)

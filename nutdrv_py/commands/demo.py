@@ -20,8 +20,8 @@ from typing import Any
 
 from nutdrv_py.errors import NutdrvError
 from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.simulators.nut import Stage, find_program
 from nutdrv_py.simulators.running import RunningDevice
-from nutdrv_py.stage import Stage, find_program
 
 __all__ = ["configure", "run"]
 

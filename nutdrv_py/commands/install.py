@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import os
 import pwd
-import shutil
 import stat
 import subprocess
 import sys
@@ -15,15 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nutdrv_py.errors import ConfigError, StartError
-from nutdrv_py.installed import Manager, packaged
-from nutdrv_py.interpreter import make_named_interpreter, named_interpreter
-from nutdrv_py.paths import layout
+from nutdrv_py.machine.installed import Manager, packaged
+from nutdrv_py.machine.launcher import NAME, driver_path, launcher, link
+from nutdrv_py.machine.paths import layout
+from nutdrv_py.process.interpreter import make_named_interpreter, named_interpreter
 
-__all__ = ["configure", "driver_path", "launcher", "link", "run"]
+__all__ = ["configure", "run"]
 
 HELP = "put the launcher where upsdrvctl looks"
-
-NAME = "nutdrv_py"
 
 _REMOVE: Mapping[Manager, str] = {"debian": "apt remove nutdrv-py", "rpm": "dnf remove nutdrv_py"}
 
@@ -35,37 +33,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interpreter", action="store_true", help="only make or renew the interpreter of the driver's name, as packages do"
     )
-
-
-def launcher() -> Path:
-    """The program that pip installed as ``nutdrv_py`` for this interpreter. Raises :class:`ConfigError` when there is none."""
-    for folder in (Path(sys.prefix) / "bin", Path(sys.argv[0]).resolve().parent):
-        # The package's own folder has that name too.
-        if (folder / NAME).is_file() and os.access(folder / NAME, os.X_OK):
-            return folder / NAME
-    found = shutil.which(NAME)
-    if found is None:
-        raise ConfigError("the program nutdrv_py is not installed; type: pip install nutdrv_py")
-    return Path(found)
-
-
-def driver_path() -> Path:
-    """NUT's directory of drivers on this machine. Raises :class:`ConfigError` when NUT is not installed."""
-    for folder in layout().driverpaths:
-        if os.path.exists(os.path.join(folder, "dummy-ups")):
-            return Path(folder)
-    raise ConfigError("NUT's drivers were not found; type: apt install nut-server (Fedora: nut), or give --driverpath")
-
-
-def link(target: Path, folder: Path) -> Path:
-    """A symbolic link called ``nutdrv_py`` in ``folder``; replaces an older link, never a file of somebody else's."""
-    place = folder / NAME
-    if place.exists() and not place.is_symlink() and not place.samefile(target):
-        raise ConfigError(f"{place} is there and is not a link of ours; remove it first")
-    if not (place.exists() and place.samefile(target)):
-        place.unlink(missing_ok=True)
-        place.symlink_to(target)
-    return place
 
 
 def hidden_from(user: str, path: Path) -> Path | None:
@@ -142,3 +109,4 @@ def run(args: argparse.Namespace) -> int:
         )
     print("now write a section with driver = nutdrv_py into ups.conf and type: upsdrvctl start")
     return 0
+

@@ -17,16 +17,17 @@ import pwd
 import signal
 from pathlib import Path
 
-from nutdrv_py import log, process
+from nutdrv_py import log
 from nutdrv_py.backends.steps import STEPS, Steps
 from nutdrv_py.clock import Clock
 from nutdrv_py.commands.portfile_config import TEST_DELAY, Plan, find_file, read_plan
-from nutdrv_py.config import Settings
-from nutdrv_py.driver import Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.settings import Settings
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.portfile import PortFile, Writer, take_away
 from nutdrv_py.exporters.portfile.file import NOCOMMS
 from nutdrv_py.nut.snapshot import Snapshot
+from nutdrv_py.process import background, systemd
 
 __all__ = ["HELP", "configure", "run"]
 
@@ -76,7 +77,7 @@ def _become_owner(file: Path) -> None:
         return
     for name in (file, file.with_name(file.name + NOCOMMS)):
         with contextlib.suppress(OSError, KeyError):
-            process.drop_privileges(pwd.getpwuid(name.stat().st_uid).pw_name)
+            background.drop_privileges(pwd.getpwuid(name.stat().st_uid).pw_name)
             return
 
 
@@ -108,15 +109,15 @@ async def _keep(plan: Plan, *, single: bool, verbose: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, driver.stop, 0)
-    if process.watched():
-        driver.alive = lambda: None if writer.stuck else process.notify("WATCHDOG=1")
+    if systemd.watched():
+        driver.alive = lambda: None if writer.stuck else systemd.notify("WATCHDOG=1")
     tasks = [asyncio.ensure_future(writer.run()), asyncio.ensure_future(_tell_systemd(driver, writer))]
     if isinstance(backend, Steps):
         tasks.append(asyncio.ensure_future(_play(backend, plan, clock)))
     try:
         code = await driver.run()
     finally:
-        process.notify("STOPPING=1")
+        systemd.notify("STOPPING=1")
         for task in tasks:
             task.cancel()
         away = _abandon(plan.file)
@@ -160,8 +161,8 @@ def _texts(snapshot: Snapshot) -> dict[str, str]:
 async def _tell_systemd(driver: Driver, writer: Writer) -> None:
     # nut-driver@ waits for this: before it the file may be one from before.
     await writer.written.wait()
-    process.notify("READY=1", f"STATUS={driver.summary()}")
-    await process.tell_status(driver.summary)
+    systemd.notify("READY=1", f"STATUS={driver.summary()}")
+    await systemd.tell_status(driver.summary)
 
 
 def _for_test(settings: Settings) -> Settings:

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nutdrv_py.assignments import read_assignments
-from nutdrv_py.backend import load as load_backend
-from nutdrv_py.backend import names
-from nutdrv_py.config import Entry, Settings, UpsConf, backend_options, load, read_ups_conf
+from nutdrv_py.core.settings import Settings, backend_options
+from nutdrv_py.device.backend import load as load_backend
+from nutdrv_py.device.backend import names
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.portfile import PortFile
-from nutdrv_py.paths import paths
-from nutdrv_py.private import private_file
+from nutdrv_py.machine.assignments import read_assignments
+from nutdrv_py.machine.paths import paths
+from nutdrv_py.machine.private import private_file
+from nutdrv_py.process.upsconf import Entry, UpsConf, load, read_ups_conf
 
 __all__ = ["TEST_DELAY", "Plan", "find_file", "read_plan"]
 

@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nutdrv_py import __version__, log
-from nutdrv_py.backend import Backend, Config
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.clock import Clock
 from nutdrv_py.commands.record_enphase import OverheardEnphase
 from nutdrv_py.commands.record_rct import OverheardRct
-from nutdrv_py.config import Settings, load, read_ups_conf
-from nutdrv_py.confined import confined
+from nutdrv_py.core.confined import confined
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.device.backend import Backend, Config
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import ConfigError, DeviceError, StartError
-from nutdrv_py.paths import paths
-from nutdrv_py.reading import Reading
+from nutdrv_py.machine.paths import paths
+from nutdrv_py.process.upsconf import load, read_ups_conf
 from nutdrv_py.recording.file import Recorder
 from nutdrv_py.recording.standins import StandIns
 

@@ -14,8 +14,8 @@ from nutdrv_py.backends.rct.config import PORT
 from nutdrv_py.commands.scan_gateways import Gateway, find_gateways
 from nutdrv_py.commands.scan_inverters import Inverter, Network, find_inverters, hosts_of, read_network
 from nutdrv_py.errors import ConfigError, StartError
+from nutdrv_py.machine.paths import paths
 from nutdrv_py.nut.parseconf import BadLine, parse
-from nutdrv_py.paths import paths
 
 __all__ = ["HELP", "configure", "run"]
 

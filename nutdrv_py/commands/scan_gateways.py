@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nutdrv_py.errors import StartError
-from nutdrv_py.extras import load
+from nutdrv_py.machine.extras import load
 
 __all__ = ["SERVICE", "Gateway", "best_address", "find_gateways"]
 

@@ -9,10 +9,10 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from nutdrv_py.backends.rct import payload
-from nutdrv_py.backends.rct.frame import ANSWERS, FrameReader, read_request
-from nutdrv_py.backends.rct.objects import BY_NAME
 from nutdrv_py.errors import ConfigError, ProtocolError
+from nutdrv_py.protocols.rct import payload
+from nutdrv_py.protocols.rct.frame import ANSWERS, FrameReader, read_request
+from nutdrv_py.protocols.rct.objects import BY_NAME
 
 __all__ = ["Inverter", "Network", "find_inverters", "hosts_of", "read_network"]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-from nutdrv_py.mapping import to_number
-from nutdrv_py.reading import Status
+from nutdrv_py.device.mapping import to_number
+from nutdrv_py.device.reading import Status
 
 __all__ = ["Facts", "Style", "duration", "headline", "lines"]
 

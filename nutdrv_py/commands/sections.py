@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nutdrv_py.config import UpsConf, read_ups_conf
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.machine.paths import Paths, paths
 from nutdrv_py.nut.messages import DataOk, DataStale, DumpAll, DumpDone, SetInfo
 from nutdrv_py.nut.parseconf import BadLine, parse
-from nutdrv_py.paths import Paths, paths
-from nutdrv_py.process import ask
+from nutdrv_py.process.older import ask
+from nutdrv_py.process.upsconf import UpsConf, read_ups_conf
 
 __all__ = ["NAME", "Section", "Seen", "chosen", "look", "ours"]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from nutdrv_py.commands.screen import FLOWS, Facts, Style, headline, lines
 from nutdrv_py.commands.sections import Section, chosen, look
-from nutdrv_py.reading import Status
+from nutdrv_py.device.reading import Status
 
 __all__ = ["HELP", "configure", "facts", "run"]
 

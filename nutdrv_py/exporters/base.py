@@ -7,7 +7,7 @@ import abc
 from collections.abc import Sequence
 from typing import ClassVar
 
-from nutdrv_py.telemetry import Source
+from nutdrv_py.core.telemetry import Source
 
 __all__ = ["Exporter"]
 

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.private import private_file
+from nutdrv_py.machine.private import private_file
 
 __all__ = [
     "Device", "Exports", "InfluxDB", "Mqtt", "Page", "PortFileSection", "Prometheus", "key", "port_files", "read_exports",

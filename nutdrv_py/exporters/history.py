@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nutdrv_py.clock import Clock
-from nutdrv_py.reading import Status
-from nutdrv_py.telemetry import View
+from nutdrv_py.core.telemetry import View
+from nutdrv_py.device.reading import Status
 
 __all__ = ["COLUMNS", "DAY", "MINUTE", "Day", "History", "Minute", "State", "decode", "encode", "number", "state"]
 

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from urllib.parse import urlsplit
 
+from nutdrv_py.core.telemetry import Source, View
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import InfluxDB
 from nutdrv_py.exporters.delivery import FLUSH, Backlog, Delivery, RefusedError, Send
 from nutdrv_py.exporters.points import device_points, driver_point, line
 from nutdrv_py.exporters.tls import trusting
-from nutdrv_py.extras import load
 from nutdrv_py.log import Trouble, log
-from nutdrv_py.telemetry import Source, View
+from nutdrv_py.machine.extras import load
 
 __all__ = ["InfluxExporter"]
 

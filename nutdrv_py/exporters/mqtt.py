@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from nutdrv_py.core.telemetry import Source, View
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import Mqtt
@@ -18,7 +19,6 @@ from nutdrv_py.exporters.mqtt_broker import Broker
 from nutdrv_py.exporters.mqtt_discovery import IDENTITY, configs
 from nutdrv_py.exporters.mqtt_outbox import Message, Outbox, Rank
 from nutdrv_py.exporters.topics import OFFLINE, ONLINE, Place, availability, nut_values, rctmon_values, word
-from nutdrv_py.telemetry import Source, View
 
 __all__ = ["MqttExporter"]
 

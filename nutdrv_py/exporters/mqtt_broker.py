@@ -20,8 +20,8 @@ from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.config import Mqtt
 from nutdrv_py.exporters.tls import trusting
 from nutdrv_py.exporters.topics import OFFLINE, unfit
-from nutdrv_py.extras import load
 from nutdrv_py.log import Trouble
+from nutdrv_py.machine.extras import load
 
 __all__ = ["Broker", "Guest", "check"]
 

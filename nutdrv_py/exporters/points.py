@@ -14,9 +14,9 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nutdrv_py.core.telemetry import View
+from nutdrv_py.device.reading import Status
 from nutdrv_py.exporters.rctmon import MODULES
-from nutdrv_py.reading import Status
-from nutdrv_py.telemetry import View
 
 __all__ = ["TEXT_WORDS", "FieldValue", "Measured", "device_points", "driver_point", "line"]
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
+from nutdrv_py.core.telemetry import BUCKETS, Health, Source, View
 from nutdrv_py.exporters import config, rctmon
 from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.points import TEXT_WORDS
 from nutdrv_py.exporters.web import Answer, Web
-from nutdrv_py.extras import load
-from nutdrv_py.telemetry import BUCKETS, Health, Source, View
+from nutdrv_py.machine.extras import load
 
 __all__ = ["FLAGS", "IDENTITY", "OWN", "PATH", "PrometheusExporter", "is_number", "metric_name"]
 

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from nutdrv_py.backends.rct.frame import EXTENSION, Command, Frame, FrameReader, build
-from nutdrv_py.backends.rct.objects import BY_OID, Object
-from nutdrv_py.backends.rct.payload import Kind
 from nutdrv_py.errors import ProtocolError
+from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, FrameReader, build
+from nutdrv_py.protocols.rct.objects import BY_OID, Object
+from nutdrv_py.protocols.rct.payload import Kind
 from nutdrv_py.recording.rules import version
 from nutdrv_py.recording.standins import StandIns
 

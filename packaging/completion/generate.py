@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "man"))
 
 from tables import BACKENDS, OPTIONS, Argument, backend, commands, core
 
-from nutdrv_py.config import backend_options
-from nutdrv_py.options import COMMANDS
+from nutdrv_py.core.settings import backend_options
+from nutdrv_py.process.options import COMMANDS
 
 __all__ = ["script"]
 

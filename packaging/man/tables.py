@@ -16,10 +16,11 @@ REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO))
 
 from nutdrv_py import cli  # noqa: E402
-from nutdrv_py.backend import Backend, Config  # noqa: E402
-from nutdrv_py.backend import load as load_backend  # noqa: E402
-from nutdrv_py.config import CORE, Core, backend_options, default  # noqa: E402
-from nutdrv_py.options import OPTIONS  # noqa: E402
+from nutdrv_py.core.settings import backend_options, default  # noqa: E402
+from nutdrv_py.device.backend import Backend, Config  # noqa: E402
+from nutdrv_py.device.backend import load as load_backend  # noqa: E402
+from nutdrv_py.process.options import OPTIONS  # noqa: E402
+from nutdrv_py.process.upsconf import CORE, Core  # noqa: E402
 
 __all__ = ["BACKENDS", "OPTIONS", "REPO", "Argument", "Command", "Row", "backend", "commands", "core", "own", "shared"]
 

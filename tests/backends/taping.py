@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import nutdrv_py.backends.rct as rct_backend
-from nutdrv_py.backend import Config
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.rct import client
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.replay import Replay
 from nutdrv_py.backends.replay.config import ReplayConfig
 from nutdrv_py.commands.record import Tape
+from nutdrv_py.device.backend import Config
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.reading import Reading
 from nutdrv_py.simulators import enphase, rct
 from tests.conftest import FakeClock
 

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.backend import Writable
 from nutdrv_py.backends.dummy import MAX_VARIABLES, YOUNG, Dummy
 from nutdrv_py.backends.dummy import source as source_module
 from nutdrv_py.backends.dummy.config import DummyConfig, loops
@@ -22,12 +21,13 @@ from nutdrv_py.backends.dummy.play import SHORTEST, Overlay, Player, Text
 from nutdrv_py.backends.dummy.source import MAX_FILE
 from nutdrv_py.backends.dummy.watch import LOOK, QUIET, Inotify, Watch
 from nutdrv_py.backends.dummy.words import alarms_in, compose, status_of
-from nutdrv_py.config import Settings
-from nutdrv_py.driver import Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.device.backend import Writable
+from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result
+from nutdrv_py.machine.paths import Paths
 from nutdrv_py.nut.portfile import parse
-from nutdrv_py.paths import Paths
-from nutdrv_py.reading import Status
 from tests.conftest import FakeClock
 
 

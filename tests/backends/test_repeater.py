@@ -19,16 +19,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.backend import Writable
 from nutdrv_py.backends import repeater
 from nutdrv_py.backends.repeater import Repeater
 from nutdrv_py.backends.repeater import line as lines
 from nutdrv_py.backends.repeater.config import RepeaterConfig, Source, source
 from nutdrv_py.backends.repeater.mirror import LONGEST_NAME, MOST_HOPS, PATH, is_mirrored, mirror
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.backend import Writable
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result, StaleError
 from nutdrv_py.nut.parseconf import escape
-from nutdrv_py.reading import Reading, Status
 
 SECRET = "s3cret-Pass"
 USER = "remote-user"

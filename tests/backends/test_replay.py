@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.backend import load
 from nutdrv_py.backends.replay import Replay
 from nutdrv_py.backends.replay.stage import Cue, Stage, Tracks
 from nutdrv_py.clock import Clock
-from nutdrv_py.config import Entry, UpsConf
-from nutdrv_py.config import load as load_settings
-from nutdrv_py.driver import Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.device.backend import load
+from nutdrv_py.device.reading import Reading, Value
 from nutdrv_py.errors import CommandError, ConfigError, DeviceError, StaleError
-from nutdrv_py.reading import Reading, Value
+from nutdrv_py.process.upsconf import Entry, UpsConf
+from nutdrv_py.process.upsconf import load as load_settings
 from nutdrv_py.recording.file import Poll, Recording
 from tests.backends.taping import Taping, play, player, taping
 from tests.conftest import FakeClock

@@ -19,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.backend import Backend
 from nutdrv_py.backends.dummy import Dummy
 from nutdrv_py.backends.dummy.config import DummyConfig
 from nutdrv_py.backends.enphase import Enphase, examine
@@ -36,14 +35,15 @@ from nutdrv_py.commands.check.device import resolved
 from nutdrv_py.commands.check.who import Who
 from nutdrv_py.commands.check.within import Within
 from nutdrv_py.commands.sections import Section, Seen, chosen
+from nutdrv_py.device.backend import Backend
+from nutdrv_py.device.findings import Finding, Level, failed, ok
 from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.exporters.config import read_exports
-from nutdrv_py.findings import Finding, Level, failed, ok
 from nutdrv_py.simulators.enphase import Fault, RunningSimulator
 from nutdrv_py.simulators.enphase import load_scenario as enphase_scenario
+from nutdrv_py.simulators.nut import free_port
 from nutdrv_py.simulators.rct import RunningInverter
 from nutdrv_py.simulators.rct import load_scenario as rct_scenario
-from nutdrv_py.stage import free_port
 
 OK, WARNING, FAILED = Level
 
@@ -312,7 +312,7 @@ def test_newer_upsdrvctl_needs_the_interpreter_of_the_drivers_name(
     executable(folder / "nutdrv_py")
     tool = executable(folder / "upsdrvctl")
     tool.write_text(f"#!/bin/sh\necho 'Network UPS Tools upsdrvctl {version}'\n")
-    monkeypatch.setattr("nutdrv_py.stage._PLACES", ())
+    monkeypatch.setattr("nutdrv_py.simulators.nut._PLACES", ())
     monkeypatch.setenv("PATH", str(folder))
     interpreter = etc / "interpreter"
     monkeypatch.setattr(nut, "named_interpreter", lambda name: interpreter)
@@ -432,8 +432,8 @@ def test_a_file_of_nuts_that_may_not_be_read_is_told_with_the_user(
 def test_any_upsmon_conf_gives_findings_and_no_error(data: bytes) -> None:
     import tempfile
 
-    from nutdrv_py.config import UpsConf
-    from nutdrv_py.paths import Paths
+    from nutdrv_py.machine.paths import Paths
+    from nutdrv_py.process.upsconf import UpsConf
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -527,7 +527,7 @@ def test_an_upsmon_that_does_not_wait_for_deadtime_is_warned_of(
     folder = etc / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr("nutdrv_py.stage._PLACES", ())
+    monkeypatch.setattr("nutdrv_py.simulators.nut._PLACES", ())
     if release is not None:
         executable(folder / "upsmon").write_text(f"#!/bin/sh\necho 'Network UPS Tools upsmon {release}'\n")
     settings, _ = configuration.settings_of(home())

@@ -222,7 +222,7 @@ def test_each_row_of_the_table_is_a_difference(tmp_path: Path) -> None:
 )
 def test_the_voltage_of_the_battery_is_the_scripts(charge: int, volts: str) -> None:
     from nutdrv_py.backends.enphase import site
-    from nutdrv_py.variables import format_value
+    from nutdrv_py.core.variables import format_value
 
     assert format_value("battery.voltage", site.battery_voltage(charge)) == volts
 
@@ -275,7 +275,7 @@ def test_root_goes_on_as_the_user_whom_the_port_file_belongs_to(
         became.append(user)
         raise StartError("this far")
 
-    monkeypatch.setattr("nutdrv_py.process.drop_privileges", become)
+    monkeypatch.setattr("nutdrv_py.process.background.drop_privileges", become)
     monkeypatch.setenv("NUT_CONFPATH", str(folder))
     os.chown(folder / "enphase.dev", pwd.getpwnam("nobody").pw_uid, -1)
     assert main(["nutdrv_py", "portfile", "-c", str(folder / "enphase-home.conf"), *words]) == 1

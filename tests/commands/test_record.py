@@ -21,8 +21,8 @@ import pytest
 from nutdrv_py.backends.replay import Replay
 from nutdrv_py.backends.replay.config import ReplayConfig
 from nutdrv_py.commands import record
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import ConfigError, NutdrvError, StartError
-from nutdrv_py.reading import Reading
 from nutdrv_py.recording.file import Recording, read
 from nutdrv_py.simulators.enphase import Fault, RunningSimulator
 from tests.backends.taping import taping

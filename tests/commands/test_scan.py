@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 
 from nutdrv_py.backends.enphase.config import gateway_url
 from nutdrv_py.backends.rct.config import address
-from nutdrv_py.backends.rct.frame import Command, build
-from nutdrv_py.backends.rct.objects import BY_NAME
 from nutdrv_py.commands import scan, scan_gateways, scan_inverters
 from nutdrv_py.commands.scan_gateways import Gateway, best_address, find_gateways
 from nutdrv_py.commands.scan_inverters import AT_A_TIME, find_inverters, hosts_of, read_network
-from nutdrv_py.config import read_ups_conf
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.process.upsconf import read_ups_conf
+from nutdrv_py.protocols.rct.frame import Command, build
+from nutdrv_py.protocols.rct.objects import BY_NAME
 from nutdrv_py.simulators.rct import RunningInverter
 from tests.conftest import REPO
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from nutdrv_py.commands import status
 from nutdrv_py.commands.screen import Facts, Style, duration, headline, lines
 from nutdrv_py.commands.sections import Section, Seen
-from nutdrv_py.config import UpsConf
-from nutdrv_py.paths import paths
+from nutdrv_py.machine.paths import paths
+from nutdrv_py.process.upsconf import UpsConf
 
 NOON = time.mktime((2026, 6, 1, 14, 2, 0, 0, 0, -1))
 

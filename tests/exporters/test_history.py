@@ -20,11 +20,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nutdrv_py.core.telemetry import View
+from nutdrv_py.device.reading import Status
 from nutdrv_py.exporters.history import COLUMNS, DAY, MINUTE, Day, History, Minute, State, decode, encode
 from nutdrv_py.exporters.page import file as module
 from nutdrv_py.exporters.page.file import MOST, SAVE, HistoryFile
-from nutdrv_py.reading import Status
-from nutdrv_py.telemetry import View
 from tests.conftest import FakeClock
 
 

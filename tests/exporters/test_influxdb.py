@@ -25,14 +25,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from influxdb_client import Point
 
+from nutdrv_py.core.telemetry import Source, View
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.exporters import delivery
 from nutdrv_py.exporters.config import InfluxDB
 from nutdrv_py.exporters.delivery import Backlog, Delivery
 from nutdrv_py.exporters.influxdb import InfluxExporter
 from nutdrv_py.exporters.points import TEXT_WORDS, FieldValue, Measured, device_points, driver_point, line
-from nutdrv_py.reading import Reading, Status
-from nutdrv_py.telemetry import Source, View
 from tests.conftest import REPO, FakeClock
 from tests.test_driver import World
 

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nutdrv_py.core.telemetry import Source, View
+from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters import mqtt, mqtt_broker
 from nutdrv_py.exporters.config import Mqtt
 from nutdrv_py.exporters.mqtt import WINDOW, MqttExporter
 from nutdrv_py.exporters.mqtt_broker import check
 from nutdrv_py.exporters.mqtt_outbox import Outbox, Rank
-from nutdrv_py.reading import Status
-from nutdrv_py.telemetry import Source, View
 from tests.conftest import REPO
 
 GOOD = Mqtt(enable=True, mqtt_host="broker.example")

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nutdrv_py.core.telemetry import Source, View
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.exporters.config import Page
 from nutdrv_py.exporters.page import PageExporter
 from nutdrv_py.exporters.page.document import SCRIPTS, Document
 from nutdrv_py.exporters.page.status import NUMBERS, POWERS, TEXTS, status
 from nutdrv_py.exporters.web import Answer, Route, Web, loopback
-from nutdrv_py.reading import Reading, Status
-from nutdrv_py.telemetry import Source, View
 from tests.backends.enphase.conftest import house as enphase_house
 from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO, FakeClock

@@ -21,18 +21,18 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict
 from prometheus_client.parser import text_string_to_metric_families as classic
 
-from nutdrv_py.backend import Backend, Config
 from nutdrv_py.clock import Clock
-from nutdrv_py.config import Settings
-from nutdrv_py.driver import FAILURES, Driver
+from nutdrv_py.core.driver import FAILURES, Driver
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.core.telemetry import BUCKETS, Health, Source, View
+from nutdrv_py.device.backend import Backend, Config
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.exporters.config import Prometheus
 from nutdrv_py.exporters.prometheus import DEVICE, FLAGS, IDENTITY, OWN, PATH, PrometheusExporter, is_number, metric_name
 from nutdrv_py.exporters.rctmon import ROWS
 from nutdrv_py.exporters.web import Answer, Route, Web
-from nutdrv_py.paths import Paths
-from nutdrv_py.reading import Reading, Status
-from nutdrv_py.telemetry import BUCKETS, Health, Source, View
+from nutdrv_py.machine.paths import Paths
 from tests.backends.enphase.conftest import house as enphase_home
 from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO, FakeClock

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.config import RctConfig
-from nutdrv_py.backends.rct.objects import BY_NAME, MODULES, Object
-from nutdrv_py.backends.rct.payload import Cell, CellExtremes, Extreme, Kind
 from nutdrv_py.exporters import rctmon
 from nutdrv_py.exporters.rctmon import COUNTERS, ROWS, Metric, OfModule, samples
+from nutdrv_py.protocols.rct.objects import BY_NAME, MODULES, Object
+from nutdrv_py.protocols.rct.payload import Cell, CellExtremes, Extreme, Kind
 from tests.conftest import FakeClock
 
 EXTREMES = CellExtremes(Extreme(3, 0, 2.9), Extreme(4, 0, 3.6), Extreme(5, 0, 8.0), Extreme(6, 0, 38.0))

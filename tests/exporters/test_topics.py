@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.backends.rct.objects import BY_NAME
-from nutdrv_py.backends.rct.payload import Kind
 from nutdrv_py.exporters.mqtt_discovery import BINARY_SENSORS, SENSORS, configs
 from nutdrv_py.exporters.topics import RCTMON, RCTMON_GROUPS, Place, nut_values, rctmon_values, unfit, value_text, word
+from nutdrv_py.protocols.rct.objects import BY_NAME
+from nutdrv_py.protocols.rct.payload import Kind
 
 PLACE = Place("rctmon", "home", "rctmon")
 

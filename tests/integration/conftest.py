@@ -14,7 +14,7 @@ import pytest
 
 from nutdrv_py.nut.messages import Message, parse_message
 from nutdrv_py.nut.parseconf import Line, Reader
-from nutdrv_py.stage import Stage, find_program
+from nutdrv_py.simulators.nut import Stage, find_program
 from tests.conftest import REPO
 
 

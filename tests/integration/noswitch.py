@@ -7,7 +7,7 @@ import asyncio
 
 from skeleton import Skeleton
 
-from nutdrv_py.backend import Backend
+from nutdrv_py.device.backend import Backend
 
 
 class NoSwitch(Skeleton):

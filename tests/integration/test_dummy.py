@@ -12,7 +12,7 @@ import pytest
 
 from nutdrv_py.nut.parseconf import quote
 from nutdrv_py.nut.portfile import entry, update
-from nutdrv_py.stage import find_program
+from nutdrv_py.simulators.nut import find_program
 from tests.integration.conftest import Watched, wait
 
 DEVICE = """\

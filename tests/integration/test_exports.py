@@ -22,9 +22,9 @@ import httpx
 import pytest
 import yaml
 
-from nutdrv_py.extras import how_to_get
+from nutdrv_py.machine.extras import how_to_get
 from nutdrv_py.simulators import enphase, rct
-from nutdrv_py.stage import find_program, free_port
+from nutdrv_py.simulators.nut import find_program, free_port
 from tests.conftest import REPO
 from tests.integration.conftest import Watched, wait
 from tests.integration.test_influxdb import Victoria

@@ -23,16 +23,16 @@ import pytest
 
 from nutdrv_py.backends.rct import Rct, client
 from nutdrv_py.backends.rct.config import RctConfig
-from nutdrv_py.backends.rct.objects import OBJECTS
 from nutdrv_py.clock import Clock
-from nutdrv_py.config import Settings
-from nutdrv_py.driver import Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.core.telemetry import Source
 from nutdrv_py.exporters import delivery
 from nutdrv_py.exporters.config import InfluxDB
 from nutdrv_py.exporters.influxdb import InfluxExporter
-from nutdrv_py.paths import Paths
+from nutdrv_py.machine.paths import Paths
+from nutdrv_py.protocols.rct.objects import OBJECTS
 from nutdrv_py.simulators.rct import RunningInverter, load_scenario
-from nutdrv_py.telemetry import Source
 
 OIDS = {row.name: row.oid for row in OBJECTS}
 LOGIN = ("writer", "word of the house")

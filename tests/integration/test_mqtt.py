@@ -26,17 +26,17 @@ pytest.importorskip("paho.mqtt.client")
 from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.clock import Clock
-from nutdrv_py.config import Settings
-from nutdrv_py.driver import Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.core.telemetry import Source
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.exporters import mqtt, mqtt_broker
 from nutdrv_py.exporters.config import Mqtt
 from nutdrv_py.exporters.mqtt import MqttExporter
 from nutdrv_py.exporters.mqtt_discovery import SENSORS
 from nutdrv_py.exporters.topics import RCTMON
-from nutdrv_py.reading import Reading, Status
 from nutdrv_py.simulators.rct import RunningInverter
-from nutdrv_py.telemetry import Source
 from tests.conftest import REPO, FakeClock
 from tests.test_driver import World
 

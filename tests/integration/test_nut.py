@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nutdrv_py.nut import messages as m
-from nutdrv_py.stage import find_program
+from nutdrv_py.simulators.nut import find_program
 from tests.conftest import REPO
 from tests.integration.conftest import Lab, alive, wait
 

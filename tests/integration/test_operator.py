@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py.simulators.enphase import RunningSimulator, load_scenario
-from nutdrv_py.stage import find_program, free_port
+from nutdrv_py.simulators.nut import find_program, free_port
 from tests.integration.conftest import Lab, Watched, wait
 from tests.integration.test_enphase import Home
 

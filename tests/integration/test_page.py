@@ -22,12 +22,12 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from nutdrv_py.clock import Clock
+from nutdrv_py.core.telemetry import Source, View
+from nutdrv_py.device.reading import Status
 from nutdrv_py.exporters.config import Page
 from nutdrv_py.exporters.page import PageExporter
 from nutdrv_py.exporters.web import Web
-from nutdrv_py.reading import Status
-from nutdrv_py.stage import find_program
-from nutdrv_py.telemetry import Source, View
+from nutdrv_py.simulators.nut import find_program
 
 HOST = "127.0.0.1"
 QUIET = {

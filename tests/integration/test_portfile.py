@@ -20,8 +20,8 @@ import pytest
 
 from nutdrv_py.nut.portfile import MAX_ENTRY
 from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.simulators.nut import find_program
 from nutdrv_py.simulators.running import RunningDevice
-from nutdrv_py.stage import find_program
 from tests.conftest import REPO
 from tests.integration.conftest import Watched, wait
 

@@ -19,14 +19,14 @@ import pytest
 from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.clock import Clock
-from nutdrv_py.config import Settings
-from nutdrv_py.driver import Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.core.telemetry import Source
 from nutdrv_py.exporters import config
 from nutdrv_py.exporters.prometheus import PrometheusExporter
 from nutdrv_py.exporters.web import Web
-from nutdrv_py.paths import Paths
+from nutdrv_py.machine.paths import Paths
 from nutdrv_py.simulators.rct import RunningInverter, load_scenario
-from nutdrv_py.telemetry import Source
 from tests.integration.conftest import wait
 from tests.test_dashboards import ALERTS, rules, targets
 from tests.test_driver import run

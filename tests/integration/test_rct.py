@@ -17,10 +17,10 @@ from rctclient.registry import REGISTRY
 from rctclient.types import Command as TheirCommand
 from rctclient.utils import decode_value
 
-from nutdrv_py.backends.rct.frame import Command, build
-from nutdrv_py.backends.rct.objects import BY_NAME
-from nutdrv_py.backends.rct.payload import encode
 from nutdrv_py.nut.messages import SetInfo
+from nutdrv_py.protocols.rct.frame import Command, build
+from nutdrv_py.protocols.rct.objects import BY_NAME
+from nutdrv_py.protocols.rct.payload import encode
 from nutdrv_py.simulators.rct import RunningInverter, load_scenario
 from tests.integration.conftest import Watched, wait
 

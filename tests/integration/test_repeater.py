@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nutdrv_py.backends.repeater.mirror import PATH
-from nutdrv_py.stage import Stage
+from nutdrv_py.simulators.nut import Stage
 from tests.integration.conftest import Client, Lab, wait
 
 BACKEND = "nutdrv_py.backends.repeater:Repeater"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from nutdrv_py.nut import messages as m
-from nutdrv_py.server import MAX_BACKLOG
+from nutdrv_py.process.server import MAX_BACKLOG
 from tests.integration.conftest import Lab, alive, wait
 
 

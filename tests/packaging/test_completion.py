@@ -59,6 +59,6 @@ def test_bash_offers(words: str, wanted: list[str], completion: Path, conf: Path
 
 
 def test_every_letter_of_the_driver_is_offered(completion: Path, conf: Path) -> None:
-    from nutdrv_py.options import OPTIONS
+    from nutdrv_py.process.options import OPTIONS
 
     assert set(complete(completion, "nutdrv_py -", conf)) == {f"-{letter}" for letter, _, _ in OPTIONS} | {"--help", "--version"}

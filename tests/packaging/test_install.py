@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py import interpreter
 from nutdrv_py.cli import main
 from nutdrv_py.commands import install
 from nutdrv_py.errors import StartError
+from nutdrv_py.process import interpreter
 
 
 def test_a_folder_of_the_programs_name_is_not_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py.backend import Config
 from nutdrv_py.cli import main
-from nutdrv_py.config import CORE, backend_options
-from nutdrv_py.options import OPTIONS
+from nutdrv_py.core.settings import backend_options
+from nutdrv_py.device.backend import Config
+from nutdrv_py.process.options import OPTIONS
+from nutdrv_py.process.upsconf import CORE
 from tests.conftest import REPO
 from tests.test_documents import SECTIONS
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py import __version__, installed
-from nutdrv_py.paths import layout
+from nutdrv_py import __version__
+from nutdrv_py.machine import installed
+from nutdrv_py.machine.paths import layout
 from tests.conftest import REPO
 
 PACKAGING = REPO / "packaging"

@@ -19,19 +19,19 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import ClassVar, Self, cast
 
-from nutdrv_py.backend import Backend, Writable
-from nutdrv_py.backend import Config as BaseConfig
 from nutdrv_py.backends.dummy.config import DummyConfig, check, file_of, loops
 from nutdrv_py.backends.dummy.play import Overlay, Player, Text
 from nutdrv_py.backends.dummy.source import Content, read
 from nutdrv_py.backends.dummy.watch import Mark, Watch, look
 from nutdrv_py.backends.dummy.words import compose, status_of
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.backend import Backend, Writable
+from nutdrv_py.device.backend import Config as BaseConfig
+from nutdrv_py.device.findings import Finding
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, DeviceError, Result
-from nutdrv_py.findings import Finding
 from nutdrv_py.log import Trouble
 from nutdrv_py.nut.portfile import Command, Entry, Item, Mistake, Settable, parse
-from nutdrv_py.reading import Reading
 
 __all__ = ["MAX_VARIABLES", "YOUNG", "Dummy"]
 

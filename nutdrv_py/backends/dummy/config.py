@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from nutdrv_py.backend import Config, option
+from nutdrv_py.device.backend import Config, option
 from nutdrv_py.errors import ConfigError
 
 __all__ = ["LOOP", "ONCE", "DummyConfig", "check", "file_of", "loops"]

@@ -11,8 +11,8 @@ from nutdrv_py.backends.dummy.play import Player
 from nutdrv_py.backends.dummy.source import read
 from nutdrv_py.backends.dummy.words import compose
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.findings import Finding, failed, ok, warning
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.findings import Finding, failed, ok, warning
 from nutdrv_py.nut.portfile import Item, Mistake, parse
 
 __all__ = ["examine"]

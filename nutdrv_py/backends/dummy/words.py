@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 
 from nutdrv_py.backends.dummy.play import Text
+from nutdrv_py.device.reading import Reading, Status, Value
+from nutdrv_py.device.storage import is_low
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.reading import Reading, Status, Value
-from nutdrv_py.storage import is_low
 
 __all__ = ["alarms_in", "compose", "status_of"]
 

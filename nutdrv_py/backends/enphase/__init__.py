@@ -16,8 +16,6 @@ from types import TracebackType
 from typing import ClassVar, cast
 from urllib.parse import urlsplit
 
-from nutdrv_py.backend import Config as BaseConfig
-from nutdrv_py.backends.battery import HouseBattery
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.client import Absent, Gateway, Refused, Stranger, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig, check, credentials, gateway_url, token_path
@@ -27,11 +25,13 @@ from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Grid, Identity
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.backend import Config as BaseConfig
+from nutdrv_py.device.findings import Finding
+from nutdrv_py.device.house import HouseBattery
+from nutdrv_py.device.mapping import find, to_number
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import AuthError, DeviceError
-from nutdrv_py.findings import Finding
 from nutdrv_py.log import Trouble, log
-from nutdrv_py.mapping import find, to_number
-from nutdrv_py.reading import Reading
 
 __all__ = ["ENDPOINTS", "Endpoint", "Enphase"]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nutdrv_py.mapping import between, to_number
-from nutdrv_py.storage import ChargeFilter
+from nutdrv_py.device.mapping import between, to_number
+from nutdrv_py.device.storage import ChargeFilter
 
 __all__ = ["Charge", "State", "Told"]
 

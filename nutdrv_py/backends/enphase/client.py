@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 
 from nutdrv_py.backends.enphase.wire import LEAVE, Wire
-from nutdrv_py.confined import SelfCancelledError, confined
+from nutdrv_py.core.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, DeviceError
 
 __all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "decode"]

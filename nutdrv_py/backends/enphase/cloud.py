@@ -12,7 +12,7 @@ import httpx
 from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, is_loopback
 from nutdrv_py.backends.enphase.jwt import MOST_TEXT, Token
 from nutdrv_py.backends.enphase.wire import Wire
-from nutdrv_py.confined import SelfCancelledError, confined
+from nutdrv_py.core.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, ProtocolError
 
 __all__ = ["ask_cloud"]

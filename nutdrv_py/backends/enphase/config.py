@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from nutdrv_py.backend import Config, option
+from nutdrv_py.device.backend import Config, option
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.paths import writable
-from nutdrv_py.private import private_file
+from nutdrv_py.machine.paths import writable
+from nutdrv_py.machine.private import private_file
 
 __all__ = ["Credentials", "EnphaseConfig", "check", "credentials", "gateway_url", "is_loopback", "token_path"]
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 
-from nutdrv_py.backends.battery import limit, low_mark
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.charge import MARGIN, Charge
 from nutdrv_py.backends.enphase.client import Absent, Answer, Gateway, Refused, decode
@@ -21,10 +20,11 @@ from nutdrv_py.backends.enphase.jwt import DAY, Token
 from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Identity
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.findings import Finding, Level, failed, ok, warning
+from nutdrv_py.device.house import limit, low_mark
+from nutdrv_py.device.mapping import find, to_number
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.findings import Finding, Level, failed, ok, warning
 from nutdrv_py.log import Trouble
-from nutdrv_py.mapping import find, to_number
 
 __all__ = ["examine"]
 

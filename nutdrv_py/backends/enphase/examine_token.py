@@ -11,8 +11,8 @@ from nutdrv_py.backends.enphase.config import EnphaseConfig, credentials, token_
 from nutdrv_py.backends.enphase.jwt import DAY, Token
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.findings import Finding, Level, failed, ok, warning
 from nutdrv_py.errors import AuthError
-from nutdrv_py.findings import Finding, Level, failed, ok, warning
 from nutdrv_py.log import Trouble
 
 __all__ = ["CLOCK", "TOKEN_PAGE", "examine_token"]

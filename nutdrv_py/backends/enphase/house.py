@@ -6,17 +6,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from nutdrv_py.backends.battery import LowMark, limit
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.charge import Charge
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.site import Grid
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.house import LowMark, limit
+from nutdrv_py.device.mapping import find, to_number, translate
+from nutdrv_py.device.reading import Reading, Status, Value
+from nutdrv_py.device.storage import Charger, Short, Smoothed, charger_status, coast, is_low, runtime
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.log import log
-from nutdrv_py.mapping import find, to_number, translate
-from nutdrv_py.reading import Reading, Status, Value
-from nutdrv_py.storage import Charger, Short, Smoothed, charger_status, coast, is_low, runtime
 
 __all__ = ["House"]
 

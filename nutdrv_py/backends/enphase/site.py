@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from nutdrv_py.device.mapping import Field, between, find, integer, number, scaled, text, to_number, translate
+from nutdrv_py.device.reading import Value
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.mapping import Field, between, find, integer, number, scaled, text, to_number, translate
-from nutdrv_py.reading import Value
 
 __all__ = [
     "FIELDS",

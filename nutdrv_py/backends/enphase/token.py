@@ -19,7 +19,7 @@ from nutdrv_py.backends.enphase.jwt import DAY, MOST_TEXT, Token
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, ConfigError, ProtocolError
 from nutdrv_py.log import Trouble, log
-from nutdrv_py.private import private_file
+from nutdrv_py.machine.private import private_file
 
 __all__ = ["Authority", "Backoff"]
 

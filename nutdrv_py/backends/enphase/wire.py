@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from nutdrv_py.confined import confined
+from nutdrv_py.core.confined import confined
 
 __all__ = ["LEAVE", "Wire"]
 

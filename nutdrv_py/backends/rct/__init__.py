@@ -3,7 +3,7 @@
 
 Here it is decided what is asked when; see :mod:`~nutdrv_py.backends.rct.grid` for the one decision that must be right,
 :mod:`~nutdrv_py.backends.rct.house` for what is made of the answers, :mod:`~nutdrv_py.backends.rct.site` for what they mean,
-:mod:`~nutdrv_py.backends.rct.client` for the line, :mod:`~nutdrv_py.backends.rct.objects` for the objects.
+:mod:`~nutdrv_py.backends.rct.client` for the line, :mod:`~nutdrv_py.protocols.rct.objects` for the objects.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import ClassVar, cast
 
-from nutdrv_py.backend import Config as BaseConfig
-from nutdrv_py.backends.battery import HouseBattery
 from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.client import Datum, Line
 from nutdrv_py.backends.rct.config import RctConfig, address, check
 from nutdrv_py.backends.rct.house import House
 from nutdrv_py.backends.rct.inventory import TOWERS, Inventory, Schedule, discover
-from nutdrv_py.backends.rct.objects import BY_NAME, Group, Object
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.backend import Config as BaseConfig
+from nutdrv_py.device.findings import Finding
+from nutdrv_py.device.house import HouseBattery
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.findings import Finding
 from nutdrv_py.log import Trouble, log
-from nutdrv_py.reading import Reading
+from nutdrv_py.protocols.rct.objects import BY_NAME, Group, Object
 
 __all__ = ["Rct"]
 

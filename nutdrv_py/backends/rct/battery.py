@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nutdrv_py.backends.battery import LowMark, limit
 from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.inventory import Inventory
-from nutdrv_py.mapping import translate
-from nutdrv_py.reading import Reading, Status, Value
-from nutdrv_py.storage import ChargeFilter, Charger, Short, Smoothed, charger_status, coast, is_low, runtime
+from nutdrv_py.device.house import LowMark, limit
+from nutdrv_py.device.mapping import translate
+from nutdrv_py.device.reading import Reading, Status, Value
+from nutdrv_py.device.storage import ChargeFilter, Charger, Short, Smoothed, charger_status, coast, is_low, runtime
 
 __all__ = ["Battery", "Moment"]
 

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from nutdrv_py.backends.rct import payload
-from nutdrv_py.backends.rct.frame import ANSWERS, EXTENSION, Damage, FrameReader, read_request
-from nutdrv_py.backends.rct.objects import BY_OID, Object
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import DeviceError, ProtocolError
 from nutdrv_py.log import debug, log
+from nutdrv_py.protocols.rct import payload
+from nutdrv_py.protocols.rct.frame import ANSWERS, EXTENSION, Damage, FrameReader, read_request
+from nutdrv_py.protocols.rct.objects import BY_OID, Object
 
 __all__ = ["Counts", "Datum", "Line"]
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from nutdrv_py.backend import Config, option
+from nutdrv_py.device.backend import Config, option
 from nutdrv_py.errors import ConfigError
 
 __all__ = ["PORT", "RctConfig", "address", "check"]

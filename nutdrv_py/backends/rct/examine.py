@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 
-from nutdrv_py.backends.battery import limit, low_mark
 from nutdrv_py.backends.rct import site
 from nutdrv_py.backends.rct.battery import LOW_UNKNOWN
 from nutdrv_py.backends.rct.client import Line
 from nutdrv_py.backends.rct.config import RctConfig, address
 from nutdrv_py.backends.rct.grid import Evidence
 from nutdrv_py.backends.rct.inventory import discover
-from nutdrv_py.backends.rct.objects import BY_NAME
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.findings import Finding, failed, ok, warning
+from nutdrv_py.device.house import limit, low_mark
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.findings import Finding, failed, ok, warning
+from nutdrv_py.protocols.rct.objects import BY_NAME
 
 __all__ = ["examine"]
 

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nutdrv_py.reading import Status
+from nutdrv_py.device.reading import Status
 
 __all__ = ["FAULTS", "REGISTERS", "BatteryBit", "Confirmed", "Fault", "Use", "active", "alarms", "battery_status", "reasons"]
 

@@ -12,10 +12,10 @@ from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.grid import Evidence, GridWatch
 from nutdrv_py.backends.rct.inventory import Inventory
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.mapping import translate
+from nutdrv_py.device.reading import Reading, Status, Value
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.log import log
-from nutdrv_py.mapping import translate
-from nutdrv_py.reading import Reading, Status, Value
 
 __all__ = ["House"]
 

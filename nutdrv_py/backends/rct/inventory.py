@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nutdrv_py.backends.rct.objects import MODULES, OBJECTS, Group, Object, Part
-from nutdrv_py.mapping import to_number
+from nutdrv_py.device.mapping import to_number
+from nutdrv_py.protocols.rct.objects import MODULES, OBJECTS, Group, Object, Part
 
 __all__ = ["TOWERS", "Inventory", "Schedule", "discover"]
 

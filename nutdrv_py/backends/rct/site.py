@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nutdrv_py.backends.rct.faults import REGISTERS, active
-from nutdrv_py.backends.rct.payload import Cell, CellExtremes
-from nutdrv_py.mapping import Field, between, integer, lookup, scaled, text, to_number, translate
-from nutdrv_py.reading import Value
+from nutdrv_py.device.mapping import Field, between, integer, lookup, scaled, text, to_number, translate
+from nutdrv_py.device.reading import Value
+from nutdrv_py.protocols.rct.payload import Cell, CellExtremes
 
 __all__ = [
     "BATTERY_FIELDS", "FIELDS", "Values", "auxiliary_firmware", "battery_power", "capacity", "charge", "efficiency", "faults",

@@ -22,18 +22,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar, cast
 
-from nutdrv_py.backend import Backend, Writable
-from nutdrv_py.backend import Config as BaseConfig
 from nutdrv_py.backends.repeater.config import RepeaterConfig, check, source
 from nutdrv_py.backends.repeater.inventory import Inventory
 from nutdrv_py.backends.repeater.line import Line, Refusal, available
 from nutdrv_py.backends.repeater.mirror import mirror
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.backend import Backend, Writable
+from nutdrv_py.device.backend import Config as BaseConfig
+from nutdrv_py.device.findings import Finding
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import CommandError, DeviceError, Result, StaleError
-from nutdrv_py.findings import Finding
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.nut.parseconf import MAX_VALUE
-from nutdrv_py.reading import Reading, Status
 
 __all__ = ["Repeater"]
 

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from nutdrv_py.backend import Config, option
+from nutdrv_py.device.backend import Config, option
 from nutdrv_py.errors import ConfigError
 
 __all__ = ["PORT", "RepeaterConfig", "Source", "check", "source"]

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 from nutdrv_py.backends.repeater.line import Line
 from nutdrv_py.backends.repeater.mirror import mirror
+from nutdrv_py.device.findings import Finding, failed, ok, warning
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.findings import Finding, failed, ok, warning
 
 __all__ = ["examine"]
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Set
 
-from nutdrv_py.backend import Writable
 from nutdrv_py.backends.repeater.line import Line, Refusal
 from nutdrv_py.backends.repeater.mirror import is_mirrored
+from nutdrv_py.device.backend import Writable
 
 __all__ = ["Inventory"]
 

@@ -21,7 +21,7 @@ from typing import Any
 from nutdrv_py.backends.repeater.config import Source
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import CommandError, DeviceError, Result
-from nutdrv_py.extras import load
+from nutdrv_py.machine.extras import load
 from nutdrv_py.nut.parseconf import Line as Words
 from nutdrv_py.nut.parseconf import Reader, join
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.reading import Reading, Status
 
 __all__ = ["MOST_HOPS", "PATH", "is_mirrored", "mirror"]
 

@@ -13,16 +13,16 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import ClassVar, cast
 
-from nutdrv_py.backend import Backend, Writable
-from nutdrv_py.backend import Config as BaseConfig
-from nutdrv_py.backends.battery import HouseBattery
 from nutdrv_py.backends.replay import gateway, line
 from nutdrv_py.backends.replay.config import ReplayConfig, file_of
 from nutdrv_py.backends.replay.stage import Stage
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.backend import Backend, Writable
+from nutdrv_py.device.backend import Config as BaseConfig
+from nutdrv_py.device.house import HouseBattery
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result, StaleError
 from nutdrv_py.log import log
-from nutdrv_py.reading import Reading
 from nutdrv_py.recording.file import Recording, read
 
 __all__ = ["PLAYERS", "Replay"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nutdrv_py.backend import Config, option
+from nutdrv_py.device.backend import Config, option
 from nutdrv_py.errors import ConfigError
 
 __all__ = ["ReplayConfig", "file_of"]

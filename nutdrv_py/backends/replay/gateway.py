@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-from nutdrv_py.backend import Config
 from nutdrv_py.backends.enphase import Enphase
 from nutdrv_py.backends.enphase.client import Gateway
 from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig
 from nutdrv_py.backends.enphase.jwt import DAY, Token
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.backends.replay.stage import Cue, PlayedClock, Stage, Tracks
+from nutdrv_py.device.backend import Config
 from nutdrv_py.log import Trouble
 from nutdrv_py.recording.gateway import Exchange
 

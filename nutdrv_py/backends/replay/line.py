@@ -8,15 +8,15 @@ import bisect
 import dataclasses
 from collections.abc import Mapping
 
-from nutdrv_py.backend import Config
 from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.client import Line
 from nutdrv_py.backends.rct.config import RctConfig
-from nutdrv_py.backends.rct.frame import Command, FrameReader
-from nutdrv_py.backends.rct.objects import BY_NAME, BY_OID, Group
 from nutdrv_py.backends.replay.stage import Cue, PlayedClock, Stage, Tracks
+from nutdrv_py.device.backend import Config
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.reading import Reading
+from nutdrv_py.protocols.rct.frame import Command, FrameReader
+from nutdrv_py.protocols.rct.objects import BY_NAME, BY_OID, Group
 from nutdrv_py.recording.inverter import Bytes, LineState
 
 __all__ = ["PlayedRct", "config_of"]

@@ -19,9 +19,9 @@ from nutdrv_py.commands.check import configuration, device, nut, upsd, upsmon
 from nutdrv_py.commands.check.who import Who, become
 from nutdrv_py.commands.check.within import TOTAL, Within
 from nutdrv_py.commands.sections import Section, Seen, chosen
-from nutdrv_py.config import Settings
+from nutdrv_py.device.findings import Finding, Level, failed
 from nutdrv_py.errors import NutdrvError
-from nutdrv_py.findings import Finding, Level, failed
+from nutdrv_py.process.upsconf import Loaded
 
 __all__ = ["HELP", "configure", "run"]
 
@@ -118,8 +118,8 @@ async def _section(section: Section, who: Who, within: Within, queue: asyncio.Qu
         queue.put_nowait(None)
 
 
-async def _configuration(section: Section, who: Who, within: Within, tell: Callable[[Finding], None]) -> Settings | None:
-    settings: Settings | None = None
+async def _configuration(section: Section, who: Who, within: Within, tell: Callable[[Finding], None]) -> Loaded | None:
+    settings: Loaded | None = None
 
     def read() -> list[Finding]:
         nonlocal settings
@@ -139,7 +139,7 @@ async def _configuration(section: Section, who: Who, within: Within, tell: Calla
 
 
 async def _nut(
-    section: Section, settings: Settings | None, who: Who, within: Within, tell: Callable[[Finding], None]
+    section: Section, settings: Loaded | None, who: Who, within: Within, tell: Callable[[Finding], None]
 ) -> None:
     seen: Seen | None = None
 

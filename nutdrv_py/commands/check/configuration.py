@@ -10,12 +10,13 @@ from pathlib import Path
 
 from nutdrv_py.commands.check.within import Within
 from nutdrv_py.commands.sections import Section, ours
-from nutdrv_py.config import Settings, load
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.device.findings import Finding, failed, ok, warning
 from nutdrv_py.errors import ConfigError, NutdrvError
 from nutdrv_py.exporters.config import Exports
-from nutdrv_py.exporting import check_packages
-from nutdrv_py.findings import Finding, failed, ok, warning
-from nutdrv_py.private import private_file
+from nutdrv_py.exporters.exporting import check_packages
+from nutdrv_py.machine.private import private_file
+from nutdrv_py.process.upsconf import Loaded, load
 
 __all__ = ["exporters", "permissions", "settings_of"]
 
@@ -32,7 +33,7 @@ OWN_WORD = b"nutdrv_py"
 """What our own server calls itself in its answers."""
 
 
-def settings_of(section: Section) -> tuple[Settings | None, list[Finding]]:
+def settings_of(section: Section) -> tuple[Loaded | None, list[Finding]]:
     """The section's settings, None when they are wrong, and what there is to say of them. Blocks: it reads files."""
     path = section.paths.confpath / "ups.conf"
     if not ours(section.driver):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from nutdrv_py.clock import Clock
 from nutdrv_py.commands.check.within import Within
-from nutdrv_py.config import Settings
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.device.findings import Finding, Level, failed, ok, warning
 from nutdrv_py.errors import NutdrvError
-from nutdrv_py.findings import Finding, Level, failed, ok, warning
 
 __all__ = ["look", "resolved"]
 

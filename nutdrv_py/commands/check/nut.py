@@ -10,11 +10,12 @@ from pathlib import Path
 
 from nutdrv_py.commands.check.programs import version
 from nutdrv_py.commands.check.who import Who, unreadable
-from nutdrv_py.commands.install import driver_path, hidden_from
+from nutdrv_py.commands.install import hidden_from
 from nutdrv_py.commands.sections import Section, Seen, look
+from nutdrv_py.device.findings import Finding, Level, failed, ok, warning
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.findings import Finding, Level, failed, ok, warning
-from nutdrv_py.interpreter import named_interpreter
+from nutdrv_py.machine.launcher import driver_path
+from nutdrv_py.process.interpreter import named_interpreter
 
 __all__ = ["driver", "launcher", "mode"]
 

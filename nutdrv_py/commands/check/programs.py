@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nutdrv_py.errors import StartError
 from nutdrv_py.nut.parseconf import BadLine, parse
-from nutdrv_py.stage import find_program
+from nutdrv_py.simulators.nut import find_program
 
 __all__ = ["found", "version", "words_of"]
 

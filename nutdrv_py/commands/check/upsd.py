@@ -11,9 +11,9 @@ from nutdrv_py.backends.repeater.line import Refusal
 from nutdrv_py.commands.check.server import HERE, Server, listens
 from nutdrv_py.commands.check.who import Who, unreadable
 from nutdrv_py.commands.sections import Section, Seen
+from nutdrv_py.device.findings import Finding, failed, ok, warning
 from nutdrv_py.errors import ConfigError, DeviceError
-from nutdrv_py.extras import how_to_get
-from nutdrv_py.findings import Finding, failed, ok, warning
+from nutdrv_py.machine.extras import how_to_get
 
 __all__ = ["server"]
 

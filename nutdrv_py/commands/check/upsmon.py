@@ -15,9 +15,9 @@ from nutdrv_py.commands.check.programs import version, words_of
 from nutdrv_py.commands.check.server import HERE, Server, listens
 from nutdrv_py.commands.check.who import Who, unreadable
 from nutdrv_py.commands.sections import Section
-from nutdrv_py.config import Settings
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.device.findings import Finding, Level, failed, ok, warning
 from nutdrv_py.errors import ConfigError, DeviceError
-from nutdrv_py.findings import Finding, Level, failed, ok, warning
 
 __all__ = ["client"]
 

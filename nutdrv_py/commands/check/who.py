@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nutdrv_py import process
 from nutdrv_py.commands.install import hidden_from
 from nutdrv_py.commands.sections import Section
+from nutdrv_py.device.findings import Finding, warning
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.findings import Finding, warning
-from nutdrv_py.paths import layout
+from nutdrv_py.machine.paths import layout
+from nutdrv_py.process import background
 
 __all__ = ["Who", "become", "unreadable"]
 
@@ -39,12 +39,12 @@ def become(sections: Sequence[Section]) -> Who:
         raise ConfigError(f"the sections run as different users ({', '.join(sorted(users))}); name one: nutdrv_py check UPS")
     user = users.pop()
     if all(hidden_from(user, Path(place)) is None for place in (sys.executable, __file__)):
-        process.drop_privileges(user)
+        background.drop_privileges(user)
     try:
         here = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         here = str(os.geteuid())
-    return Who(user, process.own_group(user) or user, here)
+    return Who(user, background.own_group(user) or user, here)
 
 
 def unreadable(topic: str, path: Path, who: Who) -> Finding:

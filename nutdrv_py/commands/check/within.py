@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from nutdrv_py.findings import Finding, failed
+from nutdrv_py.device.findings import Finding, failed
 
 __all__ = ["TOTAL", "Within"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from nutdrv_py.clock import Clock
+from nutdrv_py.core.telemetry import Source
 from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import Page
 from nutdrv_py.exporters.history import History, encode
@@ -18,7 +19,6 @@ from nutdrv_py.exporters.page.file import HistoryFile
 from nutdrv_py.exporters.page.status import status
 from nutdrv_py.exporters.web import SAFE, Answer, Route, Web
 from nutdrv_py.log import log
-from nutdrv_py.telemetry import Source
 
 __all__ = ["VERSION", "PageExporter"]
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from nutdrv_py.core.telemetry import View
 from nutdrv_py.exporters.history import number, state
-from nutdrv_py.telemetry import View
 
 __all__ = ["NUMBERS", "POWERS", "TEXTS", "status"]
 

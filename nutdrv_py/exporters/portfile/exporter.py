@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nutdrv_py.clock import Clock
+from nutdrv_py.core.telemetry import Source, View
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import PortFileSection
 from nutdrv_py.exporters.portfile.file import PortFile
 from nutdrv_py.exporters.portfile.writer import Writer
 from nutdrv_py.log import log
-from nutdrv_py.telemetry import Source, View
 
 __all__ = ["PortFileExporter"]
 

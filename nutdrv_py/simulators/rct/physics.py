@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from nutdrv_py.backends.rct.payload import CELLS
+from nutdrv_py.protocols.rct.payload import CELLS
 from nutdrv_py.simulators.spelling import nearest
 from nutdrv_py.simulators.stories import known_keys, plain_words, right_types
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from construct import ConstructError
 
-from nutdrv_py.backends.rct.objects import BY_NAME
+from nutdrv_py.protocols.rct.objects import BY_NAME
 from nutdrv_py.simulators.rct.physics import HOUSE_NAMES, HouseSetup
 from nutdrv_py.simulators.rct.values import payload
 from nutdrv_py.simulators.rct.wire import LINE_NAMES, Line

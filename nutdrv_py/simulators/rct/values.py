@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nutdrv_py.backends.rct.objects import Object
-from nutdrv_py.backends.rct.payload import CELLS, Cell, CellExtremes, Extreme, Kind, encode
+from nutdrv_py.protocols.rct.objects import Object
+from nutdrv_py.protocols.rct.payload import CELLS, Cell, CellExtremes, Extreme, Kind, encode
 from nutdrv_py.simulators.rct.physics import CELL_AMP_HOURS, CELL_VOLTS, MOST_AMPS, MOST_MODULES, REACTIVE_VAR, House, Mode
 
 __all__ = ["VALUES", "View", "payload"]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from nutdrv_py.backends.rct.frame import Command, build, checksum, read_request
-from nutdrv_py.backends.rct.objects import BY_NAME, OBJECTS
+from nutdrv_py.protocols.rct.frame import Command, build, checksum, read_request
+from nutdrv_py.protocols.rct.objects import BY_NAME, OBJECTS
 from nutdrv_py.simulators.spelling import nearest
 from nutdrv_py.simulators.stories import known_keys, plain_words, right_types
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from nutdrv_py.backends.enphase import Enphase
 from nutdrv_py.backends.enphase.config import EnphaseConfig
-from nutdrv_py.reading import Reading
+from nutdrv_py.core.variables import shape
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.simulators.enphase import GatewaySimulator, load_scenario
-from nutdrv_py.variables import shape
 from tests.conftest import FakeClock
 
 PASSWORD = "demo-password"

@@ -15,8 +15,8 @@ from nutdrv_py.backends.enphase import ENDPOINTS, Enphase
 from nutdrv_py.backends.enphase.client import Answer
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.jwt import Token
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import CommandError, DeviceError
-from nutdrv_py.reading import Reading, Status
 from nutdrv_py.simulators.enphase import Fault
 from tests.backends.enphase.conftest import PASSWORD, House, house, run
 from tests.conftest import FakeClock

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nutdrv_py.backends.enphase.charge import Charge, State
+from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.reading import Status
 from nutdrv_py.simulators.enphase import Fault
 from tests.backends.enphase.conftest import house, run
 from tests.test_mapping import json_values

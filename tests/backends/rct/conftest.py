@@ -14,9 +14,9 @@ import pytest
 import nutdrv_py.backends.rct as backend_module
 from nutdrv_py.backends.rct import Rct, client
 from nutdrv_py.backends.rct.config import RctConfig
-from nutdrv_py.reading import Reading
+from nutdrv_py.core.variables import shape
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.simulators.rct import InverterSimulator, load_scenario
-from nutdrv_py.variables import shape
 from tests.conftest import FakeClock
 
 

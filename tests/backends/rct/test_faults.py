@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from nutdrv_py.backends.rct.faults import FAULTS, active, alarms, battery_status, reasons
-from nutdrv_py.reading import Status
+from nutdrv_py.device.reading import Status
 
 GRID_BITS = {13, 14, 15, *range(37, 56), *range(79, 85), 87, 88, 89, 90, 102, 103, 104, 117, 120, 121, 126, 30}
 INFO_BITS = {1, 2, 61, 62, 63, 115, 118, 119}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nutdrv_py.backends.rct import frame as module
-from nutdrv_py.backends.rct.frame import EXTENSION, LIMIT, Command, Frame, FrameReader, build, checksum, read_request
+from nutdrv_py.protocols.rct import frame as module
+from nutdrv_py.protocols.rct.frame import EXTENSION, LIMIT, Command, Frame, FrameReader, build, checksum, read_request
 from tests.backends.rct.vectors import BOOTLOADER, CLOUD, GOOD, MODEM, VECTORS, WRONG_CRC, Vector
 
 each_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.text[:24])

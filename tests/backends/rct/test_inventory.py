@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nutdrv_py.backends.rct.inventory import Inventory, Schedule, discover
-from nutdrv_py.backends.rct.objects import BY_NAME, OBJECTS, Group, Part
+from nutdrv_py.protocols.rct.objects import BY_NAME, OBJECTS, Group, Part
 
 SETTLE: dict[str, Any] = {"pollfreq": 60.0, "off_grid": False}
 EVERYTHING = frozenset(Part)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from rctclient.registry import REGISTRY
 
-from nutdrv_py.backends.rct.objects import BY_NAME, BY_OID, OBJECTS, Group, Object
+from nutdrv_py.protocols.rct.objects import BY_NAME, BY_OID, OBJECTS, Group, Object
 
 PASSWORD = 0x14C0E627
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.backends.rct.payload import Cell, CellExtremes, Event, Extreme, Kind, Sample, Series, decode, encode
 from nutdrv_py.errors import ProtocolError
+from nutdrv_py.protocols.rct.payload import Cell, CellExtremes, Event, Extreme, Kind, Sample, Series, decode, encode
 from tests.backends.rct.vectors import NAME, VECTORS, Vector
 
 SIZES = {

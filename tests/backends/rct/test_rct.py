@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from nutdrv_py.backends.rct.frame import Command, build
-from nutdrv_py.backends.rct.objects import BY_NAME, OBJECTS
-from nutdrv_py.backends.rct.payload import Kind, encode
+from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import CommandError, DeviceError
-from nutdrv_py.reading import Status
+from nutdrv_py.protocols.rct.frame import Command, build
+from nutdrv_py.protocols.rct.objects import BY_NAME, OBJECTS
+from nutdrv_py.protocols.rct.payload import Kind, encode
 from tests.backends.rct.conftest import home, run
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nutdrv_py.backends.rct.frame import Command, Frame
-from nutdrv_py.backends.rct.payload import Event, Kind, Sample, Series, Value
+from nutdrv_py.protocols.rct.frame import Command, Frame
+from nutdrv_py.protocols.rct.payload import Event, Kind, Sample, Series, Value
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from nutdrv_py.reading import Value
+from nutdrv_py.device.reading import Value
 
 __all__ = ["Converter", "Field", "between", "find", "integer", "lookup", "number", "scaled", "text", "to_number", "translate"]
 

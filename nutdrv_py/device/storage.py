@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nutdrv_py.mapping import to_number
-from nutdrv_py.reading import Reading, Status, Value
+from nutdrv_py.device.mapping import to_number
+from nutdrv_py.device.reading import Reading, Status, Value
 
 __all__ = ["ChargeFilter", "Charger", "Short", "Smoothed", "charger_status", "coast", "is_low", "runtime", "threshold"]
 

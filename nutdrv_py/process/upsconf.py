@@ -3,7 +3,7 @@
 
 ups.conf is read as NUT reads it (NUT drivers/main.c, man ups.conf): global lines, one section, later lines win. What a
 C driver would quietly live with, an unknown option, stops the start here with a sentence that names the nearest known
-one. :func:`load` gives :class:`Settings`, which hold the core's own options and the backend's :class:`Config`.
+one. :func:`load` gives :class:`Loaded` settings, which hold the core's own options and the backend's :class:`Config`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ import stat
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from nutdrv_py import backend as backends
-from nutdrv_py.backend import Backend, Config, Option
+from nutdrv_py.core.settings import Settings, backend_options
+from nutdrv_py.device import backend as backends
+from nutdrv_py.device.backend import Config, Option
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.machine.paths import Paths, paths
 from nutdrv_py.nut.parseconf import BadLine, parse
-from nutdrv_py.paths import Paths, paths
 
 if typing.TYPE_CHECKING:
     from nutdrv_py.exporters.config import Exports
 
-__all__ = ["CORE", "Core", "Entry", "Settings", "UpsConf", "backend_options", "default", "load", "read_ups_conf"]
+__all__ = ["CORE", "Core", "Entry", "Loaded", "UpsConf", "load", "read_ups_conf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,14 @@ class UpsConf:
     globals: tuple[Entry, ...]
     section: tuple[Entry, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Settings):
+    """The settings, and those of the exporters of the driver's process."""
+
+    exports: Exports | None = None
+    """What the file of ``config =`` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,48 +101,8 @@ _PREFIXES = ("default.", "override.")
 
 LEAST_POLLS = 2
 """Poll intervals that ``maxage`` must hold, or a healthy device would be stale between its polls."""
-
-_FIXED = {   # fields of Settings, and what they are called in ups.conf
-    "ups": "ups", "progname": "driver", "paths": "statepath", "user": "user", "group": "group", "synchronous": "synchronous",
-    "backend": "backend", "exports": "config",
-}  # fmt: skip
 _ON = frozenset({"", "1", "yes", "true", "on", "enabled"})
 _OFF = frozenset({"0", "no", "false", "off", "disabled"})
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything the driver was told, checked."""
-
-    ups: str
-    progname: str
-    backend_name: str
-    backend: type[Backend]
-    config: Config
-    paths: Paths
-    user: str | None = None
-    group: str | None = None
-    synchronous: str = "auto"
-    debug_min: int = 0
-    ignorelb: bool = False
-    allow_killpower: bool = False
-    sdcommands: tuple[str, ...] = ()
-    defaults: Mapping[str, str] = field(default_factory=dict)
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    """``driver.parameter.*`` and ``driver.flag.*`` as they are published; nothing sensitive."""
-    notes: tuple[str, ...] = ()
-    """Sentences to log once: values raised to their minimum, lines ignored."""
-    exports: Exports | None = None
-    """What the file of ``config =`` says."""
-
-    def unchangeable(self, new: Settings) -> list[str]:
-        """The options in which ``new`` differs and that a reload cannot change."""
-        differing = [_FIXED[name] for name in _FIXED if getattr(self, name) != getattr(new, name)]
-        for name, settled in backend_options(self.backend.Config).items():
-            if not settled.reload and getattr(self.config, name) != getattr(new.config, name, None):
-                differing.append(name)
-        return differing
 
 
 def read_ups_conf(path: Path, ups: str) -> UpsConf:
@@ -176,16 +145,6 @@ def read_ups_conf(path: Path, ups: str) -> UpsConf:
     return UpsConf(tuple(sections[False]), tuple(sections[True]), tuple(notes))
 
 
-def backend_options(config: type[Config]) -> dict[str, Option]:
-    """The options a backend declares, by name, the common ones first."""
-    return {item.name: item.metadata["option"] for item in dataclasses.fields(config) if "option" in item.metadata}
-
-
-def default(config: type[Config], name: str) -> object:
-    """The default of a backend's option; :data:`dataclasses.MISSING` when it has none."""
-    return next(item.default for item in dataclasses.fields(config) if item.name == name)
-
-
 def load(
     ups: str,
     progname: str,
@@ -194,7 +153,7 @@ def load(
     arguments: Sequence[Entry] = (),
     before: Sequence[Entry] = (),
     environ: Mapping[str, str] = os.environ,
-) -> Settings:
+) -> Loaded:
     """Settings of section ``ups`` for the program ``progname``.
 
     ``arguments`` are ``-x`` options that came after ``-a`` and override the section, ``before`` those that came before it.
@@ -255,7 +214,7 @@ def load(
         )
         config = dataclasses.replace(config, maxage=LEAST_POLLS * config.pollinterval)
     backend.check(config)
-    return Settings(
+    return Loaded(
         ups=ups,
         progname=progname,
         backend_name=backend_name,
@@ -425,3 +384,4 @@ def _parameters(
         for name, value in values.items():
             published[f"driver.parameter.{prefix}{name}"] = value
     return published
+

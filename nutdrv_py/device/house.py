@@ -6,13 +6,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from nutdrv_py.backend import Backend, Config, Writable
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.backend import Backend, Config, Writable
+from nutdrv_py.device.findings import Finding, failed, ok, warning
+from nutdrv_py.device.mapping import to_number
+from nutdrv_py.device.storage import threshold
 from nutdrv_py.errors import CommandError, Result
-from nutdrv_py.findings import Finding, failed, ok, warning
 from nutdrv_py.log import Trouble
-from nutdrv_py.mapping import to_number
-from nutdrv_py.storage import threshold
 
 __all__ = ["HouseBattery", "LowMark", "limit", "low_mark"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 __all__ = ["Reading", "Status", "Value"]
 
 Value = str | int | float
-"""A variable's content: text, a whole number, or a number that is formatted by its name (see :mod:`nutdrv_py.variables`)."""
+"""A variable's content: text, a whole number, or a number that is formatted by its name (see :mod:`nutdrv_py.core.variables`)."""
 
 
 class Status(enum.Flag):

@@ -11,10 +11,10 @@ import math
 import unicodedata
 from collections.abc import Mapping
 
-from nutdrv_py.backend import Writable
+from nutdrv_py.device.backend import Writable
+from nutdrv_py.device.reading import Reading, Status, Value
 from nutdrv_py.nut.parseconf import MAX_VALUE, escape
 from nutdrv_py.nut.snapshot import Flag, Variable
-from nutdrv_py.reading import Reading, Status, Value
 
 __all__ = ["DECIMALS", "format_value", "sanitize", "shape", "status_text", "truncated"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from nutdrv_py import log
-from nutdrv_py.driver import Driver
+from nutdrv_py.core.driver import Driver
 from nutdrv_py.errors import Result, StartError
 from nutdrv_py.nut.connection import Connection, answer, encode
 from nutdrv_py.nut.messages import DumpAll, InstCmd, Logout, Request, Set, Tracking, Unknown

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.installed import packaged
+from nutdrv_py.machine.installed import packaged
 
 __all__ = ["EXTRAS", "Extra", "how_to_get", "load"]
 

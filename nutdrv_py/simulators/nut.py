@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from nutdrv_py.commands.install import launcher, link
 from nutdrv_py.errors import StartError
+from nutdrv_py.machine.launcher import launcher, link
 from nutdrv_py.nut.parseconf import MAX_WORD, quote
 
 __all__ = ["Stage", "find_program", "free_port"]

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nutdrv_py.clock import Clock
+from nutdrv_py.core.telemetry import Source
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import Exports
 from nutdrv_py.exporters.web import Web
-from nutdrv_py.extras import EXTRAS, load
 from nutdrv_py.log import Trouble, log
-from nutdrv_py.telemetry import Source
+from nutdrv_py.machine.extras import EXTRAS, load
 
 __all__ = ["Exporting", "check_packages"]
 
@@ -53,8 +53,8 @@ class Exporting:
         made: dict[str, Exporter] = {}
         points_written = None
         if exports.influxdb is not None:
-            from nutdrv_py.backends.rct.objects import OBJECTS
             from nutdrv_py.exporters.influxdb import InfluxExporter
+            from nutdrv_py.protocols.rct.objects import OBJECTS
 
             influx = InfluxExporter(sources, exports.influxdb, oids={row.name: row.oid for row in OBJECTS})
             made["influxdb"] = influx

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.findings import Finding
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, ConfigError, Result
-from nutdrv_py.findings import Finding
-from nutdrv_py.reading import Reading
 
 __all__ = ["ENTRY_POINTS", "Backend", "Config", "Option", "Writable", "load", "names", "option"]
 

@@ -15,15 +15,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from nutdrv_py import __version__, log
-from nutdrv_py.backend import Backend
 from nutdrv_py.clock import Clock
-from nutdrv_py.config import Settings
-from nutdrv_py.confined import SelfCancelledError, confined
+from nutdrv_py.core.confined import SelfCancelledError, confined
+from nutdrv_py.core.settings import Settings
+from nutdrv_py.core.variables import shape, status_text, truncated
+from nutdrv_py.device.backend import Backend
+from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import AuthError, CommandError, ConfigError, DeviceError, NutdrvError, Result, StaleError
 from nutdrv_py.log import Trouble
 from nutdrv_py.nut.snapshot import Flag, Snapshot, Variable
-from nutdrv_py.reading import Reading, Status
-from nutdrv_py.variables import shape, status_text, truncated
 
 __all__ = ["EXIT_RELOAD", "NUT_VERSION", "Driver"]
 

@@ -12,8 +12,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nutdrv_py.config import Entry
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.process.upsconf import Entry
 
 __all__ = ["COMMANDS", "OPTIONS", "Arguments", "parse", "usage"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from nutdrv_py.backends.rct.payload import Kind
+from nutdrv_py.protocols.rct.payload import Kind
 
 __all__ = ["BY_NAME", "BY_OID", "MODULES", "OBJECTS", "Group", "Object", "Part"]
 

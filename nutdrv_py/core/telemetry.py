@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from nutdrv_py.driver import FAILURES, Driver
+from nutdrv_py.core.driver import FAILURES, Driver
+from nutdrv_py.device.reading import Status
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.nut.snapshot import Snapshot
-from nutdrv_py.reading import Status
 
 __all__ = ["BUCKETS", "Health", "Source", "View"]
 
@@ -62,7 +62,7 @@ class Health:
     """Whether the last poll was good."""
     polls: int
     failures: Mapping[str, int]
-    """Failed polls by kind, each of :data:`~nutdrv_py.driver.FAILURES`."""
+    """Failed polls by kind, each of :data:`~nutdrv_py.core.driver.FAILURES`."""
     seconds: float
     """Sum of the durations of all polls."""
     buckets: tuple[int, ...]

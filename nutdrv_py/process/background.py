@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The process around the driver: its user, the background, the pid file.
+
+What a C driver does in main.c, with the differences that Python asks for: the fork comes before threads, event loop and
+TLS, and a pipe tells the parent when the child serves data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import signal
+import sys
+from pathlib import Path
+
+from nutdrv_py import log
+from nutdrv_py.errors import StartError
+
+__all__ = ["PidFile", "Ready", "background", "drop_privileges", "group_id", "own_group"]
+
+# User and group
+
+
+def group_id(name: str) -> int:
+    """The id of a group; :class:`StartError` when there is none of that name."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise StartError(f"OS group {name} not found; create it or change `group =`") from None
+
+
+def own_group(user: str) -> str | None:
+    """The name of the primary group of ``user``; None when there is no such user."""
+    try:
+        return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+    except KeyError:
+        return None
+
+
+def drop_privileges(user: str) -> None:
+    """Become ``user`` with its primary group and its other groups, when started as root; else nothing.
+
+    Raises :class:`StartError` when the user does not exist.
+    """
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        if os.geteuid() != 0:
+            return
+        raise StartError(f"OS user {user} not found; install NUT's packages, or name another with `user =` or -u") from None
+    if os.geteuid() != 0 or account.pw_uid == 0:
+        return
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+
+
+# Background
+
+
+class Ready:
+    """The child's end of the pipe on which the parent waits; a no-op in the foreground."""
+
+    def __init__(self, fd: int | None = None) -> None:
+        self._fd = fd
+
+    def tell(self) -> None:
+        """The socket listens and the first state can be served: let the parent exit 0."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, b"0")
+            os.close(self._fd)
+            self._fd = None
+
+    def detach(self) -> None:
+        """Close the terminal; call it just before :meth:`tell`, so that a failed start can still be read there."""
+        if self._fd is None:
+            return
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            if fd == 2 and os.environ.get("NUT_DEBUG_SYSLOG") == "stderr":
+                continue
+            os.dup2(null, fd)
+        os.close(null)
+
+
+def background() -> Ready:
+    """Fork: the parent stays in here until the child is ready, then exits 0, or 1 if the child died; the child returns.
+
+    Threads, event loop and TLS must not exist yet.
+    """
+    receiving, sending = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        os.close(sending)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: os.kill(child, number))
+        ready = b""
+        while True:
+            try:
+                ready = os.read(receiving, 1)
+                break
+            except InterruptedError:
+                continue
+        if ready:
+            os._exit(0)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
+        os._exit(1)
+    os.close(receiving)
+    if os.environ.get("WATCHDOG_PID") == str(os.getppid()):
+        os.environ["WATCHDOG_PID"] = str(os.getpid())
+    os.setsid()
+    return Ready(sending)
+
+
+class PidFile:
+    """``<pid>\\n`` at ``path``, mode 0644; removed at the end only if the number in it is still ours."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self) -> None:
+        """Write the file; a failure is only logged, as in main.c."""
+        try:
+            new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            with os.fdopen(fd, "w") as file:
+                os.fchmod(file.fileno(), 0o644)
+                file.write(f"{os.getpid()}\n")
+            new.replace(self.path)
+        except OSError as error:
+            log.log.warning("writepid: fopen %s: %s", self.path, error.strerror)
+
+    def read(self) -> int | None:
+        """The number in the file, None when there is none."""
+        try:
+            number = int(self.path.read_text(encoding="ascii").strip())
+        except (OSError, ValueError):
+            return None
+        return number if number > 1 else None
+
+    def remove(self) -> None:
+        """Remove the file if it is ours."""
+        if self.read() == os.getpid():
+            with contextlib.suppress(OSError):
+                self.path.unlink()

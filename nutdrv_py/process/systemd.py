@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What systemd is told: sd_notify without its library."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable
+
+__all__ = ["monotonic_usec", "notify", "tell_status", "watched"]
+
+NOTIFY = 0.2
+"""Seconds that systemd's socket may hold up the event loop, and with it upsd's PING."""
+
+STATUS_EVERY = 5.0
+"""Seconds between two STATUS= lines to systemd, at least."""
+
+
+def notify(*assignments: str) -> None:
+    """Send ``READY=1`` and the like to systemd (man sd_notify); nothing without ``NOTIFY_SOCKET``."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address or address[0] not in "@/":
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(NOTIFY)
+        sock.sendto("\n".join(assignments).encode(), "\0" + address[1:] if address[0] == "@" else address)
+
+
+async def tell_status(summary: Callable[[], str]) -> None:
+    """Send ``STATUS=`` with what ``summary`` says, whenever that has changed; until it is cancelled."""
+    told = ""
+    while True:
+        await asyncio.sleep(STATUS_EVERY)
+        text = summary()
+        if text != told:
+            notify(f"STATUS={text}")
+            told = text
+
+
+def monotonic_usec() -> str:
+    """``MONOTONIC_USEC=...`` as systemd wants it with RELOADING=1."""
+    return f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+
+
+def watched() -> bool:
+    """Whether systemd wants ``WATCHDOG=1`` from this process."""
+    usec = os.environ.get("WATCHDOG_USEC", "")
+    return usec.isdigit() and int(usec) > 0 and os.environ.get("WATCHDOG_PID") in (None, str(os.getpid()))
+
