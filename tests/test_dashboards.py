@@ -22,8 +22,8 @@ from influxdb_client import Point
 from nutdrv_py.core.telemetry import Source
 from nutdrv_py.exporters.points import device_points, driver_point, line
 from tests.conftest import REPO
+from tests.core.test_driver import run
 from tests.exporters.test_prometheus import Scrape, simulated_enphase, simulated_rct
-from tests.test_driver import run
 
 FOLDER = REPO / "packaging" / "dashboards"
 BOARDS = {"prometheus": FOLDER / "nutdrv_py-prometheus.json", "influxdb": FOLDER / "nutdrv_py-influxdb.json"}

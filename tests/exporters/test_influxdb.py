@@ -34,7 +34,7 @@ from nutdrv_py.exporters.delivery import Backlog, Delivery
 from nutdrv_py.exporters.influxdb import InfluxExporter
 from nutdrv_py.exporters.points import TEXT_WORDS, FieldValue, Measured, device_points, driver_point, line
 from tests.conftest import REPO, FakeClock
-from tests.test_driver import World
+from tests.core.test_driver import World
 
 SECRET = "s3cret-of-the-house"
 CALLS: Mapping[str, dict[str, Any]] = {

@@ -26,7 +26,7 @@ from nutdrv_py.exporters.web import Answer, Route, Web, loopback
 from tests.backends.enphase.conftest import house as enphase_house
 from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO, FakeClock
-from tests.test_driver import World
+from tests.core.test_driver import World
 
 PART = REPO / "nutdrv_py" / "exporters" / "page"
 

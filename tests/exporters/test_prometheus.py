@@ -36,7 +36,7 @@ from nutdrv_py.machine.paths import Paths
 from tests.backends.enphase.conftest import house as enphase_home
 from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO, FakeClock
-from tests.test_driver import World, run
+from tests.core.test_driver import World, run
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5"
 

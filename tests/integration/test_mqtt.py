@@ -38,7 +38,7 @@ from nutdrv_py.exporters.mqtt_discovery import SENSORS
 from nutdrv_py.exporters.topics import RCTMON
 from nutdrv_py.simulators.rct import RunningInverter
 from tests.conftest import REPO, FakeClock
-from tests.test_driver import World
+from tests.core.test_driver import World
 
 MOSQUITTO = "/usr/sbin/mosquitto"
 PATIENCE = 30.0

@@ -27,9 +27,9 @@ from nutdrv_py.exporters.prometheus import PrometheusExporter
 from nutdrv_py.exporters.web import Web
 from nutdrv_py.machine.paths import Paths
 from nutdrv_py.simulators.rct import RunningInverter, load_scenario
+from tests.core.test_driver import run
 from tests.integration.conftest import wait
 from tests.test_dashboards import ALERTS, rules, targets
-from tests.test_driver import run
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 
