@@ -8,25 +8,30 @@ Use it without packaging: put the file where Python finds it and write in ups.co
         port    = 192.168.1.20
         backend = skeleton:Skeleton
 
-MANDATORY is only :meth:`Skeleton.poll`. What every device needs, and why it is asked for:
+MANDATORY is only :meth:`Skeleton.poll`. It returns what the device says, and nothing that it does not say:
 
-- a statement about the *grid* (OL or OB). Take it only from what the device says about the grid; never from the
-  direction of the battery's power, never from an error. A wrong OB shuts servers down for nothing.
-- ``DeviceError`` with a sentence when the device gave no answer. The driver holds the last reading for ``maxage``
-  seconds and then declares the data stale.
+- OL or OB, from what the device says about the *grid*; never from the direction of the battery's power, never from an error. A
+  wrong OB shuts servers down for nothing. No statement about the grid is a ``DeviceError``.
+- the charge and the runtime if the device tells them, else neither: a charge that is made up hides an empty battery.
+- no LB from the charge: the driver derives it from ``battery.charge`` and ``battery.runtime`` by the marks that ups.conf, upsrw or
+  the device set, for every backend.
+- ``Reading.at`` when the device said it, if that is not now: a value from a cache or a queue must not look fresh.
+- ``DeviceError`` with a sentence when the device gave no answer. The driver holds the last reading for ``maxage`` seconds, counts
+  the runtime down off the grid, and then declares the data stale.
 - nothing that blocks: use asyncio, or ``await asyncio.to_thread(...)`` around blocking calls.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
-from nutdrv_py import Backend, Config, Field, Reading, Status, option
+from nutdrv_py import Backend, Config, Decline, Field, Reading, Status, option
 from nutdrv_py.device.backend import Writable
-from nutdrv_py.device.mapping import between, text, translate
+from nutdrv_py.device.mapping import between, text, to_number, translate
 from nutdrv_py.errors import CommandError, DeviceError, Result
 
 
@@ -47,10 +52,10 @@ FIELDS = (  # one row per variable: NUT's name, the device's name, the conversio
 )
 
 
-class Skeleton(Backend):
+class Skeleton(Backend[SkeletonConfig]):
     """Reads ``name=value`` lines from the file that ``port`` names: a device that needs no hardware."""
 
-    Config: ClassVar[type[Config]] = SkeletonConfig
+    Config: ClassVar[type[SkeletonConfig]] = SkeletonConfig
     description: ClassVar[str] = "Skeleton backend"
     version: ClassVar[str] = "0.1"
     commands: ClassVar[frozenset[str]] = frozenset({"test.battery.start", "load.off"})
@@ -63,19 +68,23 @@ class Skeleton(Backend):
     async def poll(self) -> Reading:
         """MANDATORY: ask the device once."""
         try:
-            lines = Path(self.config.port).read_text(encoding="utf-8").splitlines()  # noqa: ASYNC240 - a local file
+            content = await asyncio.to_thread(Path(self.config.port).read_text, "utf-8", "replace")
         except OSError as error:
             raise DeviceError(f"{self.config.port} cannot be read: {error.strerror}") from error
-        raw: dict[str, object] = {name: value for name, _, value in (line.partition("=") for line in lines)}
+        raw: dict[str, object] = {name: value for name, _, value in (line.partition("=") for line in content.splitlines())}
         if raw.get("grid") not in ("up", "down"):
             raise DeviceError("the device does not say whether the grid is up or down")
         values = translate(FIELDS, raw)
+        charge = values.get("battery.charge")
+        if isinstance(charge, int | float):
+            values["battery.charge"] = min(100.0, charge * self.config.factor)
         values.update({"ups.mfr": "Example", "ups.delay.shutdown": self._delay, "ups.id": self._name})
         status = Status.OL if raw["grid"] == "up" else Status.OB
-        if Status.OB in status and float(values.get("battery.charge", 100)) <= 20:
-            status |= Status.LB
         alarm = raw.get("alarm")
-        return Reading(values, status, (str(alarm),) if alarm else (), raw)
+        # OPTIONAL: what the battery loses and holds, so that the charge falls while the device is silent; its own low mark.
+        load, capacity = to_number(raw.get("watts")), to_number(raw.get("capacity"))
+        decline = Decline(load=load or 0.0, capacity=capacity, low=to_number(raw.get("low")))
+        return Reading(values, status, (str(alarm),) if alarm else (), raw, decline=decline)
 
     _delay: int = 20
     _name: str = "skeleton"
@@ -98,8 +107,3 @@ class Skeleton(Backend):
             Path(self.config.port + ".off").write_text("off\n", encoding="utf-8")  # noqa: ASYNC240 - a local file
         except OSError as error:
             raise CommandError(f"the switch did not move: {error.strerror}", Result.FAILED) from error
-
-
-def settings(backend: Skeleton) -> SkeletonConfig:
-    """The options with their own type: how a backend reads what it declared."""
-    return cast(SkeletonConfig, backend.config)

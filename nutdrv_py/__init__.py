@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from nutdrv_py.device.backend import Backend, Config, option
 from nutdrv_py.device.mapping import Field
-from nutdrv_py.device.reading import Reading, Status
+from nutdrv_py.device.reading import Decline, Reading, Status
 
-__all__ = ["Backend", "Config", "Field", "Reading", "Status", "__version__", "option"]
+__all__ = ["Backend", "Config", "Decline", "Field", "Reading", "Status", "__version__", "option"]
 
 __version__ = "0.1.0"

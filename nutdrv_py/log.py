@@ -13,10 +13,12 @@ import sys
 import syslog
 import time
 from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
 
 from nutdrv_py.errors import ConfigError
 
-__all__ = ["Trouble", "apply", "debug", "debug_level", "log", "set_debug_level", "to_stderr", "to_syslog"]
+__all__ = ["Trouble", "apply", "debug", "debug_level", "hidden", "hide", "log", "set_debug_level", "to_stderr", "to_syslog"]
 
 log = logging.getLogger("nutdrv_py")
 
@@ -24,6 +26,7 @@ TALKATIVE = ("httpcore", "httpx", "hpack", "urllib3", "influxdb_client")
 """Libraries that would log cookies and bodies at their debug levels."""
 
 _DEEPEST = 9
+_SHORTEST_SECRET = 4  # a shorter text is a part of many words
 _started = time.monotonic()
 _SYSLOG = {
     logging.CRITICAL: syslog.LOG_CRIT,
@@ -46,6 +49,45 @@ def set_debug_level(level: int) -> None:
 def debug_level() -> int:
     """The level that is shown now."""
     return max(0, logging.DEBUG + 1 - log.level) if log.level <= logging.DEBUG else 0
+
+
+_hidden: dict[str, None] = {}
+
+
+def hide(secret: object) -> None:
+    """Replace this text in every line and traceback that is logged from now on. Short texts and others than str are ignored."""
+    if not isinstance(secret, str) or len(secret) < _SHORTEST_SECRET:
+        return
+    for form in (secret, repr(secret)[1:-1], quote(secret, safe="")):
+        _hidden[form] = None
+
+
+def hidden() -> tuple[str, ...]:
+    """Return what :func:`hide` was given, in the forms that are looked for."""
+    return tuple(_hidden)
+
+
+def _redacted(text: str) -> str:
+    for secret in _hidden:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _record(*args: Any, **more: Any) -> logging.LogRecord:
+    """Make a record whose message and traceback hold no secret, whatever handler and format it meets."""
+    record = logging.LogRecord(*args, **more)
+    if not _hidden:
+        return record
+    message = record.getMessage()
+    if (shown := _redacted(message)) != message:
+        record.msg, record.args = shown, None
+    if record.exc_info and record.exc_info[0] is not None:
+        # A formatter takes the text that it finds here.
+        record.exc_text = _redacted(logging.Formatter().formatException(record.exc_info))
+    return record
+
+
+logging.setLogRecordFactory(_record)
 
 
 class _NutFormatter(logging.Formatter):

@@ -20,7 +20,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "protocols": ("errors", "protocols"),
     "machine": ("errors", "machine"),
     "device": ("clock", "device", "errors", "log"),
-    "core": ("clock", "core", "device", "errors", "log", "machine.paths", "nut.parseconf", "nut.snapshot", "__version__"),
+    "core": ("clock", "core", "device", "errors", "log", "machine.paths", "nut.kinds", "nut.parseconf", "nut.snapshot", "__version__"),
     "core.confined": (),
     "backends": ("backends", "clock", "core.confined", "device", "errors", "log", "machine", "nut.parseconf", "nut.portfile", "protocols"),
     "backends.replay": ("backends", "clock", "device", "errors", "log", "protocols", "recording"),

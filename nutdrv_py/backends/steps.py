@@ -36,7 +36,7 @@ LOAD = 1200.0
 """W that the house of the test uses."""
 
 
-class Steps(Backend):
+class Steps(Backend[Config]):
     """Shows the present :attr:`step`; whoever sets another one calls :attr:`wake`."""
 
     description = "Test steps"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import Any
 
 from nutdrv_py.core import settings
 from nutdrv_py.device import backend as backends
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _default(backend: type[backends.Backend], name: str, settled: backends.Option) -> str:
+def _default(backend: type[backends.Backend[Any]], name: str, settled: backends.Option) -> str:
     default = settings.default(backend.Config, name)
     if settled.default_text:
         return f" (default: {settled.default_text})"

@@ -7,12 +7,11 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
-import functools
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from pathlib import Path
 
 from nutdrv_py import log
@@ -26,6 +25,7 @@ from nutdrv_py.exporters.exporting import Exporting, check_packages
 from nutdrv_py.exporters.portfile import abandon
 from nutdrv_py.machine.paths import writable
 from nutdrv_py.process import systemd
+from nutdrv_py.process.serving import contain, feed, on_signals, tell_systemd
 from nutdrv_py.process.upsconf import Entry, UpsConf, load
 
 __all__ = ["HELP", "configure", "run"]
@@ -104,12 +104,10 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
     state = os.environ.get("STATE_DIRECTORY")
     folder = writable(*([Path(state)] if state else []), devices[0].paths.home, devices[0].paths.statepath, Path.cwd())
     exporting = Exporting(exports, [Source(driver) for driver in drivers], clock, folder)
-    loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, ended.set)
-    living = {*drivers}
-    _feed(living, exporting)
+    on_signals(ended.set, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    contain()
+    living = feed(drivers, healthy=lambda: not exporting.stuck)
     await exporting.start()
     running = [asyncio.ensure_future(driver.run()) for driver in drivers]
     told = asyncio.ensure_future(_tell_systemd(drivers))
@@ -131,26 +129,13 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
         told.cancel()
         stopped.cancel()
         for driver in drivers:
-            driver.stop(0)
+            driver.stop(0, at_once=exports.portfile is None)
+        # What reads a port file holds an alarm against its end, as upsmon does.
+        looks = max(settings.config.looks for settings in devices) if exports.portfile is not None else 0
+        await asyncio.wait(running, timeout=looks + LEAVE)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE):
                 await asyncio.gather(exporting.stop(), *running, return_exceptions=True)
-
-
-def _feed(living: Set[Driver], exporting: Exporting) -> None:
-    """Feed systemd's watchdog, but only while each of the poll loops turns and no exporter hangs: the slowest one counts."""
-    if not systemd.watched():
-        return
-    turned: set[Driver] = set()
-
-    def alive(driver: Driver) -> None:
-        turned.add(driver)
-        if turned >= living and not exporting.stuck:
-            turned.clear()
-            systemd.notify("WATCHDOG=1")
-
-    for driver in living:
-        driver.alive = functools.partial(alive, driver)
 
 
 async def _tell_systemd(drivers: Sequence[Driver]) -> None:
@@ -158,7 +143,4 @@ async def _tell_systemd(drivers: Sequence[Driver]) -> None:
         lines = [f"{driver.settings.ups}: {driver.summary()}" if len(drivers) > 1 else driver.summary() for driver in drivers]
         return "; ".join(lines)
 
-    for driver in drivers:
-        await driver.ready.wait()
-    systemd.notify("READY=1", f"STATUS={summary()}")
-    await systemd.tell_status(summary)
+    await tell_systemd(asyncio.gather(*(driver.ready.wait() for driver in drivers)), summary)

@@ -28,6 +28,7 @@ from nutdrv_py.exporters.portfile import PortFile, Writer, take_away
 from nutdrv_py.exporters.portfile.file import NOCOMMS
 from nutdrv_py.nut.snapshot import Snapshot
 from nutdrv_py.process import background, systemd
+from nutdrv_py.process.serving import contain, feed, on_signals, tell_systemd
 
 __all__ = ["HELP", "configure", "run"]
 
@@ -106,12 +107,12 @@ async def _keep(plan: Plan, *, single: bool, verbose: bool) -> int:
             log.log.info("%s", driver.summary())
 
     driver.subscribe(changed)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, driver.stop, 0)
-    if systemd.watched():
-        driver.alive = lambda: None if writer.stuck else systemd.notify("WATCHDOG=1")
-    tasks = [asyncio.ensure_future(writer.run()), asyncio.ensure_future(_tell_systemd(driver, writer))]
+    on_signals(driver.stop, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    contain()
+    feed([driver], healthy=lambda: not writer.stuck)
+    # nut-driver@ waits for the first writing: before it the file may be one from before.
+    told = tell_systemd(writer.written.wait(), driver.summary)
+    tasks = [asyncio.ensure_future(writer.run()), asyncio.ensure_future(told)]
     if isinstance(backend, Steps):
         tasks.append(asyncio.ensure_future(_play(backend, plan, clock)))
     try:
@@ -139,9 +140,9 @@ def _abandon(file: PortFile) -> bool:
 async def _once(driver: Driver, file: PortFile) -> int:
     """One whole reading into the file, which stays."""
     try:
-        await driver.poll_once()
+        await driver.poller.once()
     finally:
-        await driver.close()
+        await driver.poller.close()
     if driver.snapshot.stale:
         print("There are no data; the reason was logged.")
         if file.left_from_before():
@@ -156,13 +157,6 @@ async def _once(driver: Driver, file: PortFile) -> int:
 
 def _texts(snapshot: Snapshot) -> dict[str, str]:
     return {name: variable.value for name, variable in snapshot.variables.items()}
-
-
-async def _tell_systemd(driver: Driver, writer: Writer) -> None:
-    # nut-driver@ waits for this: before it the file may be one from before.
-    await writer.written.wait()
-    systemd.notify("READY=1", f"STATUS={driver.summary()}")
-    await systemd.tell_status(driver.summary)
 
 
 def _for_test(settings: Settings) -> Settings:

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from nutdrv_py import __version__, log
 from nutdrv_py.backends.enphase.config import EnphaseConfig
@@ -233,17 +234,17 @@ class Tape:
         print(f"Please look at it before you send it:  zcat {path} | less")
 
 
-def _enphase(tape: Tape, config: Config, clock: Clock) -> Backend:
+def _enphase(tape: Tape, config: Config, clock: Clock) -> Backend[Any]:
     assert isinstance(config, EnphaseConfig)
     return OverheardEnphase(config, clock, tape.stand_ins, tape.now, lambda line: tape.take([line]))
 
 
-def _rct(tape: Tape, config: Config, clock: Clock) -> Backend:
+def _rct(tape: Tape, config: Config, clock: Clock) -> Backend[Any]:
     assert isinstance(config, RctConfig)
     return OverheardRct(config, clock, tape.stand_ins, tape.now, tape.take)
 
 
-_OVERHEARD: Mapping[str, Callable[[Tape, Config, Clock], Backend]] = {"enphase": _enphase, "rct": _rct}
+_OVERHEARD: Mapping[str, Callable[[Tape, Config, Clock], Backend[Any]]] = {"enphase": _enphase, "rct": _rct}
 
 
 def _options(config: Config) -> dict[str, int | float | bool]:

@@ -9,36 +9,49 @@ cancellation is left over, which then ends the driver. In a task of its own, suc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["SelfCancelledError", "confined"]
+__all__ = ["LeftError", "SelfCancelledError", "confined"]
 
 AGAIN = 1.0
 """Seconds until work that goes on although it was cancelled is cancelled again: a library may have swallowed it."""
+
+STUBBORN = 5.0
+"""Seconds after its first cancellation from which on work counts as stubborn."""
 
 T = TypeVar("T")
 
 
 class SelfCancelledError(Exception):
-    """The work was cancelled, and not by who waits for it."""
+    """The work was cancelled, and not by the caller."""
 
 
-async def confined(work: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
-    """The result of ``work``, which is given ``seconds`` (None: as long as it takes) and is over when this returns or raises.
+class LeftError(Exception):
+    """The work called sys.exit, which would have ended the process without a word."""
+
+
+async def confined(
+    work: Coroutine[Any, Any, T], seconds: float | None = None, *, stubborn: Callable[[float], None] = lambda seconds: None
+) -> T:
+    """Return the result of ``work``, which is given ``seconds`` (None: as long as it takes) and is over when this ends.
 
     Raises what the work raises, TimeoutError when it had to be cancelled, :class:`SelfCancelledError` when it ended as
-    cancelled by itself. Who is cancelled while waiting here cancels the work, and goes on when it has ended, after :data:`AGAIN`
-    seconds in any case.
+    cancelled by itself, :class:`LeftError` when it called sys.exit. ``stubborn`` is called with the seconds since its first
+    cancellation while the work ignores it. If the caller is cancelled, the work is cancelled too, and this ends after
+    :data:`AGAIN` seconds in any case.
     """
-    task = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(_contained(work))
     task.add_done_callback(_heard)
     try:
         await asyncio.wait({task}, timeout=seconds)
-        late = not task.done()
+        late, since = not task.done(), time.monotonic()
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=AGAIN)
+            if not task.done() and time.monotonic() - since >= STUBBORN:
+                stubborn(time.monotonic() - since)
     except asyncio.CancelledError:
         task.cancel()
         await asyncio.wait({task}, timeout=AGAIN)
@@ -50,6 +63,14 @@ async def confined(work: Coroutine[Any, Any, T], seconds: float | None = None) -
     raise SelfCancelledError("it was cancelled from within")
 
 
+async def _contained(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await work
+    except SystemExit as error:
+        # asyncio lets it end the loop at once, past everything that waits for the task.
+        raise LeftError(f"sys.exit({error.code!r})") from error
+
+
 def _heard(task: asyncio.Future[Any]) -> None:
-    # Nobody may be there any more to ask for it.
+    # Mark the error as retrieved: the caller may be gone.
     _ = task.cancelled() or task.exception()

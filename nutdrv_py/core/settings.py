@@ -6,8 +6,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from nutdrv_py.core.freshness import Limits
+from nutdrv_py.core.lowbattery import CHARGE, RUNTIME, Wish, Wishes
 from nutdrv_py.device.backend import Backend, Config, Option
+from nutdrv_py.device.mapping import to_number
 from nutdrv_py.machine.paths import Paths
 
 __all__ = ["Settings", "backend_options", "default"]
@@ -25,7 +29,7 @@ class Settings:
     ups: str
     progname: str
     backend_name: str
-    backend: type[Backend]
+    backend: type[Backend[Any]]
     config: Config
     paths: Paths
     user: str | None = None
@@ -41,6 +45,31 @@ class Settings:
     """``driver.parameter.*`` and ``driver.flag.*`` as they are published; nothing sensitive."""
     notes: tuple[str, ...] = ()
     """Sentences to log once: values raised to their minimum, lines ignored."""
+
+    @property
+    def limits(self) -> Limits:
+        """The times that decide how long a reading is served."""
+        return Limits(float(self.config.pollinterval), float(self.config.maxage), float(self.config.looks))
+
+    def wishes(self, written: Mapping[str, float], *, says_low: bool) -> Wishes:
+        """Return what was set for LB; ``written`` is what upsrw has set, by variable."""
+
+        def wish(name: str, option: float | None) -> Wish:
+            firm = (to_number(self.overrides.get(name)), option, written.get(name))
+            return Wish(next((value for value in firm if value is not None), None), to_number(self.defaults.get(name)))
+
+        return Wishes(wish(f"{CHARGE}.low", self.config.lowbatt), wish(f"{RUNTIME}.low", None), self.ignorelb, says_low)
+
+    @property
+    def fixed_marks(self) -> frozenset[str]:
+        """The low marks that ups.conf fixes, so that upsrw cannot set them."""
+        return frozenset(self.overrides) | (frozenset({f"{CHARGE}.low"}) if self.config.lowbatt is not None else frozenset())
+
+    @property
+    def secrets(self) -> tuple[object, ...]:
+        """The values of the sensitive options."""
+        options = backend_options(type(self.config)).items()
+        return tuple(getattr(self.config, name) for name, option in options if option.sensitive)
 
     def unchangeable(self, new: Settings) -> list[str]:
         """The options in which ``new`` differs and that a reload cannot change."""

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from nutdrv_py.core.driver import FAILURES, Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.poller import FAILURES
 from nutdrv_py.device.reading import Status
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.nut.snapshot import Snapshot
@@ -62,7 +63,7 @@ class Health:
     """Whether the last poll was good."""
     polls: int
     failures: Mapping[str, int]
-    """Failed polls by kind, each of :data:`~nutdrv_py.core.driver.FAILURES`."""
+    """Failed polls by kind, each of :data:`~nutdrv_py.core.poller.FAILURES`."""
     seconds: float
     """Sum of the durations of all polls."""
     buckets: tuple[int, ...]
@@ -88,7 +89,7 @@ class Source:
         self._failures: Counter[str] = Counter(dict.fromkeys(FAILURES, 0))
         self._seconds = 0.0
         self._buckets = [0] * len(BUCKETS)
-        driver.polled = self._polled
+        driver.poller.polled = self._polled
         driver.subscribe(self._changed)
 
     @property

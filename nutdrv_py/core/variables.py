@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From a Reading to the variables that upsd serves.
 
-Here and nowhere else: number formats, clean text, ``ups.status`` and ``ups.alarm``, ``default.*`` and ``override.*``,
-``ignorelb``, and the mirror of ``ups.*`` to ``device.*`` (NUT drivers/main.c and dstate.c).
+Here and nowhere else: number formats, clean text, ``ups.status`` and ``ups.alarm``, ``default.*`` and ``override.*``, the low
+marks as they are shown, and the mirror of ``ups.*`` to ``device.*`` (NUT drivers/main.c and dstate.c).
 """
 
 from __future__ import annotations
 
-import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
+from nutdrv_py.core.lowbattery import CHARGE, RUNTIME, Wishes, mark
 from nutdrv_py.device.backend import Writable
+from nutdrv_py.device.mapping import to_number
 from nutdrv_py.device.reading import Reading, Status, Value
 from nutdrv_py.nut.parseconf import MAX_VALUE, escape
 from nutdrv_py.nut.snapshot import Flag, Variable
 
-__all__ = ["DECIMALS", "format_value", "sanitize", "shape", "status_text", "truncated"]
+__all__ = ["DECIMALS", "Marks", "format_value", "sanitize", "shape", "status_text"]
 
 # fmt: off
 DECIMALS: tuple[tuple[str, int], ...] = (   # the first row whose end fits the name decides; always that many decimals
@@ -75,47 +77,60 @@ def format_value(name: str, value: Value) -> str:
     return text[1:] if text.startswith("-") and not text.strip("-0.") else text
 
 
-def truncated(text: str | None) -> int | None:
-    """The whole part of a number in text, as C's strtol gives it; None when there is none."""
-    try:
-        return int(float(text)) if text is not None else None
-    except (ValueError, OverflowError):
-        return None
-
-
 def status_text(status: Status, alarms: tuple[str, ...]) -> str:
     """``ups.status``: the tokens in NUT's order, ``ALARM`` in front when there are alarms."""
     return f"ALARM {status}" if alarms else str(status)
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The low marks as variables: ``values`` to be shown, ``writable`` those that upsrw may set here."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    writable: Mapping[str, Writable] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, reading: Reading, wishes: Wishes, known: tuple[float | None, float | None], fixed: Collection[str]) -> Marks:
+        """Return the marks in force for ``reading``; those in ``fixed`` cannot be set, nor can those that the device tells."""
+        values: dict[str, float] = {}
+        writable: dict[str, Writable] = {}
+        for name, remembered in zip((CHARGE, RUNTIME), known, strict=True):
+            told, found = f"{name}.low" in reading.values, mark(name, reading, wishes, remembered)
+            if found is None:
+                continue
+            if not told or to_number(reading.values[f"{name}.low"]) != found:
+                values[f"{name}.low"] = found
+            if name == CHARGE and not told:
+                writable[f"{name}.low"] = Writable(ranges=((1, 99),))
+            if name == CHARGE and reading.decline is not None and reading.decline.warning is not None:
+                values[f"{name}.warning"] = min(100.0, found + reading.decline.warning)
+        return cls(values, {name: rule for name, rule in writable.items() if name not in fixed})
+
+
 def shape(
     reading: Reading,
-    *,
+    marks: Marks,
     writable: Mapping[str, Writable],
     defaults: Mapping[str, str],
     overrides: Mapping[str, str],
-    ignorelb: bool = False,
+    detection: str = "",
 ) -> dict[str, Variable]:
-    """The variables of a reading, all but ``driver.*``."""
+    """Return the variables of a reading, all but ``driver.*``. ``detection`` is experimental.lowbattery.detection, if any."""
     result: dict[str, Variable] = {"device.type": Variable("ups")}
     for name, text in defaults.items():
         result[name] = Variable(sanitize(text))
-    for name, value in reading.values.items():
-        if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
-            result[name] = Variable(format_value(name, value))
-    for name, rule in writable.items():
+    for name, value in (*reading.values.items(), *marks.values.items()):
+        result[name] = Variable(format_value(name, value))
+    if detection:
+        result["experimental.lowbattery.detection"] = Variable(detection)
+    for name, rule in {**marks.writable, **writable}.items():
         if name in result and name not in overrides:
             result[name] = _writable(result[name].value, rule)
     for name, text in overrides.items():
         result[name] = Variable(sanitize(text), immutable=True)
-    status = reading.status
-    if ignorelb:
-        status &= ~Status.LB
-        if _below(result, "battery.charge") or _below(result, "battery.runtime"):
-            status |= Status.LB
     if reading.alarms:
         result["ups.alarm"] = Variable(sanitize(" ".join(f"[{alarm}]" for alarm in reading.alarms)))
-    result["ups.status"] = Variable(status_text(status, reading.alarms))
+    result["ups.status"] = Variable(status_text(reading.status, reading.alarms))
     for source, mirror in _MIRRORED:
         if source in result and mirror not in overrides and mirror not in reading.values:
             result[mirror] = Variable(result[source].value)
@@ -128,9 +143,3 @@ def _writable(value: str, rule: Writable) -> Variable:
     if rule.enum:
         return Variable(value, Flag.RW | Flag.STRING, maxlen=max(map(len, rule.enum)), enum=rule.enum)
     return Variable(value, Flag.RW | Flag.STRING, maxlen=rule.maxlen)
-
-
-def _below(variables: Mapping[str, Variable], name: str) -> bool:
-    # main.c compares the whole parts, strictly: 20.9 with a low mark of 21 is low.
-    now, low = (truncated(variables[key].value) if key in variables else None for key in (name, f"{name}.low"))
-    return now is not None and low is not None and now < low

@@ -12,7 +12,7 @@ import importlib.metadata
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import MISSING, dataclass, field
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.findings import Finding
@@ -70,6 +70,11 @@ class Config:
     lowbatt: float | None = option(
         "percent of charge at which LB begins; fixes battery.charge.low", default=None, minimum=0, reload=True
     )
+    looks: int = option(
+        "seconds between two looks of any upsmon at most, its POLLFREQ plus 2: for so long alarms are withdrawn before the data "
+        "go stale or the driver ends",
+        default=7, minimum=1, reload=True,
+    )  # fmt: skip
     ups: str = ""
     overrides: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
@@ -79,6 +84,7 @@ class Config:
 
 
 _Config = Config  # inside Backend the name Config means the class of its options
+ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +111,8 @@ class Writable:
             raise CommandError(f"the text is longer than {self.maxlen} characters", Result.INVALID)
 
 
-class Backend(abc.ABC):
-    """A device that can be a UPS.
+class Backend(abc.ABC, Generic[ConfigT]):
+    """A device that can be a UPS; ``ConfigT`` is the class of its options.
 
     The driver calls the methods one at a time from one task. Nothing here may block the event loop: put blocking calls
     into ``asyncio.to_thread``. A failure is a :class:`~nutdrv_py.errors.DeviceError` with a sentence; never an exit.
@@ -119,7 +125,11 @@ class Backend(abc.ABC):
     """Seconds that ``maxage`` should be at least: the longest silence of a healthy device, and no less than upsmon needs to see
     that an alarm was withdrawn. ``nutdrv_py check`` warns of less."""
 
-    def __init__(self, config: _Config, clock: Clock) -> None:
+    says_low: ClassVar[bool] = False
+    """True for a device that says LB itself, in NUT's words: the low marks that it tells then make no LB here, only those that
+    are set here do."""
+
+    def __init__(self, config: ConfigT, clock: Clock) -> None:
         self.config = config
         self.clock = clock
         self.publish: Callable[[Reading], None] = lambda reading: None
@@ -128,7 +138,7 @@ class Backend(abc.ABC):
         """Call it from the event loop, at any time, to have the next poll at once: the device has something new to say."""
 
     @classmethod
-    def check(cls, config: _Config) -> None:
+    def check(cls, config: ConfigT) -> None:
         """Raise :class:`ConfigError` for options that cannot work together, before anything is started."""
 
     @property
@@ -162,10 +172,6 @@ class Backend(abc.ABC):
     async def poll(self) -> Reading:
         """One pass over the device; :class:`~nutdrv_py.errors.DeviceError` when there is no usable answer."""
 
-    def coast(self, reading: Reading, seconds: float) -> Reading:
-        """The last good reading as it should look ``seconds`` later, while polls fail. By default unchanged."""
-        return reading
-
     @property
     def address(self) -> tuple[str, int] | None:
         """Host and TCP port that this backend connects to; None when it needs no network, or cannot tell."""
@@ -193,7 +199,7 @@ class Backend(abc.ABC):
         """Cut the power of the load (``-k``, killpower). Most house batteries cannot."""
         raise CommandError("shutdown not supported: this device has no output that the driver could switch off", Result.FAILED)
 
-    async def reload(self, config: _Config) -> None:
+    async def reload(self, config: ConfigT) -> None:
         """Take over options marked ``reload``; the others are unchanged in ``config``. May come while a poll is under way."""
         self.config = config
 
@@ -203,7 +209,7 @@ def names() -> dict[str, str]:
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
 
 
-def load(name: str) -> type[Backend]:
+def load(name: str) -> type[Backend[Any]]:
     """The backend called ``name``: an entry point, or ``module:Class`` for one without packaging.
 
     Raises :class:`ConfigError` with the list of backends when there is none of that name.

@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Reading", "Status", "Value"]
+__all__ = ["Decline", "Reading", "Status", "Value"]
 
 Value = str | int | float
 """A variable's content: text, a whole number, or a number that is formatted by its name (see :mod:`nutdrv_py.core.variables`)."""
@@ -59,6 +59,31 @@ class Status(enum.Flag):
 
 
 @dataclass(frozen=True, slots=True)
+class Decline:
+    """How the battery goes on while nothing more is heard, and what the device says of its own limits.
+
+    Off the grid the charges fall by ``load`` W out of ``capacity`` Wh until the device answers again.
+    """
+
+    load: float = 0.0
+    """W that the battery loses off the grid, at least 0."""
+    capacity: float | None = None
+    """Wh of the full battery; None when unknown: then only the runtime counts down."""
+    charge: float | None = None
+    """Percent that decide on LB where they are not ``battery.charge``: of the batteries that carry an island, for example."""
+    falling: tuple[str, ...] = ("battery.charge",)
+    """Variables in percent that fall with the charge."""
+    low: float | None = None
+    """The device's own low mark in percent, used when nobody has set another; None while it is not known."""
+    cutoff: float | None = None
+    """Percent at which the device ends the island: a lower mark would never be reached and is raised above it."""
+    warning: float | None = None
+    """Percentage points above the low mark for ``battery.charge.warning``; None: that variable is not the driver's."""
+    by_runtime: bool = True
+    """Whether ``battery.runtime`` may make LB; False while it follows from powers measured before the transfer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One poll of a device. Say everything each time: what did not change costs nothing, what is missing is withdrawn.
 
@@ -73,3 +98,7 @@ class Reading:
     """The device's own names, for exporters that want more than NUT can say."""
     raw_times: Mapping[str, float] = field(default_factory=dict)
     """Monotonic times at which the device told what is in ``raw``; without one it is as old as the reading."""
+    at: float | None = None
+    """Monotonic time at which the device said this; None: now. The reading ages from here, also when it was kept somewhere."""
+    decline: Decline | None = None
+    """How charge and runtime fall while the device is silent; None: the runtime counts down, the charge stays."""

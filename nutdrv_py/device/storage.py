@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every home battery shares: low battery, charging or not, runtime, and how to go on while blind. Pure functions.
+"""What every home battery shares: charging or not, runtime, and which charge to believe. Pure.
 
 Powers are in W with storage + = discharging, energies in Wh, charge in percent, times in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from nutdrv_py.device.reading import Status
 
-from nutdrv_py.device.mapping import to_number
-from nutdrv_py.device.reading import Reading, Status, Value
-
-__all__ = ["ChargeFilter", "Charger", "Short", "Smoothed", "charger_status", "coast", "is_low", "runtime", "threshold"]
+__all__ = ["ChargeFilter", "Charger", "Smoothed", "charger_status", "runtime"]
 
 DEAD_BAND = 50.0
 DEAD_BAND_PACK = 30.0
@@ -46,9 +42,6 @@ SAMPLES = 3
 CONFIRMATION = 120.0
 """Seconds for which an implausible drop of the charge must stay before it is believed. Gateways answer 0 after a reboot;
 a true drop of that kind costs two minutes of the half hour and more that the low mark leaves."""
-
-SHORT = 20.0
-"""Seconds for which the runtime must stay at or below ``battery.runtime.low`` before it makes LB: a kettle is no reason."""
 
 GAP = 60.0
 """Seconds without a reading after which that waiting begins anew."""
@@ -106,27 +99,6 @@ class Smoothed:
         self._value = None
 
 
-class Short:
-    """Whether the runtime has been at or below its low mark for :data:`SHORT` seconds."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._for = 0.0
-
-    def update(self, left: float | None, low: float | None, now: float) -> bool:
-        """Take in the runtime and its mark, in seconds, at monotonic time ``now``."""
-        if not is_low(None, None, left, low):
-            self._since, self._for = None, 0.0
-            return False
-        self._since = self._since if self._since is not None else now
-        self._for = now - self._since
-        return self._for >= SHORT
-
-    def after(self, seconds: float) -> bool:
-        """Whether it will have lasted long enough so many seconds after the last update, if nothing is heard until then."""
-        return self._for + seconds >= SHORT
-
-
 class ChargeFilter:
     """Holds back a charge that falls faster than a battery can, until it has stayed.
 
@@ -177,59 +149,3 @@ def runtime(energy: float, load: float) -> int | None:
     if load < LEAST_LOAD:
         return None
     return min(LONGEST, int(max(0.0, energy) * 3600.0 / load))
-
-
-def is_low(
-    charge: float | None, charge_low: float | None, seconds: float | None = None, seconds_low: float | None = None
-) -> bool:
-    """Whether the charge has reached its low mark, or the runtime its own. What is unknown is not low."""
-    by_charge = charge is not None and charge_low is not None and charge <= charge_low
-    by_runtime = seconds is not None and seconds_low is not None and seconds <= seconds_low
-    return by_charge or by_runtime
-
-
-def threshold(
-    name: str,
-    *,
-    overrides: Mapping[str, str],
-    defaults: Mapping[str, str],
-    option: float | None = None,
-    written: float | None = None,
-    device: float | None = None,
-) -> float | None:
-    """The limit in force: ``override.<name>``, the option, what upsrw wrote, ``default.<name>``, the device's own; first wins."""
-    wishes = (overrides.get(name), option, written, defaults.get(name), device)
-    return next((found for wish in wishes if (found := to_number(wish)) is not None), None)
-
-
-def coast(
-    reading: Reading,
-    seconds: float,
-    *,
-    load: float | None = None,
-    capacity: float | None = None,
-    charge: str = "battery.charge",
-    left: str = "battery.runtime",
-    charge_low: float | None = None,
-    runtime_low: float | None = None,
-) -> Reading:
-    """The reading ``seconds`` later, while the device cannot be asked.
-
-    On the grid nothing changes. On battery the runtime counts down and the charge falls by ``load`` W out of ``capacity``
-    Wh, so that LB comes in time although nobody answers. LB never comes on the grid and never goes while coasting.
-    """
-    if Status.OB not in reading.status or seconds <= 0:
-        return reading
-    values: dict[str, Value] = dict(reading.values)
-    percent = to_number(values.get(charge))
-    if percent is not None and load is not None and capacity:
-        percent = max(0.0, percent - max(0.0, load) * seconds / 3600.0 / capacity * 100.0)
-        values[charge] = int(percent) if isinstance(values[charge], int) else percent
-    remaining = to_number(values.get(left))
-    if remaining is not None:
-        remaining = max(0.0, remaining - seconds)
-        values[left] = int(remaining)
-    status = reading.status
-    if is_low(percent, charge_low, remaining, runtime_low):
-        status |= Status.LB
-    return replace(reading, values=values, status=status)

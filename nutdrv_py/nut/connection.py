@@ -7,8 +7,10 @@ out SET and INSTCMD itself, because those need the device.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
+from nutdrv_py.errors import ProtocolError
 from nutdrv_py.nut.messages import (
     Broadcast,
     DumpAll,
@@ -72,5 +74,12 @@ def answer(request: Request, snapshot: Snapshot, pid: int) -> Iterator[Message]:
 
 
 def encode(messages: Iterator[Message]) -> bytes:
-    """All messages as one piece, so that an answer is one write (old clients read an answer with one read)."""
-    return b"".join(message.encode() for message in messages)
+    """Return all messages as one piece, so that an answer is one write (old clients read an answer with one read).
+
+    A message that would break its line is left out: the others are right.
+    """
+    lines = []
+    for message in messages:
+        with contextlib.suppress(ProtocolError):
+            lines.append(message.encode())
+    return b"".join(lines)

@@ -8,10 +8,12 @@ Names go bare, values always quoted, numbers bare.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
+from nutdrv_py.errors import ProtocolError
 from nutdrv_py.nut.parseconf import quote
 
 __all__ = [
@@ -49,6 +51,9 @@ __all__ = [
     "parse_request",
 ]
 
+_NAME = re.compile(r"[!$-<>-\[\]-~]+")
+"""Printable ASCII without blank, ``"``, ``#``, ``=`` and ``\\``: what stays one word without quotes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -57,10 +62,12 @@ class Message:
     keyword: ClassVar[str]
 
     def encode(self) -> bytes:
-        """The line as bytes, with its line feed."""
+        """Return the line as bytes, with its line feed. Raises :class:`ProtocolError` for a name that is not one bare word."""
         words = [self.keyword]
         for item in fields(self):
             content = getattr(self, item.name)
+            if item.name == "name" and not _NAME.fullmatch(content):
+                raise ProtocolError(f"{content[:60]!a} is no name: it would break the line")
             if item.name == "value":
                 words.append(quote(content))
             elif isinstance(content, tuple):

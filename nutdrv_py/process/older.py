@@ -25,7 +25,7 @@ ANSWER = 3.0
 """Seconds to wait for a running driver to answer over its socket; NUT's own tools wait as long."""
 
 GOODBYE = 5.0
-"""Seconds an older instance gets to end after each way of asking, before the next; together less than upsdrvctl waits."""
+"""Seconds beyond ``looks`` that an older instance gets to end after each way of asking, before the next."""
 
 
 def ask(path: Path, *requests: Request, timeout: float = ANSWER) -> Iterator[Message]:
@@ -104,8 +104,10 @@ def _is_driver(pid: int, progname: str, ups: str) -> bool:
     return for_ups and any(os.path.basename(word) == progname for word in words[:4])
 
 
-def replace_older(socket_path: Path, pid_file: PidFile, progname: str, ups: str) -> None:
+def replace_older(socket_path: Path, pid_file: PidFile, progname: str, ups: str, looks: float) -> None:
     """End a driver that runs for the same UPS: asked over the socket, then SIGTERM, then SIGKILL.
+
+    ``looks`` are the seconds that it may need to withdraw what upsmon would hold against its end. A C driver ends at once.
 
     Without this the old one would go on polling the device, unseen by upsd.
     """
@@ -130,7 +132,7 @@ def replace_older(socket_path: Path, pid_file: PidFile, progname: str, ups: str)
     for text, act in steps:
         log.log.warning(text)
         act()
-        deadline = time.monotonic() + GOODBYE
+        deadline = time.monotonic() + looks + GOODBYE
         while time.monotonic() < deadline:
             if not any(map(_alive, older)):
                 return

@@ -13,7 +13,10 @@ from pathlib import Path
 
 from nutdrv_py import __version__, log
 from nutdrv_py.clock import Clock
-from nutdrv_py.core.driver import LONGEST_POLL, NUT_VERSION, Driver
+from nutdrv_py.core.driver import NUT_VERSION, Driver
+from nutdrv_py.core.poller import LONGEST_POLL
+from nutdrv_py.core.reload import Reload
+from nutdrv_py.core.requests import Requests
 from nutdrv_py.core.settings import Settings, backend_options, default
 from nutdrv_py.device.backend import load as load_backend
 from nutdrv_py.device.backend import names
@@ -93,10 +96,10 @@ def dump(args: Arguments, settings: Settings, level: int) -> int:
         polls = 0
         try:
             while polls < args.dump + 1:
-                await driver.poll_once()
+                await driver.poller.once()
                 polls += 1
         finally:
-            await driver.close()
+            await driver.poller.close()
         driver.set_state("dumping")
         print(data(driver), flush=True)
         return 0
@@ -115,9 +118,9 @@ def killpower(settings: Settings, socket_path: Path) -> int:
     async def cut() -> None:
         driver = Driver(settings, settings.backend(settings.config, Clock()), Clock())
         try:
-            await driver.shutdown()
+            await Requests(driver, Reload(driver)).shutdown()
         finally:
-            await driver.close()
+            await driver.poller.close()
 
     log.log.info("Initiating UPS shutdown")
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -17,6 +18,7 @@ from typing import cast
 
 from nutdrv_py import log
 from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.requests import Requests
 from nutdrv_py.errors import Result, StartError
 from nutdrv_py.nut.connection import Connection, answer, encode
 from nutdrv_py.nut.messages import DumpAll, InstCmd, Logout, Request, Set, Tracking, Unknown
@@ -84,8 +86,9 @@ def bind(path: Path, group: int | None = None) -> socket.socket:
 class Server:
     """Serves a driver's snapshot on its socket; at the end the socket file is removed only if it is still ours."""
 
-    def __init__(self, driver: Driver, path: Path) -> None:
+    def __init__(self, driver: Driver, requests: Requests, path: Path) -> None:
         self._driver = driver
+        self._requests = requests
         self._path = path
         self._clients: set[_Client] = set()
         self._server: asyncio.AbstractServer | None = None
@@ -98,7 +101,8 @@ class Server:
         sock = bind(self._path, group)
         found = self._path.stat()
         self._identity = (found.st_dev, found.st_ino)
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Client(self, self._driver), sock=sock)
+        client = functools.partial(_Client, self, self._driver, self._requests)
+        self._server = await asyncio.get_running_loop().create_unix_server(client, sock=sock)
         if "NUT_QUIET_INIT_LISTENER" not in os.environ:
             log.log.info("Listening on socket %s", self._path)
 
@@ -148,9 +152,10 @@ class Server:
 
 
 class _Client(asyncio.BufferedProtocol):
-    def __init__(self, server: Server, driver: Driver) -> None:
+    def __init__(self, server: Server, driver: Driver, requests: Requests) -> None:
         self._server = server
         self._driver = driver
+        self._requests = requests
         self._connection = Connection()
         self._transport: asyncio.Transport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -211,9 +216,9 @@ class _Client(asyncio.BufferedProtocol):
     async def _carry_out(self, request: Set | InstCmd) -> None:
         match request:
             case Set(name, value, _):
-                result = await self._driver.set(name, value)
+                result = await self._requests.set(name, value)
             case InstCmd(name, param, _):
-                result = await self._driver.instcmd(name, param)
+                result = await self._requests.instcmd(name, param)
         self._reply(request.tracking, result)
 
     def _reply(self, tracking: str | None, result: Result) -> None:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 from nutdrv_py import log
 from nutdrv_py.clock import Clock
 from nutdrv_py.core.driver import Driver
-from nutdrv_py.errors import CommandError, ConfigError, StartError
+from nutdrv_py.core.reload import Reload
+from nutdrv_py.core.requests import Requests
+from nutdrv_py.errors import ConfigError, Result, StartError
 from nutdrv_py.machine.paths import layout, paths, writable
 from nutdrv_py.process import background, interpreter, systemd
 from nutdrv_py.process.background import PidFile, Ready
@@ -27,6 +29,7 @@ from nutdrv_py.process.older import replace_older
 from nutdrv_py.process.oneshot import banner, command, data, dump, killpower, loader, show
 from nutdrv_py.process.options import Arguments, parse
 from nutdrv_py.process.server import Server
+from nutdrv_py.process.serving import contain, feed, on_signals
 from nutdrv_py.process.upsconf import Loaded, read_ups_conf
 
 if TYPE_CHECKING:
@@ -127,7 +130,7 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
         # Tried as this user, where relative names will count; it is applied for good when the start has succeeded.
         log.apply(settings.exports.logging)
         log.to_stderr()
-    older = functools.partial(replace_older, socket_path, pid_file, progname, settings.ups)
+    older = functools.partial(replace_older, socket_path, pid_file, progname, settings.ups, settings.config.looks)
     older()
 
     ready = Ready() if args.in_foreground else background.background()
@@ -144,6 +147,8 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
     except (ConfigError, StartError) as error:
         print(error, file=sys.stderr, flush=True)
         _abandon(args)
+    except SystemExit as error:
+        log.log.error("The driver ends: the backend %s called sys.exit(%r)", settings.backend_name, error.code)
     except Exception:
         log.log.exception("The driver has failed; please report this:")
     finally:
@@ -181,12 +186,16 @@ async def _serve(
     ready: Ready,
     older: Callable[[], None],
 ) -> int:
-    backend = settings.backend(settings.config, Clock())
-    driver = Driver(settings, backend, backend.clock, load=read, debug=args.debug_level)
-    server = Server(driver, socket_path)
+    clock = Clock()
+    contain()
+    driver = Driver(settings, settings.backend(settings.config, clock), clock, debug=args.debug_level)
+    reload = Reload(driver, read)
+    reload.told = lambda begins: systemd.notify("RELOADING=1" if begins else "READY=1", systemd.monotonic_usec())
+    requests = Requests(driver, reload)
+    server = Server(driver, requests, socket_path)
     exporting = _exporting(driver, server, settings.exports)
-    _signals(driver)
-    _watch(driver)
+    _signals(driver, requests)
+    feed([driver])
     running = asyncio.ensure_future(driver.run())
     first = asyncio.ensure_future(driver.ready.wait())
     try:
@@ -195,6 +204,7 @@ async def _serve(
             # Another start may have come to this point while this one waited for its device.
             await asyncio.to_thread(older)
             await server.start(group)
+            driver.opened()
             log.log.info("Startup successful")
             ready.detach()
             if not args.in_foreground:
@@ -211,7 +221,7 @@ async def _serve(
         finally:
             status.cancel()
     except StartError:
-        driver.stop(1)
+        driver.stop(1, at_once=True)
         await running
         raise
     finally:
@@ -234,38 +244,16 @@ def _exporting(driver: Driver, server: Server, exports: Exports | None) -> Expor
     return Exporting(exports, [source], driver.clock, writable(where.home, where.statepath))
 
 
-def _watch(driver: Driver) -> None:
-    if systemd.watched():
-        driver.alive = lambda: systemd.notify("WATCHDOG=1")
-
-    def reloading(begins: bool) -> None:
-        systemd.notify("RELOADING=1" if begins else "READY=1", systemd.monotonic_usec())
-
-    driver.reloading = reloading
-
-
-def _signals(driver: Driver) -> None:
+def _signals(driver: Driver, requests: Requests) -> None:
     loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Future[Result]] = set()
 
-    def end(number: signal.Signals) -> None:
-        log.log.info("Signal %d: exiting", number)
-        driver.stop(0)
-
-    def reload(or_exit: bool) -> None:
-        task = asyncio.ensure_future(_reload(driver, or_exit))
+    def reload(command: str) -> None:
+        task = asyncio.ensure_future(requests.instcmd(command, None))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    tasks: set[asyncio.Future[None]] = set()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        loop.add_signal_handler(number, end, number)
-    loop.add_signal_handler(signal.SIGHUP, reload, False)
-    loop.add_signal_handler(signal.SIGUSR1, reload, True)
+    on_signals(driver.stop, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+    loop.add_signal_handler(signal.SIGHUP, reload, "driver.reload")
+    loop.add_signal_handler(signal.SIGUSR1, reload, "driver.reload-or-exit")
     loop.add_signal_handler(signal.SIGURG, lambda: print(data(driver), flush=True))
-
-
-async def _reload(driver: Driver, or_exit: bool) -> None:
-    try:
-        await driver.reload(or_exit=or_exit)
-    except CommandError as error:
-        log.log.warning("%s", error)

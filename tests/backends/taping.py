@@ -20,6 +20,7 @@ from nutdrv_py.device.backend import Config
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.simulators import enphase, rct
+from tests.backends.seen import Seen
 from tests.conftest import FakeClock
 
 
@@ -31,12 +32,14 @@ class Taping:
         self.clock = clock
         self.path = path
         self.tape = Tape("rct" if isinstance(config, RctConfig) else "enphase", config, clock)
+        self.seen = Seen(self.tape.backend)
         self.live: list[Reading | None] = []
 
     async def polls(self, count: int, seconds: float) -> None:
         for _ in range(count):
             self.clock.now += seconds
-            self.live.append(await self.tape.poll())
+            reading = await self.tape.poll()
+            self.live.append(None if reading is None else self.seen.look(reading))
 
 
 @contextlib.asynccontextmanager
@@ -80,12 +83,13 @@ def player(path: Path, clock: FakeClock | None = None, **options: Any) -> Replay
     return Replay(config, clock or FakeClock())
 
 
-async def play(backend: Replay, count: int) -> list[Reading | DeviceError]:
-    """So many polls."""
+async def play(backend: Replay, count: int, seen: Seen | None = None) -> list[Reading | DeviceError]:
+    """So many polls, as the core serves them."""
+    seen = seen or Seen(backend)
     found: list[Reading | DeviceError] = []
     for _ in range(count):
         try:
-            found.append(await backend.poll())
+            found.append(seen.look(await backend.poll()))
         except DeviceError as error:
             found.append(error)
     return found

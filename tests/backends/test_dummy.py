@@ -22,12 +22,16 @@ from nutdrv_py.backends.dummy.source import MAX_FILE
 from nutdrv_py.backends.dummy.watch import LOOK, QUIET, Inotify, Watch
 from nutdrv_py.backends.dummy.words import alarms_in, compose, status_of
 from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.guard import guarded
+from nutdrv_py.core.reload import Reload
+from nutdrv_py.core.requests import Requests
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.device.backend import Writable
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result
 from nutdrv_py.machine.paths import Paths
 from nutdrv_py.nut.portfile import parse
+from tests.backends.seen import Seen
 from tests.conftest import FakeClock
 
 
@@ -157,7 +161,7 @@ def test_the_alarms_in_ups_alarm(text: str, alarms: tuple[str, ...]) -> None:
 def test_alarms_come_from_the_status_from_alarm_lines_and_from_ups_alarm(text: str, alarms: tuple[str, ...]) -> None:
     player = Player(parse(text), loop=False, least=2, defaults={})
     player.play(0)
-    reading, _ = compose(player.values, player.alarms, None)
+    reading, _ = compose(player.values, player.alarms)
     assert reading.alarms == alarms
     assert not reading.values
 
@@ -176,9 +180,11 @@ def test_alarms_come_from_the_status_from_alarm_lines_and_from_ups_alarm(text: s
 def test_lowbatt_fixes_the_low_mark_and_adds_lb_on_battery_at_it(text: str, status: str) -> None:
     player = Player(parse(text + "Battery.Charge.Low: 10\n"), loop=False, least=2, defaults={})
     player.play(0)
-    reading, _ = compose(player.values, (), 30.0)
+    seen = Seen(Dummy(DummyConfig(port="x", lowbatt=30.0), FakeClock()))
+    reading = seen.look(guarded(compose(player.values, ())[0])[0])
     assert str(reading.status) == status
-    assert {name: value for name, value in reading.values.items() if name.lower() == "battery.charge.low"} == {"battery.charge.low": "30"}
+    shown = seen.shown(reading)
+    assert {name: value for name, value in shown.items() if name.lower() == "battery.charge.low"} == {"battery.charge.low": "30"}
 
 
 # A file in time
@@ -825,13 +831,16 @@ def test_only_what_is_declared_can_be_set(make: Callable[..., World]) -> None:
     run(story)
 
 
-def test_a_low_mark_fixed_by_lowbatt_cannot_be_set(make: Callable[..., World]) -> None:
+def test_a_low_mark_fixed_by_lowbatt_cannot_be_set(served: Callable[..., tuple[World, Driver]]) -> None:
     async def story() -> None:
-        world = make(lowbatt=30.0)
+        world, driver = served(lowbatt=30.0)
         world.write(DECLARED)
-        async with world.backend as backend:
-            assert (await world.values())["battery.charge.low"] == "30"
-            assert "battery.charge.low" not in backend.writable
+
+        async def inside() -> None:
+            assert _shown(driver, "battery.charge.low") == "30"
+            assert await _requests(driver).set("battery.charge.low", "40") is Result.INVALID
+
+        await _drive(driver, world.clock, inside)
 
     run(story)
 
@@ -915,8 +924,12 @@ async def _drive(driver: Driver, clock: FakeClock, story: Callable[[], Awaitable
     try:
         await story()
     finally:
-        driver.stop()
+        driver.stop(at_once=True)
         await task
+
+
+def _requests(driver: Driver) -> Requests:
+    return Requests(driver, Reload(driver))
 
 
 def _shown(driver: Driver, name: str = "ups.status") -> str | None:
@@ -991,12 +1004,12 @@ def test_set_and_commands_reach_the_file_s_variables_through_the_driver(served: 
         world.write(DECLARED)
 
         async def inside() -> None:
-            assert await driver.set("ups.id", "mine") is Result.HANDLED
-            assert await driver.set("ups.id", "much too long") is Result.INVALID
-            assert await driver.set("battery.charge.low", "0") is Result.INVALID
-            assert await driver.set("battery.charge", "1") is Result.INVALID
-            assert await driver.instcmd("LOAD.off", None) is Result.HANDLED
-            assert await driver.instcmd("load.on", None) is Result.UNKNOWN
+            assert await _requests(driver).set("ups.id", "mine") is Result.HANDLED
+            assert await _requests(driver).set("ups.id", "much too long") is Result.INVALID
+            assert await _requests(driver).set("battery.charge.low", "0") is Result.INVALID
+            assert await _requests(driver).set("battery.charge", "1") is Result.INVALID
+            assert await _requests(driver).instcmd("LOAD.off", None) is Result.HANDLED
+            assert await _requests(driver).instcmd("load.on", None) is Result.UNKNOWN
             await world.clock.settle()
             assert (_shown(driver, "UPS.id"), _shown(driver), _shown(driver, "battery.charge.low")) == ("mine", "OFF", "20")
             assert {"load.off", "test.battery.start"} <= driver.snapshot.commands

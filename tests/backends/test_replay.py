@@ -25,6 +25,7 @@ from nutdrv_py.errors import CommandError, ConfigError, DeviceError, StaleError
 from nutdrv_py.process.upsconf import Entry, UpsConf
 from nutdrv_py.process.upsconf import load as load_settings
 from nutdrv_py.recording.file import Poll, Recording
+from tests.backends.seen import Seen
 from tests.backends.taping import Taping, play, player, taping
 from tests.conftest import FakeClock
 
@@ -161,10 +162,11 @@ def test_at_any_speed_each_status_is_seen_at_its_time(kind: str, speed: float, t
     async def watch() -> list[tuple[float, str]]:
         clock = FakeClock()
         backend = player(t.path, clock, speed=speed)
+        core = Seen(backend)
         seen: list[tuple[float, str]] = []
 
         def note(reading: Reading) -> None:
-            seen.append(((clock.now - 1000) * speed, _words(reading)))
+            seen.append(((clock.now - 1000) * speed, _words(core.look(reading))))
 
         backend.publish = note
         while True:
@@ -217,12 +219,12 @@ def test_the_low_mark_can_be_set_as_on_the_device(tmp_path: Path) -> None:
 
     async def low() -> list[str]:
         backend = player(t.path)
-        assert "battery.charge.low" in backend.writable
-        before = _words(await backend.poll())
-        await backend.set("battery.charge.low", "50")
+        seen = Seen(backend)
+        before = _words(seen.look(await backend.poll()))
+        seen.written["battery.charge.low"] = 50.0
         with pytest.raises(CommandError):
             await backend.set("ups.id", "x")
-        return [before, *map(_words, await play(backend, 3))]
+        return [before, *map(_words, await play(backend, 3, seen))]
 
     assert asyncio.run(low()) == ["OB", "OB LB", "OB LB", "OB LB"]
     assert _sequence(asyncio.run(play(player(t.path, lowbatt=60.0), 3))) == ["OB LB"]
@@ -237,9 +239,10 @@ def test_a_reload_that_changes_nothing_leaves_the_recorded_low_mark(kind: str, t
 
     async def low() -> list[object]:
         backend = player(t.path)
-        found: list[object] = [(await play(backend, 3))[-1].values["battery.charge.low"]]
+        seen = Seen(backend)
+        found: list[object] = [seen.shown((await play(backend, 3, seen))[-1])["battery.charge.low"]]
         await backend.reload(backend.config)
-        found.append((await backend.poll()).values["battery.charge.low"])
+        found.append(seen.shown(await backend.poll())["battery.charge.low"])
         return found
 
     assert [float(str(value)) for value in asyncio.run(low())] == [35.0, 35.0]

@@ -5,23 +5,26 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar
 
 import pytest
 
-from nutdrv_py.core.driver import EXIT_RELOAD, FIRST_HOLD, FIRST_WAIT, Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.freshness import FIRST_HOLD, FIRST_WAIT
+from nutdrv_py.core.reload import EXIT_RELOAD, Reload
+from nutdrv_py.core.requests import Requests
 from nutdrv_py.core.settings import Settings
-from nutdrv_py.device.backend import Backend, Config, Writable
-from nutdrv_py.device.reading import Reading, Status
-from nutdrv_py.device.storage import coast
-from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result, StaleError
+from nutdrv_py.device.backend import Backend, Config, Writable, option
+from nutdrv_py.device.reading import Decline, Reading, Status
+from nutdrv_py.errors import AuthError, CommandError, ConfigError, DeviceError, Result, StaleError
 from nutdrv_py.machine.paths import Paths
 from nutdrv_py.nut.snapshot import Snapshot
 from tests.conftest import FakeClock
 
 
-class Device(Backend):
+class Device(Backend[Config]):
     """A device whose answers the test sets."""
 
     commands: ClassVar[frozenset[str]] = frozenset({"load.off", "test.fail"})
@@ -44,11 +47,10 @@ class Device(Backend):
             return self.answer
         return await self.answer()
 
-    def coast(self, reading: Reading, seconds: float) -> Reading:
-        return coast(reading, seconds, load=3600, capacity=1000, charge_low=20)
-
     async def set(self, name: str, value: str) -> None:
         self.done.append(f"{name}={value}")
+        if isinstance(self.answer, Reading):
+            self.answer = dataclasses.replace(self.answer, values={**self.answer.values, name: int(value)})
 
     async def command(self, name: str, param: str | None) -> None:
         if name == "test.fail":
@@ -56,16 +58,22 @@ class Device(Backend):
         self.done.append(name if param is None else f"{name} {param}")
 
 
+FALLING = Decline(load=3600.0, capacity=1000.0, low=20.0)
+"""A tenth of a percent each second."""
+
+
 class World:
     """A driver with its device, clock and listener."""
 
     def __init__(self, clock: FakeClock, *, maxage: int = 120, pollinterval: int = 5, load: Callable[[], Settings] | None = None, **more: object) -> None:
-        config = Config(port="x", ups="u", pollinterval=pollinterval, maxage=maxage)
+        lowbatt = more.pop("lowbatt", None)
+        config = Config(port="x", ups="u", pollinterval=pollinterval, maxage=maxage, lowbatt=lowbatt)  # type: ignore[arg-type]
         paths = Paths(*[None] * 4)  # type: ignore[arg-type]
         self.settings = Settings("u", "nutdrv_py", "device", Device, config, paths, **more)  # type: ignore[arg-type]
         self.clock = clock
         self.device = Device(config, clock)
-        self.driver = Driver(self.settings, self.device, clock, load=load)
+        self.driver = Driver(self.settings, self.device, clock)
+        self.requests = Requests(self.driver, Reload(self.driver, load))
         self.history: list[Snapshot] = []
         self.driver.subscribe(lambda old, new: self.history.append(new))
 
@@ -83,7 +91,7 @@ class World:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self.driver.stop(0)
+        self.driver.stop(0, at_once=True)
         await self.task
 
 
@@ -190,7 +198,7 @@ def test_a_device_that_says_its_data_are_stale_is_believed_but_never_with_an_ala
             world.device.answer = good = Reading({"battery.charge": 50}, status, alarms)
             await clock.advance(5)
             world.device.answer = StaleError("its driver does not reach the UPS")
-            await clock.advance(6)
+            await clock.advance(7.5)
             assert world.driver.snapshot.stale is at_once
             await clock.advance(120)
             assert world.driver.snapshot.stale
@@ -244,7 +252,7 @@ def test_data_go_stale_on_time_although_a_poll_hangs(clock: FakeClock) -> None:
 def test_while_blind_on_battery_the_charge_counts_down_and_lb_comes(clock: FakeClock) -> None:
     async def story() -> None:
         world = World(clock)
-        world.device.answer = Reading({"battery.charge": 24, "battery.runtime": 600}, Status.OB | Status.DISCHRG)
+        world.device.answer = Reading({"battery.charge": 24, "battery.runtime": 600}, Status.OB | Status.DISCHRG, decline=FALLING)
         async with world:
             world.device.answer = DeviceError("no answer")
             await clock.advance(20)
@@ -253,7 +261,7 @@ def test_while_blind_on_battery_the_charge_counts_down_and_lb_comes(clock: FakeC
             assert world.value("battery.runtime") == "580"
             await clock.advance(30)
             assert world.status == "OB LB DISCHRG"
-            world.device.answer = Reading({"battery.charge": 23, "battery.runtime": 500}, Status.OB | Status.DISCHRG)
+            world.device.answer = Reading({"battery.charge": 23, "battery.runtime": 500}, Status.OB | Status.DISCHRG, decline=FALLING)
             await clock.advance(5)
             assert world.status == "OB DISCHRG"
 
@@ -480,7 +488,7 @@ def test_set_checks_again_what_upsd_would_have_checked(clock: FakeClock, name: s
         world = World(clock)
         world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
         async with world:
-            assert await world.driver.set(name, value) is result
+            assert await world.requests.set(name, value) is result
 
     run(story)
 
@@ -492,7 +500,7 @@ def test_set_checks_again_what_upsd_would_have_checked(clock: FakeClock, name: s
 def test_allow_killpower_understands_what_main_c_does(clock: FakeClock, value: str, flag: str) -> None:
     async def story() -> None:
         async with World(clock) as world:
-            await world.driver.set("driver.flag.allow_killpower", value)
+            await world.requests.set("driver.flag.allow_killpower", value)
             assert world.value("driver.flag.allow_killpower") == flag
 
     run(story)
@@ -503,7 +511,8 @@ def test_a_setting_is_shown_at_once(clock: FakeClock) -> None:
         world = World(clock)
         world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
         async with world:
-            await world.driver.set("battery.charge.low", "35")
+            await world.requests.set("battery.charge.low", "35")
+            await clock.settle()
             assert world.value("battery.charge.low") == "35"
             assert world.device.done == ["battery.charge.low=35"]
 
@@ -526,7 +535,7 @@ def test_a_setting_is_shown_at_once(clock: FakeClock) -> None:
 def test_instant_commands_answer_with_nuts_codes(clock: FakeClock, name: str, result: Result) -> None:
     async def story() -> None:
         async with World(clock) as world:
-            assert await world.driver.instcmd(name, None) is result
+            assert await world.requests.instcmd(name, None) is result
 
     run(story)
 
@@ -534,7 +543,8 @@ def test_instant_commands_answer_with_nuts_codes(clock: FakeClock, name: str, re
 def test_driver_exit_ends_the_driver_with_0(clock: FakeClock) -> None:
     async def story() -> None:
         async with World(clock) as world:
-            assert await world.driver.instcmd("driver.exit", None) is Result.HANDLED
+            await clock.advance(10)
+            assert await world.requests.instcmd("driver.exit", None) is Result.HANDLED
             assert await asyncio.wait_for(asyncio.shield(world.task), 5) == 0
 
     run(story)
@@ -543,8 +553,8 @@ def test_driver_exit_ends_the_driver_with_0(clock: FakeClock) -> None:
 def test_killpower_runs_the_sdcommands_and_ends_the_driver_only_when_one_worked(clock: FakeClock) -> None:
     async def story(sdcommands: tuple[str, ...], result: Result) -> None:
         async with World(clock, sdcommands=sdcommands) as world:
-            await world.driver.set("driver.flag.allow_killpower", "1")
-            assert await world.driver.instcmd("driver.killpower", None) is result
+            await world.requests.set("driver.flag.allow_killpower", "1")
+            assert await world.requests.instcmd("driver.killpower", None) is result
             await clock.settle()
             assert world.task.done() is (result is Result.HANDLED)
             if result is Result.HANDLED:
@@ -576,7 +586,7 @@ def test_a_reload_changes_what_it_can_without_a_gap(clock: FakeClock) -> None:
         base.append(world.settings)
         async with world:
             del world.history[:]
-            assert await world.driver.instcmd("driver.reload-or-error", None) is Result.HANDLED
+            assert await world.requests.instcmd("driver.reload-or-error", None) is Result.HANDLED
             await clock.advance(0.1)
             assert world.value("driver.debug") == "2"
             polls = world.device.polls
@@ -594,12 +604,12 @@ def test_a_reload_that_needs_a_restart_says_so_in_three_ways(clock: FakeClock, c
         world = World(clock, load=load)
         base.append(world.settings)
         async with world:
-            assert await world.driver.instcmd("driver.reload-or-error", None) is Result.INVALID
-            assert await world.driver.instcmd("driver.reload", None) is Result.HANDLED
+            assert await world.requests.instcmd("driver.reload-or-error", None) is Result.INVALID
+            assert await world.requests.instcmd("driver.reload", None) is Result.HANDLED
             await clock.settle()
             assert not world.task.done()
-            assert await world.driver.instcmd("driver.reload-or-exit", None) is Result.HANDLED
-            await clock.settle()
+            assert await world.requests.instcmd("driver.reload-or-exit", None) is Result.HANDLED
+            await clock.advance(10)
             assert await world.task == EXIT_RELOAD
 
     run(story)
@@ -612,8 +622,8 @@ def test_a_broken_configuration_is_not_taken_over_and_never_ends_the_driver(cloc
         world = World(clock, load=load)
         base.append(world.settings)
         async with world:
-            assert await world.driver.instcmd("driver.reload-or-error", None) is Result.INVALID
-            assert await world.driver.instcmd("driver.reload-or-exit", None) is Result.HANDLED
+            assert await world.requests.instcmd("driver.reload-or-error", None) is Result.INVALID
+            assert await world.requests.instcmd("driver.reload-or-exit", None) is Result.HANDLED
             await clock.advance(20)
             assert not world.task.done()
             assert world.status == "OL"
@@ -630,13 +640,13 @@ def test_a_command_error_of_the_device_is_answered_with_its_code(clock: FakeCloc
                 raise CommandError("not now", Result.INVALID)
 
             world.device.command = refuse  # type: ignore[method-assign]
-            assert await world.driver.instcmd("load.off", "5") is Result.INVALID
+            assert await world.requests.instcmd("load.off", "5") is Result.INVALID
 
     run(story)
 
 
 def test_a_command_or_setting_that_hangs_does_not_keep_the_polls_away(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nutdrv_py.core.driver.COMMAND_LIMIT", 0.05)
+    monkeypatch.setattr("nutdrv_py.core.poller.COMMAND_LIMIT", 0.05)
 
     async def story() -> None:
         async with World(clock) as world:
@@ -647,8 +657,8 @@ def test_a_command_or_setting_that_hangs_does_not_keep_the_polls_away(clock: Fak
             world.device.command = world.device.set = hang  # type: ignore[method-assign,assignment]
             world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
             await clock.advance(5)
-            assert await world.driver.instcmd("load.off", None) is Result.FAILED
-            assert await world.driver.set("battery.charge.low", "30") is Result.FAILED
+            assert await world.requests.instcmd("load.off", None) is Result.FAILED
+            assert await world.requests.set("battery.charge.low", "30") is Result.FAILED
             polls = world.device.polls
             await clock.advance(10)
             assert world.device.polls > polls
@@ -693,13 +703,13 @@ def test_lb_of_a_coasted_reading_survives_a_reload_and_a_setting(clock: FakeCloc
         base, load = _reloading(lambda s: dataclasses.replace(s, debug_min=1))
         world = World(clock, load=load)
         base.append(world.settings)
-        world.device.answer = Reading({"battery.charge": 22, "battery.charge.low": 20}, Status.OB)
+        world.device.answer = Reading({"battery.charge": 22, "battery.charge.low": 20}, Status.OB, decline=FALLING)
         async with world:
             world.device.answer = DeviceError("no answer")
             await clock.advance(40)
             assert world.status == "OB LB"
-            await world.driver.instcmd("driver.reload-or-error", None)
-            await world.driver.set("battery.charge.low", "15")
+            await world.requests.instcmd("driver.reload-or-error", None)
+            await world.requests.set("battery.charge.low", "15")
             await clock.settle()
             assert all(s.variables["ups.status"].value != "OB" for s in world.history[-6:])
 
@@ -730,3 +740,214 @@ def test_the_summary_is_a_sentence_for_systemd(clock: FakeClock) -> None:
             assert world.driver.summary().startswith("data stale for ")
 
     run(story)
+
+
+@pytest.mark.parametrize(
+    ("status", "alarms", "least", "most"),
+    [
+        (Status.OL, (), 0, 0), (Status.OL, ("hot",), 7, 8), (Status.OL | Status.CAL, (), 7, 8), (Status.OL | Status.OFF, (), 7, 8),
+        (Status.OB, (), 0, 0), (Status.OB | Status.LB, ("hot",), 0, 0),
+    ],
+)  # fmt: skip
+def test_an_orderly_end_waits_until_upsmon_holds_nothing_against_it(
+    clock: FakeClock, status: Status, alarms: tuple[str, ...], least: float, most: float
+) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"battery.charge": 50}, status, alarms)
+        async with world:
+            await clock.advance(30)
+            await world.requests.instcmd("driver.exit", None)
+            await clock.settle()
+            if Status.OL in status:
+                assert world.status == "OL"
+            took = 0.0
+            while not world.task.done() and took < 30:
+                await clock.advance(0.5)
+                took += 0.5
+            assert least <= took <= most + 0.5
+
+    run(story)
+
+
+def test_a_second_signal_ends_the_driver_at_once(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({}, Status.OL, ("hot",))
+        async with world:
+            await clock.advance(30)
+            world.driver.stop()
+            await clock.settle()
+            assert not world.task.done()
+            world.driver.stop()
+            await clock.settle()
+            assert world.task.done()
+
+    run(story)
+
+
+def test_the_low_mark_of_a_backend_that_knows_none_is_set_by_any_way(clock: FakeClock) -> None:
+    async def story(settings: dict[str, object], expected: str) -> None:
+        world = World(clock, **settings)
+        world.device.answer = Reading({"battery.charge": 25, "battery.runtime": 100}, Status.OB)
+        async with world:
+            await clock.advance(30)
+            assert world.status == expected
+
+    for settings, expected in (
+        ({}, "OB"),
+        ({"lowbatt": 30}, "OB LB"),
+        ({"overrides": {"battery.charge.low": "30"}}, "OB LB"),
+        ({"defaults": {"battery.charge.low": "30"}}, "OB LB"),
+        ({"defaults": {"battery.runtime.low": "120"}}, "OB LB"),
+        ({"overrides": {"battery.charge.low": "20"}, "lowbatt": 30}, "OB"),
+    ):
+        run(lambda settings=settings, expected=expected: story(settings, expected))  # type: ignore[misc]
+
+
+def test_upsrw_sets_the_mark_of_a_backend_that_reckons_one(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"battery.charge": 25}, Status.OB, decline=Decline(low=20.0, warning=10.0))
+        type(world.device).writable = property(lambda self: {})  # type: ignore[assignment,method-assign]
+        async with world:
+            assert (world.status, world.value("battery.charge.low"), world.value("battery.charge.warning")) == ("OB", "20", "30")
+            assert await world.requests.set("battery.charge.low", "30") is Result.HANDLED
+            assert (world.status, world.value("battery.charge.low"), world.value("battery.charge.warning")) == ("OB LB", "30", "40")
+
+    before = Device.writable
+    try:
+        run(story)
+    finally:
+        Device.writable = before  # type: ignore[method-assign]
+
+
+def test_off_the_grid_without_any_low_mark_is_said_once_and_shown(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"ups.load": 5}, Status.OB)
+        async with world:
+            await clock.advance(30)
+            assert (world.value("experimental.lowbattery.detection") or "").startswith("impossible")
+
+    run(story)
+    assert caplog.text.count("NO LOW BATTERY CAN BE SEEN") == 1
+
+
+def test_a_login_that_is_refused_for_good_is_not_tried_again_and_again_but_after_a_reload(clock: FakeClock) -> None:
+    async def story() -> None:
+        base, load = _reloading(lambda s: dataclasses.replace(s, debug_min=1))
+        world = World(clock, pollinterval=1, load=load)
+        base.append(world.settings)
+        world.device.answer = AuthError("wrong password", rejected=True)
+        async with world:
+            await clock.advance(50)
+            assert world.device.polls == 1
+            await clock.advance(3600)
+            assert world.device.polls <= 7
+            polls = world.device.polls
+            await world.requests.instcmd("driver.reload-or-error", None)
+            await clock.settle()
+            assert world.device.polls == polls + 1
+
+    run(story)
+
+
+def test_a_reading_ages_from_when_it_was_taken(clock: FakeClock) -> None:
+    async def story() -> None:
+        async with World(clock, maxage=20, pollinterval=1) as world:
+            world.device.answer = Reading({"battery.charge": 5}, Status.OB, at=clock.now)
+            await clock.advance(19)
+            assert not world.driver.snapshot.stale
+            await clock.advance(3)
+            assert world.driver.snapshot.stale, "a backend that hands over the same old value"
+            world.device.answer = Reading({"battery.charge": 5}, Status.OB, at=float("-inf"))
+            await clock.advance(3)
+            assert world.driver.snapshot.stale
+
+    run(story)
+
+
+def test_a_retained_message_of_unknown_age_says_nothing_at_the_start(clock: FakeClock) -> None:
+    async def story() -> None:
+        world = World(clock, lowbatt=20)
+        world.device.answer = Reading({"battery.charge": 5}, Status.OB, at=float("-inf"))
+        async with world:
+            await clock.advance(30)
+            assert world.driver.snapshot.stale
+            assert world.value("ups.status") is None
+
+    run(story)
+
+
+def test_what_is_no_data_is_dropped_counted_and_said_once_and_the_grid_stays(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with World(clock) as world:
+            values = {"battery.charge": 250, "battery.runtime": -5, 'x 1\nSETINFO ups.status "OB LB"': 1, "ups.alarm": "x", "ups.id": "me"}
+            world.device.answer = Reading(values, Status.OL | Status.LB | Status.FSD)
+            await clock.advance(50)
+            assert world.status == "OL"
+            assert world.value("ups.id") == "me"
+            assert world.value("battery.charge") is None
+            assert world.driver.poller.dropped["battery.charge"] == 10
+
+    run(story)
+    assert caplog.text.count("battery.charge from the backend is dropped") == 1
+
+
+@pytest.mark.parametrize("how", ["exit", "thread of execution"])
+def test_a_backend_that_calls_sys_exit_is_a_failed_poll_with_a_line(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    async def leave() -> Reading:
+        sys.exit(3)
+
+    async def story() -> None:
+        async with World(clock) as world:
+            world.device.answer = leave
+            await clock.advance(20)
+            assert not world.task.done()
+            assert world.status == "OL"
+
+    run(story)
+    assert caplog.text.count("it called sys.exit") == 1
+
+
+def test_no_secret_of_the_configuration_leaves_the_driver(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+    class Secretive(Config):
+        password: str = option("x", sensitive=True, default="hunter2 secret")
+
+    async def story() -> None:
+        world = World(clock)
+        settings = dataclasses.replace(world.settings, config=Secretive(port="x", pollinterval=5, maxage=120))
+        world.driver = Driver(settings, world.device, clock)
+        world.driver.subscribe(lambda old, new: world.history.append(new))
+        async with world:
+            world.device.answer = Reading({"ups.id": "my hunter2 secret", "ups.contacts": "x"}, Status.OL)
+            await clock.advance(5)
+            assert world.value("ups.id") is None
+            assert world.value("ups.contacts") == "x"
+            for error in (ValueError("https://u:hunter2 secret@host"), DeviceError("refused: hunter2 secret"), KeyError("hunter2%20secret")):
+                world.device.answer = error
+                await clock.advance(5)
+
+    run(story)
+    assert "***" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_mark_that_would_never_be_reached_is_said_once(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        world = World(clock, lowbatt=5)
+        world.device.answer = Reading({"battery.charge": 12}, Status.OB, decline=Decline(low=15.0, cutoff=10.0))
+        async with world:
+            await clock.advance(20)
+            assert world.status == "OB"
+            world.device.answer = Reading({"battery.charge": 11}, Status.OB, decline=Decline(low=15.0, cutoff=10.0))
+            await clock.advance(5)
+            assert world.status == "OB LB"
+
+    run(story)
+    (said,) = [record.message for record in caplog.records if "would be too late" in record.message]
+    assert "LB comes at 11 %" in said

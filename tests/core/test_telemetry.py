@@ -11,7 +11,7 @@ from nutdrv_py.core.telemetry import BUCKETS, Source, View
 from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import AuthError, DeviceError
 from tests.conftest import FakeClock
-from tests.test_driver import World
+from tests.core.test_driver import World
 
 
 def test_a_view_is_what_upsc_shows_with_the_time_of_the_data(clock: FakeClock) -> None:
@@ -56,7 +56,7 @@ def test_polls_and_their_failures_are_counted_by_kind(clock: FakeClock) -> None:
     async def story() -> None:
         async with World(clock) as world:
             source = Source(world.driver)
-            for answer in (DeviceError("away"), AuthError("no", rejected=True), ValueError("bug")):
+            for answer in (DeviceError("away"), AuthError("no"), ValueError("bug")):
                 world.device.answer = answer
                 await clock.advance(5)
             assert not source.health().up

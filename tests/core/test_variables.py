@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What upsd is served: formats, clean text, status, alarms, default.*, override.*, ignorelb, device.*."""
+"""What upsd is served: formats, clean text, status, alarms, default.*, override.*, device.*."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.core.variables import format_value, sanitize, shape
+from nutdrv_py.core.variables import Marks, format_value, sanitize, shape
 from nutdrv_py.device.backend import Writable
 from nutdrv_py.device.reading import Reading, Status, Value
 from nutdrv_py.nut.parseconf import Line, Reader, escape, quote
@@ -16,7 +16,7 @@ from nutdrv_py.nut.snapshot import Flag, Variable
 
 def _shape(values: dict[str, Value], status: Status = Status.OL, **more: object) -> dict[str, Variable]:
     alarms = more.pop("alarms", ())
-    arguments = {"writable": {}, "defaults": {}, "overrides": {}, **more}
+    arguments = {"marks": Marks(), "writable": {}, "defaults": {}, "overrides": {}, **more}
     return shape(Reading(values, status, alarms), **arguments)  # type: ignore[arg-type]
 
 
@@ -87,20 +87,6 @@ def test_device_names_mirror_ups_names_raw() -> None:
     assert found["device.mfr"].value == 'Ma "q"'
     assert found["device.serial"].value == "1"
     assert found["device.type"].value == "ups"
-
-
-@pytest.mark.parametrize(
-    ("values", "low"),
-    [
-        ({"battery.charge": "20.9", "battery.charge.low": "21"}, True),
-        ({"battery.charge": "21.2", "battery.charge.low": "21"}, False),
-        ({"battery.runtime": "100", "battery.runtime.low": "120"}, True),
-        ({"battery.charge": "5"}, False),
-    ],
-)
-def test_ignorelb_compares_whole_parts_and_drops_the_devices_own_lb(values: dict[str, Value], low: bool) -> None:
-    assert ("LB" in _shape(values, Status.OL, ignorelb=True)["ups.status"].value) is low
-    assert ("LB" in _shape(values, Status.OB | Status.LB, ignorelb=True)["ups.status"].value) is low
 
 
 def test_writable_variables_carry_what_upsd_needs_to_let_upsrw_through() -> None:

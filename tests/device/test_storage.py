@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every home battery shares: LB, charger status, runtime, coasting."""
+"""What every home battery shares: charger status, runtime, which charge to believe."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from nutdrv_py.device.reading import Reading, Status
+from nutdrv_py.device.reading import Status
 from nutdrv_py.device.storage import (
     CONFIRMATION,
     LONGEST,
@@ -15,10 +13,7 @@ from nutdrv_py.device.storage import (
     Charger,
     Smoothed,
     charger_status,
-    coast,
-    is_low,
     runtime,
-    threshold,
 )
 
 
@@ -55,21 +50,6 @@ def test_charger_status_uses_nuts_words(direction: Status, charge: float | None,
 )
 def test_runtime_is_energy_by_load_and_silent_when_the_load_is_noise(energy: float, load: float, seconds: int | None) -> None:
     assert runtime(energy, load) == seconds
-
-
-@pytest.mark.parametrize(
-    ("arguments", "low"),
-    [
-        ((20, 20, None, None), True),
-        ((21, 20, None, None), False),
-        ((None, 20, None, None), False),
-        ((50, 20, 100, 120), True),
-        ((50, 20, 100, None), False),
-        ((50, None, None, 120), False),
-    ],
-)
-def test_low_is_at_or_below_the_mark_and_never_the_unknown(arguments: tuple[float | None, ...], low: bool) -> None:
-    assert is_low(*arguments) is low
 
 
 def test_a_charge_that_falls_faster_than_a_battery_can_must_stay_before_it_is_believed() -> None:
@@ -114,43 +94,3 @@ def test_a_kettle_does_not_halve_the_runtime() -> None:
     for second in range(35, 400, 5):
         average = load.update(2500, second)
     assert average > 2480
-
-
-@pytest.mark.parametrize(
-    ("wishes", "value"),
-    [
-        ({"overrides": {"x": "40"}, "option": 30, "written": 25, "defaults": {"x": "22"}, "device": 20}, 40),
-        ({"overrides": {}, "option": 30, "written": 25, "defaults": {"x": "22"}, "device": 20}, 30),
-        ({"overrides": {}, "written": 25, "defaults": {"x": "22"}, "device": 20}, 25),
-        ({"overrides": {}, "defaults": {"x": "22"}, "device": 20}, 22),
-        ({"overrides": {"x": "nonsense"}, "defaults": {}, "device": 20}, 20),
-        ({"overrides": {}, "defaults": {}}, None),
-    ],
-)
-def test_the_users_wish_comes_before_the_devices(wishes: dict[str, object], value: float | None) -> None:
-    assert threshold("x", **wishes) == value  # type: ignore[arg-type]
-
-
-def _reading(status: Status) -> Reading:
-    return Reading({"battery.charge": 22, "battery.runtime": 300}, status)
-
-
-def test_on_the_grid_nothing_changes_while_blind() -> None:
-    reading = _reading(Status.OL)
-    assert coast(reading, 100, load=5000, capacity=5000, charge_low=30) is reading
-
-
-def test_on_battery_charge_and_runtime_count_down_until_lb() -> None:
-    reading = _reading(Status.OB)
-    later = coast(reading, 36, load=5000, capacity=5000, charge_low=20)
-    assert later.values == {"battery.charge": 21, "battery.runtime": 264}
-    assert Status.LB not in later.status
-    later = coast(reading, 72, load=5000, capacity=5000, charge_low=20)
-    assert Status.LB in later.status
-
-
-@given(st.floats(0, 200), st.floats(0, 1e5), st.floats(0, 100))
-def test_coasting_never_makes_lb_on_the_grid_and_never_takes_it_back_on_battery(seconds: float, load: float, low: float) -> None:
-    assert coast(_reading(Status.OL), seconds, load=load, capacity=100, charge_low=low).status == Status.OL
-    already = Status.OB | Status.LB
-    assert Status.LB in coast(_reading(already), seconds, load=load, capacity=100, charge_low=low).status

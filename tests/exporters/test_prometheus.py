@@ -22,7 +22,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as classic
 
 from nutdrv_py.clock import Clock
-from nutdrv_py.core.driver import FAILURES, Driver
+from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.poller import FAILURES
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.core.telemetry import BUCKETS, Health, Source, View
 from nutdrv_py.device.backend import Backend, Config
@@ -135,7 +136,7 @@ async def source_of(backend: Backend, name: str, clock: Clock, polls: int = 2) -
     for _ in range(polls):
         if isinstance(clock, FakeClock):
             clock.now += 5
-        await driver.poll_once()
+        await driver.poller.once()
     assert not driver.snapshot.stale
     yield source
 

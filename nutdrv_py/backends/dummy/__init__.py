@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Self
 
 from nutdrv_py.backends.dummy.config import DummyConfig, check, file_of, loops
 from nutdrv_py.backends.dummy.play import Overlay, Player, Text
@@ -26,7 +26,6 @@ from nutdrv_py.backends.dummy.watch import Mark, Watch, look
 from nutdrv_py.backends.dummy.words import compose, status_of
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.backend import Backend, Writable
-from nutdrv_py.device.backend import Config as BaseConfig
 from nutdrv_py.device.findings import Finding
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, DeviceError, Result
@@ -52,16 +51,17 @@ DEFAULTS = {"device.type": "ups", "ups.mfr": "Dummy Manufacturer", "ups.model": 
 """What holds until the file says otherwise (NUT drivers/dummy-ups.c)."""
 
 
-class Dummy(Backend):
+class Dummy(Backend[DummyConfig]):
     """A simulated UPS from a file."""
 
-    Config: ClassVar[type[BaseConfig]] = DummyConfig
+    Config: ClassVar[type[DummyConfig]] = DummyConfig
     description: ClassVar[str] = "UPS from a file"
     version: ClassVar[str] = "0.1"
+    says_low: ClassVar[bool] = True
 
-    def __init__(self, config: BaseConfig, clock: Clock) -> None:
+    def __init__(self, config: DummyConfig, clock: Clock) -> None:
         super().__init__(config, clock)
-        self._path = file_of(self._options)
+        self._path = file_of(self.config)
         self._watch = Watch(self._path, clock, lambda: self.wake())
         self._trouble = Trouble()
         self._overlay = Overlay()
@@ -75,14 +75,10 @@ class Dummy(Backend):
         self._alarm: asyncio.Task[None] | None = None
         self._due: float | None = None
 
-    @property
-    def _options(self) -> DummyConfig:
-        return cast(DummyConfig, self.config)
-
     @classmethod
-    def check(cls, config: BaseConfig) -> None:
+    def check(cls, config: DummyConfig) -> None:
         """Refuse options that cannot work."""
-        check(cast(DummyConfig, config))
+        check(config)
 
     async def __aenter__(self) -> Self:
         """Begin to watch the file; it need not be there."""
@@ -153,7 +149,7 @@ class Dummy(Backend):
         names = {item.name.lower() for item in items if isinstance(item, Entry)}
         if len(names) > MAX_VARIABLES:
             raise DeviceError(f"{self._path} has more than {MAX_VARIABLES} variables; look at what writes it")
-        options = self._options
+        options = self.config
         self._player = Player(items, loop=loops(options), least=options.pollinterval, defaults=DEFAULTS)
         self._settable = {
             item.name.lower(): Writable(item.ranges, item.enum, item.maxlen) for item in items if isinstance(item, Settable)
@@ -175,7 +171,7 @@ class Dummy(Backend):
     def _reading(self, player: Player) -> Reading:
         self._values = self._overlay.over(player.values)
         try:
-            reading, unknown = compose(self._values, player.alarms, self._options.lowbatt)
+            reading, unknown = compose(self._values, player.alarms)
         except DeviceError as error:
             raise DeviceError(f"{self._path}: {error}") from None
         for word in unknown:
@@ -205,8 +201,7 @@ class Dummy(Backend):
     @property
     def writable(self) -> Mapping[str, Writable]:
         """The variables declared with ``#@ rw`` that the file has now."""
-        fixed = {"battery.charge.low"} if self._options.lowbatt is not None else set()
-        return {self._values[key].name: rule for key, rule in self._settable.items() if key in self._values and key not in fixed}
+        return {self._values[key].name: rule for key, rule in self._settable.items() if key in self._values}
 
     async def set(self, name: str, value: str) -> None:
         """Keep the value in memory until the file itself changes that variable."""
@@ -234,7 +229,7 @@ class Dummy(Backend):
         # Imported here: a driver stays small.
         from nutdrv_py.backends.dummy.examine import examine
 
-        return examine(self._options, self.clock, DEFAULTS)
+        return examine(self.config, self.clock, DEFAULTS)
 
 
 def _items(data: bytes) -> tuple[Item, ...]:

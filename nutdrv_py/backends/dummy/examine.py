@@ -39,7 +39,7 @@ async def examine(config: DummyConfig, clock: Clock, defaults: dict[str, str]) -
     player = Player(items, loop=loops(config), least=config.pollinterval, defaults=defaults)
     player.play(clock.monotonic())
     try:
-        reading, unknown = compose(player.values, player.alarms, config.lowbatt)
+        reading, unknown = compose(player.values, player.alarms)
     except DeviceError as error:
         yield _failed(f"{path}: {error}")
     else:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from nutdrv_py.backends.dummy.play import Text
 from nutdrv_py.device.reading import Reading, Status, Value
-from nutdrv_py.device.storage import is_low
 from nutdrv_py.errors import DeviceError
 
 __all__ = ["alarms_in", "compose", "status_of"]
@@ -39,30 +38,15 @@ def alarms_in(text: str) -> tuple[str, ...]:
     return (text.strip(),) if text.strip() else ()
 
 
-def compose(values: Mapping[str, Text], alarms: tuple[str, ...], lowbatt: float | None) -> tuple[Reading, tuple[str, ...]]:
-    """The reading, and the words of ``ups.status`` that mean nothing. Raises :class:`DeviceError` as :func:`status_of`.
-
-    With ``lowbatt`` (percent) that is the low mark, and LB is added at or below it.
-    """
+def compose(values: Mapping[str, Text], alarms: tuple[str, ...]) -> tuple[Reading, tuple[str, ...]]:
+    """The reading, and the words of ``ups.status`` that mean nothing. Raises :class:`DeviceError` as :func:`status_of`."""
     said = values.get("ups.status")
     if said is None:
         raise DeviceError("there is no ups.status to say where the power comes from; add a line such as ups.status: OL")
     status, unknown = status_of(said.value)
-    apart = {"ups.status", "ups.alarm"} if lowbatt is None else {"ups.status", "ups.alarm", "battery.charge.low"}
-    shown: dict[str, Value] = {text.name: text.value for key, text in values.items() if key not in apart}
+    shown: dict[str, Value] = {text.name: text.value for key, text in values.items() if key not in ("ups.status", "ups.alarm")}
     alarm = values.get("ups.alarm")
     alarms = tuple(dict.fromkeys((*alarms, *(alarms_in(alarm.value) if alarm else ()))))
     if not alarms and "ALARM" in said.value.upper().split():
         alarms = (UNNAMED,)
-    if lowbatt is not None:
-        shown["battery.charge.low"] = f"{lowbatt:g}"
-        if Status.OB in status and is_low(_number(values.get("battery.charge")), lowbatt):
-            status |= Status.LB
     return Reading(shown, status, alarms), unknown
-
-
-def _number(text: Text | None) -> float | None:
-    try:
-        return float(text.value) if text is not None else None
-    except ValueError:
-        return None

@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ClassVar, cast
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from nutdrv_py.backends.enphase import site
@@ -25,9 +25,8 @@ from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Grid, Identity
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
-from nutdrv_py.device.backend import Config as BaseConfig
+from nutdrv_py.device.backend import Backend
 from nutdrv_py.device.findings import Finding
-from nutdrv_py.device.house import HouseBattery
 from nutdrv_py.device.mapping import find, to_number
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import AuthError, DeviceError
@@ -105,17 +104,17 @@ class _Datum:
     at: float
 
 
-class Enphase(HouseBattery):
+class Enphase(Backend[EnphaseConfig]):
     """The house battery behind an IQ Gateway (firmware 7 or later)."""
 
-    Config: ClassVar[type[BaseConfig]] = EnphaseConfig
+    Config: ClassVar[type[EnphaseConfig]] = EnphaseConfig
     description: ClassVar[str] = "Enphase IQ Gateway"
     version: ClassVar[str] = "0.1"
     patience: ClassVar[int] = 90  # the gateway restarts each night
 
-    def __init__(self, config: BaseConfig, clock: Clock) -> None:
+    def __init__(self, config: EnphaseConfig, clock: Clock) -> None:
         super().__init__(config, clock)
-        options = self._options
+        options = config
         self._trouble = Trouble()
         self._pin = Pin(options, self._trouble)
         self._gateway = Gateway(gateway_url(options.port), self._pin.trusts)
@@ -126,7 +125,7 @@ class Enphase(HouseBattery):
         self._absent: dict[str, int] = {}
         self._answered: set[str] = set()
         self._relay: object = None
-        self._house = House(clock, self.written)
+        self._house = House(clock)
         self._silent_since: float | None = None
         self._stream_at: float | None = None
         self._live_update: tuple[float | None, float] = (None, 0.0)
@@ -134,25 +133,21 @@ class Enphase(HouseBattery):
         self._checked_at: float | None = None
         self._token_at: float | None = None
 
-    @property
-    def _options(self) -> EnphaseConfig:
-        return cast(EnphaseConfig, self.config)
-
     @classmethod
-    def check(cls, config: BaseConfig) -> None:
+    def check(cls, config: EnphaseConfig) -> None:
         """Refuse options that cannot work."""
-        check(cast(EnphaseConfig, config))
+        check(config)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close the connection."""
         self._authority.close()
         await self._gateway.close()
 
-    async def reload(self, config: BaseConfig) -> None:
+    async def reload(self, config: EnphaseConfig) -> None:
         """Take over intervals, thresholds and credentials."""
-        found = credentials(cast(EnphaseConfig, config))
+        found = credentials(config)
         self.config = config
-        self._authority.reload(self._options, found)
+        self._authority.reload(self.config, found)
         self._checked_at = self._token_at = None
 
     # The poll
@@ -175,7 +170,7 @@ class Enphase(HouseBattery):
         self._authority.maintain(self._serial, on_battery=not state.on_grid)
         first = not self._data.keys() - {"info"}
         await self._ask_due()
-        if first and "livedata" not in self._data and self.clock.monotonic() - now <= self._options.pollinterval:
+        if first and "livedata" not in self._data and self.clock.monotonic() - now <= self.config.pollinterval:
             # The first answer only showed that the stream was off. Clients make their sensors from the first reading.
             await self._ask_due()
         return self._reading()
@@ -184,7 +179,7 @@ class Enphase(HouseBattery):
     def _serial(self) -> str:
         if self._identity is not None:
             return self._identity.serial
-        return self._options.serial or ""
+        return self.config.serial or ""
 
     def _woken(self) -> None:
         """The gateway was away: it may have another firmware now."""
@@ -209,7 +204,7 @@ class Enphase(HouseBattery):
         self._house.settle()
 
     async def _ask_relay(self) -> Grid:
-        timeout = float(self._options.api_timeout)
+        timeout = float(self.config.api_timeout)
         try:
             self._relay = await self._authorised(_RELAY, timeout)
         except Absent:
@@ -222,15 +217,15 @@ class Enphase(HouseBattery):
         slow_left = len(ENDPOINTS) if not self._data.keys() - {"info"} else 1
         alert = self._house.grid is None or not self._house.grid.on_grid
         began = self.clock.monotonic()
-        full = float(min(self._options.pollfreq, self._options.pollfreqalert, ALERT_MOST) if alert else self._options.pollfreq)
+        full = float(min(self.config.pollfreq, self.config.pollfreqalert, ALERT_MOST) if alert else self.config.pollfreq)
         for endpoint in sorted(ENDPOINTS, key=lambda endpoint: self._next.get(endpoint.name, 0.0)):
             now = self.clock.monotonic()
-            if now - began > self._options.pollinterval:
+            if now - began > self.config.pollinterval:
                 # The relay does not wait for several that hang; the others have their turn in the next poll.
                 break
             if self._next.get(endpoint.name, 0.0) > now:
                 continue
-            if endpoint.meters and self._options.disable_meters:
+            if endpoint.meters and self.config.disable_meters:
                 continue
             if endpoint.slow:
                 if slow_left < 1:
@@ -266,7 +261,7 @@ class Enphase(HouseBattery):
             log.info("%s is not to be had from this gateway with this token: %s", endpoint.name, error)
 
     async def _ask(self, endpoint: Endpoint) -> None:
-        timeout = float(self._options.api_timeout)
+        timeout = float(self.config.api_timeout)
         token = await self._authority.current(self._serial)
         if endpoint.name == "info":
             answer = await self._gateway.get(endpoint.path, timeout=timeout)
@@ -308,7 +303,7 @@ class Enphase(HouseBattery):
                 self._trouble.report("stream", "livedata are frozen although the stream was asked for; other sources serve")
             self._stream_at = now
             try:
-                await self._gateway.post(_STREAM, {"enable": 1}, timeout=float(self._options.api_timeout), token=token)
+                await self._gateway.post(_STREAM, {"enable": 1}, timeout=float(self.config.api_timeout), token=token)
             except DeviceError as error:
                 self._trouble.report("stream", f"The live data stream could not be switched on: {error}")
 
@@ -353,7 +348,7 @@ class Enphase(HouseBattery):
         if not ended and (self._checked_at is None or now - self._checked_at >= REAUTHENTICATE):
             self._checked_at = now
             with contextlib.suppress(DeviceError):
-                await self._gateway.get(_CHECK, timeout=float(self._options.api_timeout), token=token.text)
+                await self._gateway.get(_CHECK, timeout=float(self.config.api_timeout), token=token.text)
                 return True
         if self._token_at is not None and now - self._token_at < NEW_TOKEN:
             return False
@@ -369,7 +364,7 @@ class Enphase(HouseBattery):
         """Learn serial number and certificate before anything secret is sent."""
         if self._identity is not None:
             return
-        timeout = float(self._options.api_timeout)
+        timeout = float(self.config.api_timeout)
         try:
             answer = await self._gateway.get("/info", timeout=timeout)
         except Stranger as error:
@@ -379,7 +374,7 @@ class Enphase(HouseBattery):
 
     def _introduced(self, found: Identity) -> None:
         """The gateway has said who it is. Raises DeviceError when it is not the one that is meant."""
-        wanted = self._options.serial
+        wanted = self.config.serial
         port = self.config.port
         if wanted is not None and found.serial != wanted:
             self._identity = None
@@ -414,10 +409,10 @@ class Enphase(HouseBattery):
         if not self._pin.changeable or not stranger.fingerprint:
             raise DeviceError(
                 f"{stranger} (SHA-256 {stranger.fingerprint or 'unknown'}); if that is the gateway's new one, put it into "
-                f"certificate = {self._options.certificate}"
+                f"certificate = {self.config.certificate}"
             )
-        expected = self._pin.serial or self._options.serial or ""
-        answer, fingerprint = await self._gateway.meet("/info", timeout=float(self._options.api_timeout))
+        expected = self._pin.serial or self.config.serial or ""
+        answer, fingerprint = await self._gateway.meet("/info", timeout=float(self.config.api_timeout))
         found = site.identity(answer.body)
         if fingerprint != stranger.fingerprint or (expected and found.serial != expected):
             raise DeviceError(
@@ -437,7 +432,7 @@ class Enphase(HouseBattery):
         """The payloads that still count."""
         now = self.clock.monotonic()
         ages = {endpoint.name: endpoint.age for endpoint in ENDPOINTS}
-        slack = 2.5 * max(self._options.pollfreq, self._options.pollinterval)
+        slack = 2.5 * max(self.config.pollfreq, self.config.pollinterval)
         raw = {
             name: datum.payload for name, datum in self._data.items() if now - datum.at <= max(ages.get(name, 0.0), slack)
         }
@@ -450,7 +445,7 @@ class Enphase(HouseBattery):
         return self._house.reading(
             self._raw(),
             {name: datum.at for name, datum in self._data.items()},
-            self._options,
+            self.config,
             token_days=int(token.left(self.clock.wall()) // DAY) if token is not None else None,
             live_age=self._live_age,
             early=early,
@@ -461,10 +456,6 @@ class Enphase(HouseBattery):
         """Seconds since each endpoint has answered, by its name."""
         now = self.clock.monotonic()
         return {name: now - datum.at for name, datum in self._data.items()}
-
-    def coast(self, reading: Reading, seconds: float) -> Reading:
-        """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
-        return self._house.coast(reading, seconds)
 
     # The operator's check
 
@@ -480,4 +471,4 @@ class Enphase(HouseBattery):
         from nutdrv_py.backends.enphase.examine import examine
 
         paths = {endpoint.name: endpoint.path for endpoint in ENDPOINTS}
-        return examine(self._options, self.clock, {"relay": _RELAY, **paths}, login=login)
+        return examine(self.config, self.clock, {"relay": _RELAY, **paths}, login=login)

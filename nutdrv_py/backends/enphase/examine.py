@@ -20,8 +20,7 @@ from nutdrv_py.backends.enphase.jwt import DAY, Token
 from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Identity
 from nutdrv_py.clock import Clock
-from nutdrv_py.device.findings import Finding, Level, failed, ok, warning
-from nutdrv_py.device.house import limit, low_mark
+from nutdrv_py.device.findings import Finding, Level, failed, low_mark, ok, warning
 from nutdrv_py.device.mapping import find, to_number
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.log import Trouble
@@ -245,9 +244,7 @@ def _battery(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Findi
 def _low(raw: Mapping[str, object], config: EnphaseConfig, limits: Charge) -> Finding:
     """The low mark that a driver would begin with; what upsrw has set in one that runs is not known here."""
     told = to_number(find(raw, "secctrl.VLS_Limit")) is not None
-    low = limit(config, {}, "battery.charge.low", option=config.lowbatt, device=limits.low)
-    runtime_low = limit(config, {}, "battery.runtime.low")
-    return low_mark(limits.low if low is None else low, limits.verylow if told else None, MARGIN, runtime=bool(runtime_low))
+    return low_mark(config, limits.low, limits.verylow if told else None, MARGIN)
 
 
 def _meters(kinds: set[str]) -> Finding:

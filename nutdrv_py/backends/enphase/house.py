@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from nutdrv_py.backends.enphase import site
@@ -11,10 +10,9 @@ from nutdrv_py.backends.enphase.charge import Charge
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.site import Grid
 from nutdrv_py.clock import Clock
-from nutdrv_py.device.house import LowMark, limit
 from nutdrv_py.device.mapping import find, to_number, translate
-from nutdrv_py.device.reading import Reading, Status, Value
-from nutdrv_py.device.storage import Charger, Short, Smoothed, charger_status, coast, is_low, runtime
+from nutdrv_py.device.reading import Decline, Reading, Status, Value
+from nutdrv_py.device.storage import Charger, Smoothed, charger_status, runtime
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.log import log
 
@@ -25,15 +23,10 @@ PACK_MISSING = 3600.0
 
 
 class House:
-    """Turns payloads into a :class:`Reading`; knows the grid's state, the batteries and how long things have lasted.
+    """Turns payloads into a :class:`Reading`; keeps the grid's state, the batteries' and since when each holds."""
 
-    ``written`` holds the limits that upsrw has set, by variable.
-    """
-
-    def __init__(self, clock: Clock, written: Mapping[str, float]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._written = written
-        self._mark = LowMark(written)
         self.grid: Grid | None = None
         """The grid's state, None until the relay has told it."""
         self._measured_in: Grid | None = None
@@ -44,8 +37,6 @@ class House:
         self._bad_since: float | None = None
         self._warned = False
         self._able = False
-        self._coasting: tuple[float, float | None, float | None] = (0.0, None, None)
-        self._short = Short()
 
     def transfer(self, state: Grid) -> None:
         """The relay has moved. Powers known so far were measured in the former state, until :meth:`settle`."""
@@ -102,16 +93,11 @@ class House:
         )
         charge, backup = seen.charge, seen.backup
 
-        low = self._mark.of(options, device=self._charge.low, cutoff=self._charge.verylow)
-        runtime_low = limit(options, self._written, "battery.runtime.low")
         left = None
         if watts is not None:
             smooth = self._load.update(watts, now)
             if seen.energy is not None and seen.capacity:
                 left = runtime(seen.energy - self._charge.verylow / 100 * seen.capacity, smooth)
-        short = self._short.update(left, runtime_low, now) and not early
-        if not state.on_grid and (is_low(seen.decisive, low) or short):
-            status |= Status.LB
         most = rated or (seen.capacity or 0.0) / 1000 * options.loadkwh
         if not state.on_grid and not early and watts is not None and most and watts > most:
             status |= Status.OVER
@@ -125,7 +111,6 @@ class House:
         if backup is not None:
             values[_BACKUP_CHARGE] = round(backup)
         if seen.capacity:
-            values["battery.charge.low"] = low if low is not None else 20.0
             values["battery.capacity"] = seen.capacity / site.NOMINAL_VOLTAGE
             values["experimental.battery.energy.capacity"] = round(seen.capacity)
             values.update(_BATTERY_FIXED)
@@ -133,8 +118,6 @@ class House:
             values["experimental.battery.energy"] = round(seen.energy)
         if left is not None:
             values["battery.runtime"] = left
-        if runtime_low is not None:
-            values["battery.runtime.low"] = runtime_low
         if power is not None and (seen.capacity or power):
             values["experimental.storage.realpower"] = power
             volts = to_number(find(raw, "storage.cumulative.rmsVoltage")) or to_number(find(raw, "bus.cumulative.rmsVoltage"))
@@ -160,9 +143,17 @@ class House:
             values["experimental.token.days"] = token_days
         if live_age is not None and "livedata" in raw:
             values["experimental.livedata.age"] = max(0, round(live_age))
-        # While polls fail, what the battery loses is what the house uses; the sun may go at any time.
-        self._coasting = (max(self._charge.drain, watts or 0.0), low, None if early else runtime_low)
-        return Reading(values, status, self._alarms(raw, packs), raw)
+        decline = Decline(
+            # While polls fail, the battery loses what the house uses; the sun may go at any time.
+            load=max(self._charge.drain, watts or 0.0),
+            capacity=self._charge.size,
+            charge=seen.decisive,
+            falling=("battery.charge", _BACKUP_CHARGE),
+            low=self._charge.low if seen.capacity or seen.decisive is not None else None,
+            cutoff=self._charge.verylow,
+            by_runtime=not early,
+        )
+        return Reading(values, status, self._alarms(raw, packs), raw, decline=decline)
 
     def _replace(self, packs: site.Packs | None, now: float) -> Status:
         if packs is None or not packs.bad:
@@ -202,21 +193,6 @@ class House:
                 )
         else:
             values["experimental.outage.detection"] = "possible" if able else "unknown"
-
-    def coast(self, reading: Reading, seconds: float) -> Reading:
-        """On battery charge and runtime count down while the gateway is away, so that LB comes in time."""
-        load, low, runtime_low = self._coasting
-        size = self._charge.size
-        if not self._short.after(seconds):
-            runtime_low = None
-        coasted = coast(reading, seconds, load=load, capacity=size, runtime_low=runtime_low)
-        coasted = coast(coasted, seconds, load=load, capacity=size, charge=_BACKUP_CHARGE, left="")
-        counted = self._charge.counted
-        if Status.OB in reading.status and counted is not None and size:
-            counted -= load * seconds / 36 / size
-            if is_low(counted, low):
-                coasted = dataclasses.replace(coasted, status=coasted.status | Status.LB)
-        return coasted
 
 
 def _timed(payload: object, at: float | None) -> tuple[object, float] | None:

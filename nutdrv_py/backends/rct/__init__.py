@@ -12,7 +12,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.client import Datum, Line
@@ -20,9 +20,8 @@ from nutdrv_py.backends.rct.config import RctConfig, address, check
 from nutdrv_py.backends.rct.house import House
 from nutdrv_py.backends.rct.inventory import TOWERS, Inventory, Schedule, discover
 from nutdrv_py.clock import Clock
-from nutdrv_py.device.backend import Config as BaseConfig
+from nutdrv_py.device.backend import Backend
 from nutdrv_py.device.findings import Finding
-from nutdrv_py.device.house import HouseBattery
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.log import Trouble, log
@@ -81,20 +80,19 @@ AGES = {Group.GRID: 15.0, Group.FAST: 15.0, Group.MEDIUM: 45.0, Group.SLOW: 180.
 """Seconds for which a value counts, at least; never less than three times the interval of its group."""
 
 
-class Rct(HouseBattery):
+class Rct(Backend[RctConfig]):
     """An RCT Power Storage, with or without a Power Switch."""
 
-    Config: ClassVar[type[BaseConfig]] = RctConfig
+    Config: ClassVar[type[RctConfig]] = RctConfig
     description: ClassVar[str] = "RCT Power inverter"
     version: ClassVar[str] = "0.1"
 
-    def __init__(self, config: BaseConfig, clock: Clock) -> None:
+    def __init__(self, config: RctConfig, clock: Clock) -> None:
         super().__init__(config, clock)
-        options = self._options
-        host, port = address(options.port)
-        self.line = Line(host, port, clock, window=options.window)
+        host, port = address(config.port)
+        self.line = Line(host, port, clock, window=config.window)
         self._trouble = Trouble()
-        self._house = House(clock, self.written)
+        self._house = House(clock)
         self._schedule = Schedule()
         self._serial: object = None
         self._stranger: Datum | None = None
@@ -103,18 +101,14 @@ class Rct(HouseBattery):
         self._not_before = 0.0
         self._why = ""
         self._woken = False
-        self._must_wake = options.wakeup
+        self._must_wake = config.wakeup
         self._called = 0
         self._first = True
 
-    @property
-    def _options(self) -> RctConfig:
-        return cast(RctConfig, self.config)
-
     @classmethod
-    def check(cls, config: BaseConfig) -> None:
+    def check(cls, config: RctConfig) -> None:
         """Refuse options that cannot work."""
-        check(cast(RctConfig, config))
+        check(config)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close the connection."""
@@ -209,7 +203,7 @@ class Rct(HouseBattery):
         fast = self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic())
         await self._ask(fast if charge or self._house.off_grid else self._schedule.unanswered(fast), tries=TRIES - 1)
         parts = self._inventory.parts
-        until = max(began + min(SHARE * self._options.pollinterval, LONGEST), loop.time() + LEAST)
+        until = max(began + min(SHARE * self.config.pollinterval, LONGEST), loop.time() + LEAST)
         await self._ask(self._schedule.due(parts, self.clock.monotonic()), tries=1, until=until)
         self._compare_serial()
         return self._reading()
@@ -222,14 +216,14 @@ class Rct(HouseBattery):
                 break
             await asyncio.sleep(CONFIRM)
         untold = self.clock.monotonic() - self._house.told_at
-        if self._house.off_grid is None or untold > max(AGES[Group.GRID], 3.0 * self._options.pollinterval):
+        if self._house.off_grid is None or untold > max(AGES[Group.GRID], 3.0 * self.config.pollinterval):
             raise self._unanswered(
-                f"the inverter at {self._options.port} answers, but tells neither prim_sm.island_flag nor the voltages of a "
+                f"the inverter at {self.config.port} answers, but tells neither prim_sm.island_flag nor the voltages of a "
                 "Power Switch"
             )
 
     async def _look(self) -> None:
-        options = self._options
+        options = self.config
         began = self.clock.monotonic()
         rows = self._schedule.quick(Group.GRID, self._inventory.parts, began)
         answered = await self.line.ask(rows, tries=TRIES)
@@ -267,7 +261,7 @@ class Rct(HouseBattery):
 
     def _settle(self, rows: list[Object], answered: Mapping[str, bool]) -> None:
         now, off_grid = self.clock.monotonic(), bool(self._house.off_grid)
-        self._schedule.settle(rows, answered, now, pollfreq=float(self._options.pollfreq), off_grid=off_grid)
+        self._schedule.settle(rows, answered, now, pollfreq=float(self.config.pollfreq), off_grid=off_grid)
 
     def _compare_serial(self) -> None:
         """Another inverter behind the address: forget everything. One answer alone may be another one's, or cut short."""
@@ -283,7 +277,7 @@ class Rct(HouseBattery):
             before, self._serial, self._stranger = self._serial, found.value, None
             self.line.forget()
             self._schedule = Schedule()
-            self._house = House(self.clock, self.written)
+            self._house = House(self.clock)
             self._first = True
             raise DeviceError(f"another inverter answers at {self.config.port}: {found.value} instead of {before}")
 
@@ -296,7 +290,7 @@ class Rct(HouseBattery):
     def _current(self) -> Mapping[str, Datum]:
         """The answers that still count."""
         now = self.clock.monotonic()
-        options = self._options
+        options = self.config
         every = {
             Group.GRID: options.pollinterval, Group.FAST: options.pollinterval,
             Group.SLOW: options.pollfreq, Group.RARE: 5 * options.pollfreq,
@@ -310,7 +304,7 @@ class Rct(HouseBattery):
         }
 
     def _reading(self) -> Reading:
-        return self._house.reading(self._current(), self._options, self._inventory)
+        return self._house.reading(self._current(), self.config, self._inventory)
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -327,20 +321,16 @@ class Rct(HouseBattery):
             found["grid"] = now - self._house.told_at
         return found
 
-    def coast(self, reading: Reading, seconds: float) -> Reading:
-        """On battery charge and runtime count down while the inverter is away, so that LB comes in time."""
-        return self._house.coast(reading, seconds)
-
     # The operator's check
 
     @property
     def address(self) -> tuple[str, int]:
         """Of the inverter's network module."""
-        return address(self._options.port)
+        return address(self.config.port)
 
     def examine(self, *, login: bool) -> AsyncIterator[Finding]:
         """See :mod:`nutdrv_py.backends.rct.examine`."""
         # Imported here: a driver stays small.
         from nutdrv_py.backends.rct.examine import examine
 
-        return examine(self._options, self.clock)
+        return examine(self.config, self.clock)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.inventory import Inventory
-from nutdrv_py.device.house import LowMark, limit
 from nutdrv_py.device.mapping import translate
-from nutdrv_py.device.reading import Reading, Status, Value
-from nutdrv_py.device.storage import ChargeFilter, Charger, Short, Smoothed, charger_status, coast, is_low, runtime
+from nutdrv_py.device.reading import Decline, Status, Value
+from nutdrv_py.device.storage import ChargeFilter, Charger, Smoothed, charger_status, runtime
 
 __all__ = ["Battery", "Moment"]
 
@@ -30,7 +29,10 @@ CHARGE_GONE = 600.0
 """Seconds without a charge after which, on the grid, none is shown."""
 
 LOW_UNKNOWN = 20.0
-"""Percent: the low mark while the inverter has not told its own limit."""
+"""Percent: the low mark of an inverter that never tells its own limit."""
+
+LIMIT_WAIT = 60.0
+"""Seconds for which the limit may be on its way: until then no mark is known, and none makes LB."""
 
 WARNING = 10.0
 """Percentage points above the low mark for ``battery.charge.warning``."""
@@ -91,14 +93,10 @@ class _Emptiness:
 
 
 class Battery:
-    """What is known of the battery, and remembered from one reading to the next.
+    """What is known of the battery, and remembered from one reading to the next. ``began`` is monotonic time."""
 
-    ``written`` holds the limits that upsrw has set, by variable.
-    """
-
-    def __init__(self, written: Mapping[str, float]) -> None:
-        self._written = written
-        self._mark = LowMark(written)
+    def __init__(self, began: float) -> None:
+        self._began = began
         self._charger = Charger()
         self._filter = ChargeFilter(CORRECTION)
         self._towers = False
@@ -110,10 +108,9 @@ class Battery:
         self._power = Smoothed()
         self._reserve: float | None = None
         self._energy: float | None = None
-        self._short = Short()
+        self.decline = Decline()
+        """How the battery goes on while the inverter is silent, as of the last :meth:`look`."""
         self._empty = {"status": _Emptiness(), "current": _Emptiness(), "fault": _Emptiness()}
-        self._low: float | None = None
-        self._runtime_low: float | None = None
 
     @property
     def broken(self) -> bool:
@@ -122,12 +119,11 @@ class Battery:
 
     def transferred(self) -> None:
         """The house was cut off or is back: what was drawn before says nothing now."""
-        self._short = Short()
         self._power.reset()
 
     def look(self, moment: Moment, shown: dict[str, Value], load: float | None) -> Status:
         """Put the battery's variables into ``shown``, and give its tokens. ``load`` is what the house draws (W)."""
-        values, now, off_grid, early, options = moment.values, moment.now, moment.off_grid, moment.early, moment.options
+        values, now, off_grid, early = moment.values, moment.now, moment.off_grid, moment.early
         power = site.battery_power(values)
         count = sum(1 for there in moment.inventory.modules if there)
         towers = bool(moment.inventory.tower) and site.number(values, "battery_placeholder[0].soc") is not None
@@ -142,34 +138,26 @@ class Battery:
         smooth = drain if early else self._power.update(drain, now)
         reserve = site.number(values, "power_mng.soc_min_island")
         self._reserve = reserve * 100 if reserve is not None else self._reserve
-        low = self._low = self._limit(options)
-        runtime_low = limit(options, self._written, "battery.runtime.low")
-        self._runtime_low = None if early else runtime_low
         left = None
         if charge is not None and self._energy:
             usable = max(0.0, charge - (self._reserve or 0.0)) / 100 * self._energy * site.efficiency(values)
             left = runtime(usable, smooth)
-        short = self._short.update(left, runtime_low, now) and not early
         empty = self._emptiness(moment, charge, towers=towers)
         direction = self._charger.update(power, max(1, count))
         word = values.get("battery.status2")
         self._word.update(word, moment.times.get("battery.status2"))
         tokens = faults.battery_status(self._word.confirmed)[1]
         status = direction | tokens | _worn(moment)
-        if off_grid and (is_low(charge, low) or short or empty):
+        if off_grid and empty:
             status |= Status.LB
 
         shown.update(translate(site.BATTERY_FIELDS, values))
         shown.update(site.modules(values))
-        shown["battery.charge.low"] = low
-        shown["battery.charge.warning"] = min(100.0, low + WARNING)
         if charge is not None:
             shown["battery.charge"] = charge
             shown["battery.charger.status"] = charger_status(direction, charge)
         if left is not None:
             shown["battery.runtime"] = left
-        if runtime_low is not None:
-            shown["battery.runtime.low"] = runtime_low
         current = site.number(values, "battery.current")
         if current is not None:
             # Firmware differs in the sign of the current, not in that of the power.
@@ -184,6 +172,10 @@ class Battery:
             shown["experimental.battery.energy.capacity"] = round(self._energy)
             if charge is not None:
                 shown["experimental.battery.energy"] = round(self._energy * charge / 100)
+        self.decline = Decline(
+            load=self._drain, capacity=self._energy or LEAST_ENERGY, charge=charge, low=self._low(moment), cutoff=self._reserve,
+            warning=WARNING, by_runtime=not early,
+        )  # fmt: skip
         return status
 
     def _believed(self, told: float | None, moment: Moment) -> float | None:
@@ -204,10 +196,10 @@ class Battery:
                 self._charge = None
         return self._charge
 
-    def _limit(self, options: RctConfig) -> float:
-        device = LOW_UNKNOWN if self._reserve is None else min(99.0, self._reserve + options.charge_low_margin)
-        found = self._mark.of(options, device=device, cutoff=self._reserve)
-        return device if found is None else found
+    def _low(self, moment: Moment) -> float | None:
+        if self._reserve is not None:
+            return min(99.0, self._reserve + moment.options.charge_low_margin)
+        return LOW_UNKNOWN if moment.now - self._began >= LIMIT_WAIT else None
 
     def _emptiness(self, moment: Moment, charge: float | None, *, towers: bool) -> bool:
         """Whether the battery's own electronics say that it is empty, whatever the charge; both towers must."""
@@ -232,12 +224,6 @@ class Battery:
             self._empty[name].judge(active, at, off_grid=moment.off_grid, charge=charge) for name, (active, at) in signs.items()
         ]
         return any(found)
-
-    def coast(self, reading: Reading, seconds: float) -> Reading:
-        """``reading``, whose house is off the grid, ``seconds`` later with nothing heard: charge and runtime count down."""
-        runtime_low = self._runtime_low if self._short.after(seconds) else None
-        energy = self._energy or LEAST_ENERGY
-        return coast(reading, seconds, load=self._drain, capacity=energy, charge_low=self._low, runtime_low=runtime_low)
 
 
 def _worn(moment: Moment) -> Status:

@@ -16,8 +16,7 @@ from nutdrv_py.backends.rct.config import RctConfig, address
 from nutdrv_py.backends.rct.grid import Evidence
 from nutdrv_py.backends.rct.inventory import discover
 from nutdrv_py.clock import Clock
-from nutdrv_py.device.findings import Finding, failed, ok, warning
-from nutdrv_py.device.house import limit, low_mark
+from nutdrv_py.device.findings import Finding, failed, low_mark, ok, warning
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.protocols.rct.objects import BY_NAME
 
@@ -158,6 +157,4 @@ def _low(values: Mapping[str, object], config: RctConfig) -> Finding:
     least = site.number(values, LIMIT)
     stop = None if least is None else round(least * 100, 1)
     device = LOW_UNKNOWN if stop is None else min(99.0, stop + config.charge_low_margin)
-    low = limit(config, {}, "battery.charge.low", option=config.lowbatt, device=device)
-    runtime_low = limit(config, {}, "battery.runtime.low")
-    return low_mark(device if low is None else low, stop, MARGIN, runtime=bool(runtime_low))
+    return low_mark(config, device, stop, MARGIN)

@@ -24,17 +24,14 @@ DEAD = 60.0
 
 
 class House:
-    """Turns answers into a :class:`Reading`; knows the grid, the battery, and how long things have lasted.
+    """Turns answers into a :class:`Reading`; keeps the grid, the battery, and since when each state holds."""
 
-    ``written`` holds the limits that upsrw has set, by variable.
-    """
-
-    def __init__(self, clock: Clock, written: Mapping[str, float]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._watch = GridWatch()
         self.told_at = float("-inf")
         """Monotonic time at which any source has last told about the grid."""
-        self._battery = Battery(written)
+        self._battery = Battery(clock.monotonic())
         self._reason = "none since the start"
         self._registers = tuple(faults.Confirmed() for _ in faults.REGISTERS)
         self._dead_since: float | None = None
@@ -142,7 +139,8 @@ class House:
         found = faults.alarms(moment.faults)
         if self._battery.broken:
             found += ("Battery error",)
-        return Reading(shown, status, found, values, times)
+        decline = self._battery.decline if inventory.battery is not False else None
+        return Reading(shown, status, found, values, times, decline=decline)
 
     def _confirmed(self, values: Mapping[str, object], times: Mapping[str, float]) -> frozenset[int]:
         for name, bits in zip(faults.REGISTERS, self._registers, strict=True):
@@ -202,10 +200,6 @@ class House:
                 "THIS SYSTEM CANNOT REPORT AN OUTAGE: the inverter has no Power Switch that could separate the house from the "
                 "grid. In an outage it falls silent and the data go stale; do not rely on it for a shutdown."
             )
-
-    def coast(self, reading: Reading, seconds: float) -> Reading:
-        """On battery charge and runtime count down while the inverter is away, so that LB comes in time."""
-        return self._battery.coast(reading, seconds)
 
 
 def _evidence(fresh: Mapping[str, object], numbers: frozenset[int]) -> Evidence:

@@ -28,7 +28,6 @@ from nutdrv_py.backends.repeater.line import Line, Refusal, available
 from nutdrv_py.backends.repeater.mirror import mirror
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.backend import Backend, Writable
-from nutdrv_py.device.backend import Config as BaseConfig
 from nutdrv_py.device.findings import Finding
 from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import CommandError, DeviceError, Result, StaleError
@@ -70,19 +69,19 @@ OUTCOMES = {
 T = TypeVar("T")
 
 
-class Repeater(Backend):
+class Repeater(Backend[RepeaterConfig]):
     """Another server's UPS."""
 
-    Config: ClassVar[type[BaseConfig]] = RepeaterConfig
+    Config: ClassVar[type[RepeaterConfig]] = RepeaterConfig
     description: ClassVar[str] = "Repeater"
     version: ClassVar[str] = "0.1"
+    says_low: ClassVar[bool] = True
 
-    def __init__(self, config: BaseConfig, clock: Clock) -> None:
+    def __init__(self, config: RepeaterConfig, clock: Clock) -> None:
         super().__init__(config, clock)
-        options = cast(RepeaterConfig, config)
-        self.source = source(options.port)
-        self.line = Line(self.source, clock, options.username, options.password)
-        self._exposed = options.password is not None and not self.source.local
+        self.source = source(config.port)
+        self.line = Line(self.source, clock, config.username, config.password)
+        self._exposed = config.password is not None and not self.source.local
         self._inventory = Inventory()
         self._trouble = Trouble()
         self._identity = secrets.token_hex(4)
@@ -98,9 +97,9 @@ class Repeater(Backend):
         return self.source.host, self.source.port
 
     @classmethod
-    def check(cls, config: BaseConfig) -> None:
+    def check(cls, config: RepeaterConfig) -> None:
         """Refuse options that cannot work, and the start without pynut2."""
-        check(cast(RepeaterConfig, config))
+        check(config)
         available()
 
     @property

@@ -77,11 +77,6 @@ def source(port: str) -> Source:
 def check(config: RepeaterConfig) -> None:
     """Refuse what cannot work, before anything is started. Raises :class:`ConfigError`."""
     wanted = source(config.port)
-    if config.lowbatt is not None:
-        raise ConfigError(
-            "lowbatt = does not go with a repeater, whose source says when LB begins; write override.battery.charge.low = "
-            f"{config.lowbatt:g} and the flag ignorelb to decide here"
-        )
     if (config.username is None) != (config.password is None):
         missing = "password" if config.password is None else "username"
         raise ConfigError(f"{missing} is missing: write username = and password =, or neither to read only")

@@ -9,9 +9,10 @@ the same values come out in the same order. See :mod:`~nutdrv_py.backends.replay
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import ClassVar, cast
+from typing import Any, ClassVar
 
 from nutdrv_py.backends.replay import gateway, line
 from nutdrv_py.backends.replay.config import ReplayConfig, file_of
@@ -19,7 +20,6 @@ from nutdrv_py.backends.replay.stage import Stage
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.backend import Backend, Writable
 from nutdrv_py.device.backend import Config as BaseConfig
-from nutdrv_py.device.house import HouseBattery
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, ConfigError, DeviceError, Result, StaleError
 from nutdrv_py.log import log
@@ -31,11 +31,11 @@ LATE = 0.001
 """Seconds that a poll may come before its time: timers are not exact."""
 
 
-def _enphase(recording: Recording, own: BaseConfig, stage: Stage) -> HouseBattery:
+def _enphase(recording: Recording, own: BaseConfig, stage: Stage) -> Backend[Any]:
     return gateway.PlayedEnphase(gateway.config_of(recording.options, own), stage)
 
 
-def _rct(recording: Recording, own: BaseConfig, stage: Stage) -> HouseBattery:
+def _rct(recording: Recording, own: BaseConfig, stage: Stage) -> Backend[Any]:
     return line.PlayedRct(line.config_of(recording.options, own), stage)
 
 
@@ -45,20 +45,20 @@ OPTIONS: Mapping[str, Callable[[Mapping[str, int | float | bool], BaseConfig], B
 }
 """How the options of a played backend come about, from those that were recorded and those of the section that plays it."""
 
-PLAYERS: Mapping[str, Callable[[Recording, BaseConfig, Stage], HouseBattery]] = {"enphase": _enphase, "rct": _rct}
+PLAYERS: Mapping[str, Callable[[Recording, BaseConfig, Stage], Backend[Any]]] = {"enphase": _enphase, "rct": _rct}
 """The backends whose recordings can be played."""
 
 
-class Replay(Backend):
+class Replay(Backend[ReplayConfig]):
     """What ``nutdrv_py record`` has written, played."""
 
-    Config: ClassVar[type[BaseConfig]] = ReplayConfig
+    Config: ClassVar[type[ReplayConfig]] = ReplayConfig
     description: ClassVar[str] = "recording of a device"
     version: ClassVar[str] = "0.1"
 
-    def __init__(self, config: BaseConfig, clock: Clock) -> None:
+    def __init__(self, config: ReplayConfig, clock: Clock) -> None:
         super().__init__(config, clock)
-        self._recording = _recording(self._options)
+        self._recording = _recording(self.config)
         self._alarm: asyncio.Task[None] | None = None
         self._last: Reading | None = None
         self._failure: DeviceError | None = None
@@ -66,14 +66,10 @@ class Replay(Backend):
         self._ended = False
         self._begin()
 
-    @property
-    def _options(self) -> ReplayConfig:
-        return cast(ReplayConfig, self.config)
-
     @classmethod
-    def check(cls, config: BaseConfig) -> None:
+    def check(cls, config: ReplayConfig) -> None:
         """Refuse a file that cannot be played."""
-        _recording(cast(ReplayConfig, config))
+        _recording(config)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """End playing."""
@@ -97,7 +93,7 @@ class Replay(Backend):
             raise self._end()
         if self._due is None:
             await self._played.__aexit__(None, None, None)
-            if not self._options.loop:
+            if not self.config.loop:
                 self._ended = True
                 raise self._end()
             log.info("The recording %s is at its end and begins anew", self.config.port)
@@ -108,7 +104,7 @@ class Replay(Backend):
             if self._last is not None and self._failure is None:
                 self.publish(self._last)
             await self._play()
-            if self._options.speed == 0:
+            if self.config.speed == 0:
                 break
         self._wake_in(self._due)
         if self._failure is not None:
@@ -120,7 +116,7 @@ class Replay(Backend):
     @property
     def _due(self) -> float | None:
         """Seconds until something is to be done: the next poll, or the end after the last one. None when that is past."""
-        following, speed = self._stage.following, self._options.speed
+        following, speed = self._stage.following, self.config.speed
         if self._started is None or (speed == 0 and following is not None):
             return 0.0
         if speed == 0:
@@ -137,13 +133,22 @@ class Replay(Backend):
         """Have the device's backend poll once more."""
         self._stage.next()
         try:
-            self._last = await self._played.poll()
+            self._last = self._as_recorded(await self._played.poll())
             self._failure, self._good_at = None, self._stage.now
         except DeviceError as error:
             age = self._stage.now - self._good_at
             # What was stale then is stale now, however fast it is played.
             stale = age > self._played.config.maxage
             self._failure = StaleError(f"{error} (when it was recorded)") if stale else error
+
+    def _as_recorded(self, reading: Reading) -> Reading:
+        """Return the reading with the low mark of the recording, and with the pace at which it is played."""
+        if reading.decline is None:
+            return reading
+        recorded = self._recording.options.get("lowbatt")
+        low = reading.decline.low if recorded is None else float(recorded)
+        decline = dataclasses.replace(reading.decline, low=low, load=reading.decline.load * self.config.speed)
+        return dataclasses.replace(reading, decline=decline)
 
     def _end(self) -> StaleError:
         return StaleError(
@@ -155,7 +160,7 @@ class Replay(Backend):
         """Have the next poll when it is due, not when the driver would ask."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = asyncio.create_task(self._sleep(seconds)) if seconds is not None and self._options.speed > 0 else None
+        self._alarm = asyncio.create_task(self._sleep(seconds)) if seconds is not None and self.config.speed > 0 else None
 
     async def _sleep(self, seconds: float) -> None:
         await self.clock.sleep(max(0.0, seconds))
@@ -184,11 +189,7 @@ class Replay(Backend):
         """As of the device, in seconds of the recording."""
         return self._played.ages
 
-    def coast(self, reading: Reading, seconds: float) -> Reading:
-        """As of the device."""
-        return self._played.coast(reading, seconds * self._options.speed)
-
-    async def reload(self, config: BaseConfig) -> None:
+    async def reload(self, config: ReplayConfig) -> None:
         """Take over what says something of the UPS."""
         self.config = config
         await self._played.reload(OPTIONS[self._recording.backend](self._recording.options, config))

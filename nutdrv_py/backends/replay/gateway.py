@@ -41,10 +41,7 @@ def config_of(options: Mapping[str, int | float | bool], own: Config) -> Enphase
     fields = {item.name for item in dataclasses.fields(EnphaseConfig)}
     known = {name: value for name, value in options.items() if name in fields}
     config = EnphaseConfig(**{"port": URL, "certificate": "any", **known})  # type: ignore[arg-type]
-    return dataclasses.replace(
-        config, ups=own.ups, overrides=own.overrides, defaults=own.defaults,
-        lowbatt=own.lowbatt if own.lowbatt is not None else config.lowbatt,
-    )  # fmt: skip
+    return dataclasses.replace(config, ups=own.ups, overrides=own.overrides, defaults=own.defaults)
 
 
 class PlayedEnphase(Enphase):

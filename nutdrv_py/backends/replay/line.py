@@ -33,10 +33,7 @@ def config_of(options: Mapping[str, int | float | bool], own: Config) -> RctConf
     fields = {item.name for item in dataclasses.fields(RctConfig)}
     known = {name: value for name, value in options.items() if name in fields}
     config = RctConfig(**{"port": f"{HOST}:{PORT}", **known})  # type: ignore[arg-type]
-    return dataclasses.replace(
-        config, ups=own.ups, overrides=own.overrides, defaults=own.defaults,
-        lowbatt=own.lowbatt if own.lowbatt is not None else config.lowbatt,
-    )  # fmt: skip
+    return dataclasses.replace(config, ups=own.ups, overrides=own.overrides, defaults=own.defaults)
 
 
 class PlayedRct(Rct):

@@ -12,9 +12,9 @@ from typing import Any
 
 from nutdrv_py.backends.enphase import Enphase
 from nutdrv_py.backends.enphase.config import EnphaseConfig
-from nutdrv_py.core.variables import shape
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.simulators.enphase import GatewaySimulator, load_scenario
+from tests.backends.seen import Seen
 from tests.conftest import FakeClock
 
 PASSWORD = "demo-password"
@@ -26,11 +26,12 @@ class House:
     backend: Enphase
     clock: FakeClock
     early: list[Reading]
+    seen: Seen
 
     async def poll(self, seconds: float = 5) -> Reading:
         """One poll, ``seconds`` after the last one."""
         self.clock.now += seconds
-        return await self.backend.poll()
+        return self.seen.look(await self.backend.poll())
 
     async def polls(self, count: int, seconds: float = 5) -> Reading:
         for _ in range(count):
@@ -39,9 +40,7 @@ class House:
 
     def shown(self, reading: Reading) -> dict[str, str]:
         """What upsc would show."""
-        config = self.backend.config
-        found = shape(reading, writable=self.backend.writable, defaults=config.defaults, overrides=config.overrides)
-        return {name: variable.value for name, variable in found.items()}
+        return self.seen.shown(reading)
 
     def asked(self, path: str) -> int:
         return sum(request.path == path for request in self.sim.requests)
@@ -75,9 +74,10 @@ async def house(
     try:
         Enphase.check(config)
         backend = Enphase(config, clock)
-        backend.publish = early.append
+        seen = Seen(backend)
+        backend.publish = lambda reading: early.append(seen.look(reading))
         try:
-            yield House(sim, backend, clock, early)
+            yield House(sim, backend, clock, early, seen)
         finally:
             await backend.__aexit__(None, None, None)
     finally:

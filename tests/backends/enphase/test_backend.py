@@ -15,12 +15,13 @@ from nutdrv_py.backends.enphase import ENDPOINTS, Enphase
 from nutdrv_py.backends.enphase.client import Answer
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.jwt import Token
+from nutdrv_py.core import lowbattery
 from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import CommandError, DeviceError
 from nutdrv_py.simulators.enphase import Fault
 from tests.backends.enphase.conftest import PASSWORD, House, house, run
 from tests.conftest import FakeClock
-from tests.test_mapping import json_values
+from tests.device.test_mapping import json_values
 
 
 def test_on_the_grid_everything_a_house_has_is_shown(tmp_path: Path) -> None:
@@ -197,7 +198,7 @@ def test_upsrw_moves_the_low_mark_and_lowbatt_fixes_it(tmp_path: Path) -> None:
     async def story() -> None:
         async with house(tmp_path) as h:
             await h.poll()
-            await h.backend.set("battery.charge.low", "45")
+            h.seen.written["battery.charge.low"] = 45.0
             assert h.shown(await h.poll())["battery.charge.low"] == "45"
             with pytest.raises(CommandError):
                 await h.backend.set("battery.charge", "45")
@@ -683,6 +684,6 @@ def test_any_json_from_any_endpoint_leaves_the_driver_serving(
                 continue
             assert (Status.OL in reading.status) != (Status.OB in reading.status)
             assert Status.LB not in reading.status or Status.OB in reading.status
-            backend.coast(reading, 30)
+            lowbattery.coasted(reading, 30)
 
     run(story)

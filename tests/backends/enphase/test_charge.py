@@ -14,7 +14,7 @@ from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.simulators.enphase import Fault
 from tests.backends.enphase.conftest import house, run
-from tests.test_mapping import json_values
+from tests.device.test_mapping import json_values
 
 SECCTRL = {
     "agg_soc": 39, "Max_energy": 12400, "ENC_agg_soc": 30, "ENC_agg_avail_energy": 3000, "Enc_max_available_capacity": 10000,
@@ -285,7 +285,7 @@ def test_a_kettle_and_one_failed_poll_make_no_lb(tmp_path: Path) -> None:
             for _ in range(25):
                 reading = await h.poll(3)
                 left = int(h.shown(reading)["battery.runtime"])
-                later = [Status.LB in h.backend.coast(reading, seconds).status for seconds in (2, 25)]
+                later = [Status.LB in h.seen.coast(reading, seconds).status for seconds in (2, 25)]
                 seen.append((left, Status.LB in reading.status, *later))
             at = next(n for n, (left, *_) in enumerate(seen) if left <= 7000)
             assert seen[at][1:] == (False, False, True), "below the mark for a moment"
@@ -304,6 +304,6 @@ def test_coasting_without_secctrl_still_reaches_lb(tmp_path: Path) -> None:
             h.sim.set(grid="outage", soc=22)
             reading = await h.polls(2)
             assert Status.LB not in reading.status
-            assert Status.LB in h.backend.coast(reading, 300).status
+            assert Status.LB in h.seen.coast(reading, 300).status
 
     run(story)

@@ -9,7 +9,7 @@ from hypothesis import given
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.site import Grid
 from nutdrv_py.errors import DeviceError
-from tests.test_mapping import json_values
+from tests.device.test_mapping import json_values
 
 
 def _relay(oper: object, admin: object = "closed", mode: object = "multimode-offgrid") -> dict[str, object]:

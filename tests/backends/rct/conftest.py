@@ -14,9 +14,9 @@ import pytest
 import nutdrv_py.backends.rct as backend_module
 from nutdrv_py.backends.rct import Rct, client
 from nutdrv_py.backends.rct.config import RctConfig
-from nutdrv_py.core.variables import shape
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.simulators.rct import InverterSimulator, load_scenario
+from tests.backends.seen import Seen
 from tests.conftest import FakeClock
 
 
@@ -35,11 +35,12 @@ class Home:
     backend: Rct
     clock: FakeClock
     early: list[Reading]
+    seen: Seen
 
     async def poll(self, seconds: float = 2) -> Reading:
         """One poll, ``seconds`` after the last one."""
         self.clock.now += seconds
-        return await self.backend.poll()
+        return self.seen.look(await self.backend.poll())
 
     async def polls(self, count: int, seconds: float = 2) -> Reading:
         for _ in range(count):
@@ -51,9 +52,7 @@ class Home:
 
     def shown(self, reading: Reading) -> dict[str, str]:
         """What upsc would show."""
-        config = self.backend.config
-        found = shape(reading, writable=self.backend.writable, defaults=config.defaults, overrides=config.overrides)
-        return {name: variable.value for name, variable in found.items()}
+        return self.seen.shown(reading)
 
     def asked(self, name: str) -> int:
         return sum(request.name == name for request in self.sim.requests)
@@ -76,9 +75,10 @@ async def home(
     try:
         Rct.check(config)
         backend = Rct(config, clock)
-        backend.publish = early.append
+        seen = Seen(backend)
+        backend.publish = lambda reading: early.append(seen.look(reading))
         try:
-            yield Home(sim, backend, clock, early)
+            yield Home(sim, backend, clock, early, seen)
         finally:
             await backend.__aexit__(None, None, None)
     finally:

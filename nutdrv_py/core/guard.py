@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a reading must be before anyone sees it: names, numbers, ranges and tokens. Pure.
+
+A backend may be a stranger's, and what it reads comes from a network. What is wrong here is dropped alone: a fault in one value
+loses that value, never the state of the grid.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from nutdrv_py.core.lowbattery import CHARGE, RUNTIME
+from nutdrv_py.device.mapping import to_number
+from nutdrv_py.device.reading import Reading, Status, Value
+from nutdrv_py.errors import DeviceError
+from nutdrv_py.nut.kinds import What, kind_of
+
+__all__ = ["MOST_VARIABLES", "NAME", "Dropped", "guarded"]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""What a variable may be called. A line feed in a name would be a line of the driver's protocol."""
+
+MOST_VARIABLES = 4096
+"""Variables of one reading, at most; the largest PDU has about a thousand."""
+
+MOST_ALARMS = 16
+"""Alarms of one reading, at most; ``ups.alarm`` holds 255 characters."""
+
+LONGEST_TEXT = 1024
+"""Characters of a text that are looked at; upsd holds 255."""
+
+SHOWN = 60
+"""Characters of a name in a sentence."""
+
+SHORTEST_SECRET = 4
+"""Characters of a secret that is looked for in values: a shorter one is a part of everything."""
+
+_OWN = ("ups.status", "ups.alarm")
+_LOOKED_FOR = tuple(f"{name}{end}" for name in (CHARGE, RUNTIME) for end in ("", ".low"))
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A part of a reading that was dropped: ``name`` in printable ASCII, and why."""
+
+    name: str
+    reason: str
+
+
+def guarded(reading: Reading, secrets: Iterable[str] = ()) -> tuple[Reading, tuple[Dropped, ...]]:
+    """Return ``reading`` without what must not be seen, and what was dropped of it.
+
+    Values that hold one of ``secrets`` are dropped too. Raises :class:`~nutdrv_py.errors.DeviceError` when the status does not
+    say where the power comes from.
+    """
+    status, wrong = _status(reading.status)
+    dropped = list(wrong)
+    hidden = tuple(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+    values: dict[str, Value] = {}
+    seen: set[str] = set()
+    for name, value in reading.values.items():
+        reason = _fault(name, value, seen, hidden)
+        if reason:
+            dropped.append(Dropped(ascii(name)[1:-1][:SHOWN], reason))
+            continue
+        seen.add(name.lower())
+        # The core looks for these by name, and NUT takes names in any case.
+        values[name.lower() if name.lower() in _LOOKED_FOR else name] = value
+    alarms = tuple(
+        alarm[:LONGEST_TEXT]
+        for alarm in reading.alarms[:MOST_ALARMS]
+        if isinstance(alarm, str) and alarm.strip() and not any(secret in alarm for secret in hidden)
+    )
+    if len(alarms) < len(reading.alarms):
+        dropped.append(Dropped("ups.alarm", "an alarm without text, with a secret in it, or one too many"))
+    at = reading.at
+    if at is not None and math.isnan(at):
+        raise DeviceError("the backend does not say when its reading was taken: its time is not a number")
+    if not dropped and values == reading.values:
+        return reading, ()
+    return replace(reading, values=values, status=status, alarms=alarms), tuple(dropped)
+
+
+def _status(status: Status) -> tuple[Status, tuple[Dropped, ...]]:
+    if not isinstance(status, Status) or not status.says_supply:
+        raise DeviceError(f"the backend gave the impossible status {str(status)[:SHOWN]!a}: exactly one of OL and OB is needed")
+    wrong = []
+    if Status.FSD in status:
+        status &= ~Status.FSD
+        wrong.append(Dropped("FSD", "a forced shutdown is upsd's to announce, never a device's"))
+    if Status.LB in status and Status.OB not in status:
+        status &= ~Status.LB
+        wrong.append(Dropped("LB", "a low battery counts only with OB"))
+    if Status.LB in status and Status.CAL in status:
+        status &= ~Status.CAL
+        wrong.append(Dropped("CAL", "with OB LB it would hide the low battery from upsmon"))
+    return status, tuple(wrong)
+
+
+def _fault(name: object, value: object, seen: set[str], secrets: tuple[str, ...]) -> str:
+    """Return why the value must not be seen; empty when it may."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        return "that is no name of a NUT variable"
+    lowered = name.lower()
+    if lowered in _OWN:
+        return "status and alarms are not values of a reading"
+    if lowered.startswith("driver."):
+        return "driver.* is the driver's own"
+    if lowered in seen:
+        return "the same name was given twice"
+    if len(seen) >= MOST_VARIABLES:
+        return f"there are more than {MOST_VARIABLES} variables"
+    if not isinstance(value, str | int | float):
+        return f"{type(value).__name__} is no value"
+    if isinstance(value, str) and any(secret in value for secret in secrets):
+        return "it holds a secret of the configuration"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "it is not a finite number"
+    kind = kind_of(name)
+    if kind.what is not What.NUMBER:
+        return "it is no text that NUT could hold" if isinstance(value, str) and len(value) > LONGEST_TEXT else ""
+    number = to_number(value)
+    if number is None:
+        return "it is no number"
+    return "" if kind.lowest <= number <= kind.highest else f"it is not between {kind.lowest:g} and {kind.highest:g}"
