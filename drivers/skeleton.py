@@ -13,8 +13,8 @@ MANDATORY is only :meth:`Skeleton.poll`. It returns what the device says, and no
 - OL or OB, from what the device says about the *grid*; never from the direction of the battery's power, never from an error. A
   wrong OB shuts servers down for nothing. No statement about the grid is a ``DeviceError``.
 - the charge and the runtime if the device tells them, else neither: a charge that is made up hides an empty battery.
-- no LB from the charge: the driver derives it from ``battery.charge`` and ``battery.runtime`` by the marks that ups.conf, upsrw or
-  the device set, for every backend.
+- no LB from the charge: the driver derives it from ``battery.charge`` and ``battery.runtime`` by the marks that ups.conf, upsrw
+  or the device set, for every backend.
 - ``Reading.at`` when the device said it, if that is not now: a value from a cache or a queue must not look fresh.
 - ``DeviceError`` with a sentence when the device gave no answer. The driver holds the last reading for ``maxage`` seconds, counts
   the runtime down off the grid, and then declares the data stale.

@@ -161,7 +161,7 @@ def _texts(snapshot: Snapshot) -> dict[str, str]:
 
 def _for_test(settings: Settings) -> Settings:
     """Without the patience that a real device deserves."""
-    return dataclasses.replace(settings, config=dataclasses.replace(settings.config, pollinterval=1, maxage=1))
+    return dataclasses.replace(settings, config=dataclasses.replace(settings.config, pollinterval=1, maxage=1, looks=1))
 
 
 async def _play(world: Steps, plan: Plan, clock: Clock) -> None:

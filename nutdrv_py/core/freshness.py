@@ -29,7 +29,8 @@ from nutdrv_py.core.lowbattery import Low, Wishes
 from nutdrv_py.device.reading import Reading, Status
 
 __all__ = [
-    "FIRST_HOLD", "FIRST_WAIT", "FRESH", "LOUD", "Changed", "Disowned", "Early", "Event", "Failed", "Leave", "Limited", "Limits",
+    "FIRST_HOLD", "FIRST_WAIT", "FRESH", "LOUD", "Accepted", "Changed", "Disowned", "Early", "Event", "Failed", "Leave", "Limited",
+    "Limits",
     "Opened", "Phase", "Polled", "Served", "State", "Tick", "after", "begun", "next_look", "served",
 ]  # fmt: skip
 
@@ -120,6 +121,15 @@ class Disowned:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """The device has taken a value that a client has set; it is shown before the next poll tells it."""
+
+    at: float
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """Low marks were set or reloaded."""
 
@@ -156,7 +166,7 @@ class Opened:
     at: float
 
 
-Event = Polled | Early | Failed | Disowned | Changed | Limited | Leave | Tick | Opened
+Event = Polled | Early | Failed | Disowned | Accepted | Changed | Limited | Leave | Tick | Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +231,8 @@ def after(state: State, event: Event) -> State:
             state = replace(state, failing=True, heard=True)
         case Disowned():
             state = replace(state, failing=True, heard=True, disowned=True)
+        case Accepted(_, name, value) if state.reading is not None:
+            state = replace(state, reading=replace(state.reading, values={**state.reading.values, name: value}))
         case Changed(_, wishes):
             state = replace(state, wishes=wishes)
         case Limited(_, limits):

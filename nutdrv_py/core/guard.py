@@ -50,13 +50,13 @@ class Dropped:
     reason: str
 
 
-def guarded(reading: Reading, secrets: Iterable[str] = ()) -> tuple[Reading, tuple[Dropped, ...]]:
+def guarded(reading: Reading, secrets: Iterable[str] = (), *, fsd: bool = False) -> tuple[Reading, tuple[Dropped, ...]]:
     """Return ``reading`` without what must not be seen, and what was dropped of it.
 
-    Values that hold one of ``secrets`` are dropped too. Raises :class:`~nutdrv_py.errors.DeviceError` when the status does not
-    say where the power comes from.
+    Values that hold one of ``secrets`` are dropped too; ``fsd`` lets a forced shutdown through. Raises
+    :class:`~nutdrv_py.errors.DeviceError` when the status does not say where the power comes from.
     """
-    status, wrong = _status(reading.status)
+    status, wrong = _status(reading.status, fsd=fsd)
     dropped = list(wrong)
     hidden = tuple(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
     values: dict[str, Value] = {}
@@ -84,11 +84,11 @@ def guarded(reading: Reading, secrets: Iterable[str] = ()) -> tuple[Reading, tup
     return replace(reading, values=values, status=status, alarms=alarms), tuple(dropped)
 
 
-def _status(status: Status) -> tuple[Status, tuple[Dropped, ...]]:
+def _status(status: Status, *, fsd: bool) -> tuple[Status, tuple[Dropped, ...]]:
     if not isinstance(status, Status) or not status.says_supply:
         raise DeviceError(f"the backend gave the impossible status {str(status)[:SHOWN]!a}: exactly one of OL and OB is needed")
     wrong = []
-    if Status.FSD in status:
+    if Status.FSD in status and not fsd:
         status &= ~Status.FSD
         wrong.append(Dropped("FSD", "a forced shutdown is upsd's to announce, never a device's"))
     if Status.LB in status and Status.OB not in status:

@@ -188,7 +188,7 @@ class Poller:
 
     def _guarded(self, reading: Reading) -> Reading:
         """Return what may be seen of the reading. Raises :class:`DeviceError` when that is nothing."""
-        kept, dropped = guarded(reading, log.hidden())
+        kept, dropped = guarded(reading, log.hidden(), fsd=self._backend.says_fsd)
         for item in dropped:
             if item.name in self.dropped or len(self.dropped) < MOST_NAMED:
                 self.dropped[item.name] += 1

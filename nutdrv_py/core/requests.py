@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from nutdrv_py import log
 from nutdrv_py.core.driver import Driver
+from nutdrv_py.core.freshness import Accepted
 from nutdrv_py.core.reload import Reload
 from nutdrv_py.device.mapping import to_number
 from nutdrv_py.errors import CommandError, DeviceError, Result
@@ -64,6 +65,7 @@ class Requests:
         if rule is not None:
             rule.check(value)
             await driver.poller.between_polls(lambda: driver.backend.set(name, value))
+            driver.apply(Accepted(driver.clock.monotonic(), name, value))
         elif mark is not None and (number := to_number(value)) is not None:
             mark.check(value)
             driver.written[name] = number

@@ -129,6 +129,9 @@ class Backend(abc.ABC, Generic[ConfigT]):
     """True for a device that says LB itself, in NUT's words: the low marks that it tells then make no LB here, only those that
     are set here do."""
 
+    says_fsd: ClassVar[bool] = False
+    """True for a device that is another upsd: FSD is its word for a shutdown that has begun, after which it cuts the power."""
+
     def __init__(self, config: ConfigT, clock: Clock) -> None:
         self.config = config
         self.clock = clock

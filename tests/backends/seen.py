@@ -37,7 +37,7 @@ class Seen:
 
     def look(self, reading: Reading) -> Reading:
         """The reading as it is served while it is current."""
-        kept, dropped = guarded(reading)
+        kept, dropped = guarded(reading, fsd=self._backend.says_fsd)
         assert not dropped, dropped
         self._low = lowbattery.after(self._low, kept, self.wishes, self._backend.clock.monotonic(), fresh=True)
         return self._with_lb(kept, self._low)

@@ -189,9 +189,9 @@ def test_several_devices_with_all_exporters_from_one_process(
     devices = [
         {
             "name": "house", "backend": "enphase", "port": sim.host_port, "serial": sim.serial, "token": sim.issue_token(),
-            "tokenfile": str(tmp_path / "token"), "login_url": sim.login_url, "token_url": sim.token_url,
+            "tokenfile": str(tmp_path / "token"), "login_url": sim.login_url, "token_url": sim.token_url, "looks": "1",
         },
-        {"name": "barn", "backend": "rct", "port": inverter.sim.host_port},
+        {"name": "barn", "backend": "rct", "port": inverter.sim.host_port, "looks": "1"},
     ]  # fmt: skip
     config = {
         "devices": devices,

@@ -379,7 +379,7 @@ def test_status_in_a_pipe_is_plain_text_and_the_exit_code_tells_whether_the_data
     lab.start()
     done = typed(lab, "status", "ups")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[:3] == ["ups", "On the grid", "Charge   [###################################-----]  87 %"]
+    assert done.stdout.splitlines()[:3] == ["ups", "On the grid", "Charge   [########|##########################-----]  87 %, low at 20 %"]
     assert "House    <--    640 W  used" in done.stdout
     assert done.stdout.isascii()
     assert "\x1b" not in done.stdout

@@ -23,7 +23,7 @@ class Mirror(Stage):
     """A NUT that repeats another one's UPS."""
 
     def __init__(self, address: str, *, ups: str = "mirror", login: str = "demo", **options: str) -> None:
-        section = {"driver": "nutdrv_py", "port": address, "backend": BACKEND, "pollinterval": "1", "maxage": "3", **options}
+        section = {"driver": "nutdrv_py", "port": address, "backend": BACKEND, "pollinterval": "1", "maxage": "3", "looks": "1", **options}
         super().__init__(section | ({"username": login, "password": login} if login else {}), ups=ups)
 
     def up(self) -> Mirror:
@@ -161,7 +161,7 @@ def test_the_status_and_the_alarms_are_those_of_the_source(pair: tuple[Lab, Mirr
 def test_what_can_be_set_and_done_is_what_the_source_offers(pair: tuple[Lab, Mirror]) -> None:
     lab, mirror = pair
     there, here = Upsd(lab), Upsd(mirror)
-    wait(lambda: len(here.rows("RW")) == 2)
+    wait(lambda: len(here.rows("RW")) == 3)
     assert here.rows("RW") == there.rows("RW")
     assert here.rows("CMD") == there.rows("CMD")
     assert "CMD load.off" in here.rows("CMD")

@@ -76,6 +76,7 @@ class Repeater(Backend[RepeaterConfig]):
     description: ClassVar[str] = "Repeater"
     version: ClassVar[str] = "0.1"
     says_low: ClassVar[bool] = True
+    says_fsd: ClassVar[bool] = True
 
     def __init__(self, config: RepeaterConfig, clock: Clock) -> None:
         super().__init__(config, clock)
