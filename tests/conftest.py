@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, settings
 
 from nutdrv_py import log
 from nutdrv_py.clock import Clock
+from nutdrv_py.core.variables import with_kinds
+from nutdrv_py.nut.snapshot import Variable
 
 REPO = Path(__file__).parent.parent
 sys.path.insert(0, str(REPO / "drivers"))
@@ -35,6 +37,11 @@ settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize="CI" in os.environ
 )
 settings.load_profile("default")
+
+
+def kinded(texts: Mapping[str, str]) -> dict[str, Variable]:
+    """Return variables of these texts, as a backend that gives nothing but text would have them served."""
+    return with_kinds({name: Variable(text) for name, text in texts.items()}, {})
 
 
 class FakeClock(Clock):

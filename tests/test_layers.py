@@ -27,7 +27,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "recording": ("errors", "protocols", "recording"),
     "simulators": ("protocols", "simulators"),
     "simulators.nut": ("errors", "machine.launcher", "nut.parseconf"),
-    "exporters": ("clock", "core.telemetry", "device.reading", "errors", "exporters", "log", "machine", "nut.portfile", "nut.snapshot", "protocols"),
+    "exporters": ("clock", "core.telemetry", "device.reading", "errors", "exporters", "log", "machine", "nut.kinds", "nut.portfile", "protocols"),
     "process": ("clock", "core", "device", "errors", "exporters", "log", "machine", "nut", "process", "__version__"),
     "cli": ("",),
     "commands": ("",),

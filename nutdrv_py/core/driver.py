@@ -8,6 +8,7 @@ a socket: the server and the exporters subscribe to changes.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -21,10 +22,11 @@ from nutdrv_py.core.guard import NAME
 from nutdrv_py.core.lowbattery import mark, wished
 from nutdrv_py.core.poller import LEAVE, Poller, pause
 from nutdrv_py.core.settings import Settings
-from nutdrv_py.core.variables import Marks, shape
+from nutdrv_py.core.variables import Marks, shape, with_kinds
 from nutdrv_py.device.backend import Backend, Writable
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.log import Trouble
+from nutdrv_py.nut.kinds import kind_of
 from nutdrv_py.nut.snapshot import Flag, Snapshot, Variable
 
 __all__ = ["NUT_VERSION", "Driver"]
@@ -275,7 +277,8 @@ class Driver:
         """Build the snapshot of what is served now, and tell the listeners when it is another one."""
         device = dict(self._shaped())
         if self._served.reading is not None and "experimental.data.age" not in self.settings.overrides:
-            device["experimental.data.age"] = Variable(str(int(self._age // AGE_STEP * AGE_STEP)))
+            age = str(int(self._age // AGE_STEP * AGE_STEP))
+            device["experimental.data.age"] = Variable(age, kind=kind_of("experimental.data.age"))
         commands = self.commands | {name for name in self.backend.commands if NAME.fullmatch(name)}
         new = Snapshot(MappingProxyType({**device, **self._own()}), commands, self._served.stale)
         old, self.snapshot = self.snapshot, new
@@ -320,4 +323,6 @@ class Driver:
         result["driver.state"] = Variable(self._driver_state)
         result["driver.debug"] = Variable(str(log.debug_level()), _NUMBER)
         result["driver.flag.allow_killpower"] = Variable(str(int(self.killpower)), _NUMBER)
-        return result
+        config = self.settings.config
+        given = {f"driver.parameter.{option.name}": getattr(config, option.name) for option in dataclasses.fields(config)}
+        return with_kinds(result, given)

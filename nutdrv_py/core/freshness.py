@@ -29,8 +29,8 @@ from nutdrv_py.core.lowbattery import Low, Wishes
 from nutdrv_py.device.reading import Reading, Status
 
 __all__ = [
-    "FIRST_HOLD", "FIRST_WAIT", "FRESH", "LOUD", "Accepted", "Changed", "Disowned", "Early", "Event", "Failed", "Leave", "Limited",
-    "Limits",
+    "FIRST_HOLD", "FIRST_WAIT", "FRESH", "LOUD", "Accepted", "Changed", "Disowned", "Early", "Event", "Failed", "Leave",
+    "Limited", "Limits",
     "Opened", "Phase", "Polled", "Served", "State", "Tick", "after", "begun", "next_look", "served",
 ]  # fmt: skip
 

@@ -15,7 +15,8 @@ from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.poller import FAILURES
 from nutdrv_py.device.reading import Status
 from nutdrv_py.log import Trouble, log
-from nutdrv_py.nut.snapshot import Snapshot
+from nutdrv_py.nut.kinds import What
+from nutdrv_py.nut.snapshot import Snapshot, Variable
 
 __all__ = ["BUCKETS", "Health", "Source", "View"]
 
@@ -27,7 +28,7 @@ BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 class View:
     """A device at one moment.
 
-    ``variables`` are NUT's, as upsc shows them, those of the driver (``driver.*``) included. While ``stale``, only ``driver.*``
+    ``variables`` are NUT's, those of the driver (``driver.*``) included. While ``stale``, only ``driver.*``
     is left in them, and ``status``, ``alarms`` and ``raw`` are empty.
     """
 
@@ -39,13 +40,23 @@ class View:
     """Seconds since 1970 (UTC) of this look."""
     at: float | None
     """Seconds since 1970 of the last good data, also while stale; None when there never were any."""
-    variables: Mapping[str, str]
+    variables: Mapping[str, Variable]
     status: Status
     alarms: tuple[str, ...]
     raw: Mapping[str, object]
     """The device's own names: of RCT the objects by name, of Enphase the payloads by endpoint."""
     raw_at: Mapping[str, float] = field(default_factory=dict)
     """Seconds since 1970 at which the device told each of ``raw``, as far as that is known; else ``at``."""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The variables' values by name, as upsc shows them."""
+        return {name: variable.value for name, variable in self.variables.items()}
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The finite values of the variables that are numbers, by name."""
+        return {name: float(variable.value) for name, variable in self.variables.items() if variable.kind.what is What.NUMBER}
 
     @property
     def age(self) -> float | None:
@@ -111,9 +122,9 @@ class Source:
         driver = self._driver
         snapshot, reading = driver.snapshot, driver.reading
         now, mono = driver.clock.wall(), driver.clock.monotonic()
-        variables = {name: variable.value for name, variable in snapshot.variables.items()}
+        variables = snapshot.variables
         if snapshot.stale:
-            variables = {name: value for name, value in variables.items() if name.startswith("driver.")}
+            variables = {name: variable for name, variable in variables.items() if name.startswith("driver.")}
         return View(
             ups=self.ups,
             backend=self.backend,
@@ -121,7 +132,7 @@ class Source:
             now=now,
             at=None if driver.good_at is None else now - (mono - driver.good_at),
             variables=variables,
-            status=Status.parse(variables.get("ups.status", ""))[0],
+            status=Status.parse(variables["ups.status"].value if "ups.status" in variables else "")[0],
             # On the grid the driver withdraws alarms before the data go stale.
             alarms=reading.alarms if reading is not None and "ups.alarm" in variables else (),
             raw=reading.raw if reading is not None else {},

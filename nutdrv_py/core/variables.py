@@ -9,35 +9,17 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nutdrv_py.core.lowbattery import CHARGE, RUNTIME, Wishes, mark
 from nutdrv_py.device.backend import Writable
 from nutdrv_py.device.mapping import to_number
 from nutdrv_py.device.reading import Reading, Status, Value
+from nutdrv_py.nut.kinds import kind_for, kind_of
 from nutdrv_py.nut.parseconf import MAX_VALUE, escape
 from nutdrv_py.nut.snapshot import Flag, Variable
 
-__all__ = ["DECIMALS", "Marks", "format_value", "sanitize", "shape", "status_text"]
-
-# fmt: off
-DECIMALS: tuple[tuple[str, int], ...] = (   # the first row whose end fits the name decides; always that many decimals
-    ("battery.charge", 0),
-    (".charge", 1),
-    (".charge.low", 0), (".charge.restart", 0), (".charge.warning", 0),
-    (".runtime", 0), (".runtime.low", 0),
-    ("voltage", 1), ("voltage.nominal", 1), ("voltage.low", 1), ("voltage.high", 1),
-    ("temperature.cell.min", 1), ("temperature.cell.max", 1), ("cell.min", 3), ("cell.max", 3),
-    ("current", 2),
-    ("capacity", 1), ("capacity.nominal", 1),
-    ("temperature", 1),
-    ("powerfactor", 2),
-    ("frequency", 2), ("frequency.nominal", 0),
-    ("load", 1),
-    ("power.nominal", 0), ("power", 1),
-)
-# fmt: on
-_OTHER_DECIMALS = 1
+__all__ = ["Marks", "format_value", "sanitize", "shape", "status_text", "with_kinds"]
 
 _LETTERS = str.maketrans(
     {
@@ -72,8 +54,7 @@ def format_value(name: str, value: Value) -> str:
         return sanitize(value)
     if isinstance(value, int):
         return str(int(value))
-    decimals = next((count for end, count in DECIMALS if name.endswith(end)), _OTHER_DECIMALS)
-    text = f"{value:.{decimals}f}"
+    text = f"{value:.{kind_of(name).decimals}f}"
     return text[1:] if text.startswith("-") and not text.strip("-0.") else text
 
 
@@ -134,7 +115,15 @@ def shape(
     for source, mirror in _MIRRORED:
         if source in result and mirror not in overrides and mirror not in reading.values:
             result[mirror] = Variable(result[source].value)
-    return result
+    return with_kinds(result, {**reading.values, **marks.values})
+
+
+def with_kinds(variables: Mapping[str, Variable], given: Mapping[str, object]) -> dict[str, Variable]:
+    """Return the variables with their kinds; ``given`` holds the values before they were formatted, as far as there were any."""
+    return {
+        name: replace(one, kind=kind_for(name, one.value, number=isinstance(given.get(name), int | float)))
+        for name, one in variables.items()
+    }
 
 
 def _writable(value: str, rule: Writable) -> Variable:

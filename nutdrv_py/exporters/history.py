@@ -8,7 +8,6 @@ by the monotonic clock and dated when somebody looks, so they stay where they be
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from nutdrv_py.clock import Clock
 from nutdrv_py.core.telemetry import View
 from nutdrv_py.device.reading import Status
 
-__all__ = ["COLUMNS", "DAY", "MINUTE", "Day", "History", "Minute", "State", "decode", "encode", "number", "state"]
+__all__ = ["COLUMNS", "DAY", "MINUTE", "Day", "History", "Minute", "State", "decode", "encode", "state"]
 
 MINUTE = 60
 """Seconds of one sample."""
@@ -81,15 +80,6 @@ class Day:
     minutes: tuple[Minute | None, ...]
 
 
-def number(text: str | None) -> float | None:
-    """A variable's value as a number; None when there is none."""
-    try:
-        value = float(text) if text is not None else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
 def state(view: View) -> State:
     """What the view says; a UPS that is neither on the grid nor on battery is off."""
     if view.stale:
@@ -110,7 +100,8 @@ class History:
 
     def record(self, view: View) -> None:
         """Take in what is known now; cheap, so it may be called for each change."""
-        values = (number(view.variables.get(column.variable)) for column in COLUMNS)
+        numbers = view.numbers
+        values = (numbers.get(column.variable) for column in COLUMNS)
         sane = tuple(value if value is not None and abs(value) < LARGEST else None for value in values)
         new = Minute(state(view), _NOTHING if view.stale else sane)
         now = self._now()

@@ -159,9 +159,9 @@ class MqttExporter(Exporter):
         if view.stale:
             self._show(place, {}, good=False)
         else:
-            self._show(place, {**nut_values(place, view.variables), **rctmon_values(place, view.raw)}, good=True)
+            self._show(place, {**nut_values(place, view.texts), **rctmon_values(place, view.raw)}, good=True)
             if self._options.discovery:
-                self._discover(place, view.variables)
+                self._discover(place, view.texts)
         self._pump()
 
     def _show(self, place: Place, values: Mapping[str, str], *, good: bool) -> None:

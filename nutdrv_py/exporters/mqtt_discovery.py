@@ -11,20 +11,40 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nutdrv_py.exporters.topics import Place, availability, slug
+from nutdrv_py.nut.kinds import kind_of
 
 __all__ = ["BINARY_SENSORS", "IDENTITY", "SENSORS", "BinarySensor", "Sensor", "configs"]
 
 
+# fmt: off
+_CLASSES = {
+    "battery.charge": "battery", "experimental.battery.energy": "energy_storage",
+    "experimental.battery.energy.capacity": "energy_storage",
+    "V": "voltage", "A": "current", "W": "power", "VA": "apparent_power", "var": "reactive_power", "Hz": "frequency",
+    "Wh": "energy", "C": "temperature", "s": "duration", "d": "duration",
+}
+"""Home Assistant's ``device_class`` by variable, or else by NUT's unit."""
+# fmt: on
+
+
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """A NUT variable as Home Assistant shows it: its documented ``device_class``, unit and ``state_class``; empty: none."""
+    """A NUT variable as Home Assistant shows it, with its documented ``state_class``; empty: none."""
 
     variable: str
     name: str
-    device_class: str = ""
-    unit: str = ""
     state_class: str = ""
     diagnostic: bool = False
+
+    @property
+    def unit(self) -> str:
+        """Home Assistant's unit; empty: none."""
+        return kind_of(self.variable).unit.replace("C", "°C")
+
+    @property
+    def device_class(self) -> str:
+        """Home Assistant's ``device_class``; empty: none."""
+        return _CLASSES.get(self.variable) or _CLASSES.get(kind_of(self.variable).unit, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,66 +65,66 @@ _LINES = ("L1", "L2", "L3")
 SENSORS: tuple[Sensor, ...] = (
     Sensor("ups.status",                           "Status"),
     Sensor("ups.alarm",                            "Alarm"),
-    Sensor("battery.charge",                       "Battery charge",              "battery",        "%",   _M),
-    Sensor("battery.runtime",                      "Battery runtime",             "duration",       "s",   _M),
-    Sensor("battery.voltage",                      "Battery voltage",             "voltage",        "V",   _M),
-    Sensor("battery.current",                      "Battery current",             "current",        "A",   _M),
-    Sensor("battery.temperature",                  "Battery temperature",         "temperature",    "°C",  _M),
+    Sensor("battery.charge",                       "Battery charge",              _M),
+    Sensor("battery.runtime",                      "Battery runtime",             _M),
+    Sensor("battery.voltage",                      "Battery voltage",             _M),
+    Sensor("battery.current",                      "Battery current",             _M),
+    Sensor("battery.temperature",                  "Battery temperature",         _M),
     Sensor("battery.charger.status",               "Battery charger"),
-    Sensor("battery.charge.low",                   "Battery low mark",            "",               "%",   "", True),
-    Sensor("battery.capacity",                     "Battery capacity",            "",               "Ah",  "", True),
-    Sensor("experimental.storage.realpower",       "Battery power",               "power",          "W",   _M),
-    Sensor("experimental.battery.energy",          "Battery energy",              "energy_storage", "Wh",  _M),
-    Sensor("experimental.battery.energy.capacity", "Battery energy when full",    "energy_storage", "Wh",  _M, True),
-    Sensor("experimental.battery.charge.reserve",  "Battery reserve",             "",               "%",   "", True),
-    Sensor("experimental.battery.health",          "Battery health",              "",               "%",   _M, True),
-    Sensor("experimental.battery.cycles",          "Battery cycles",              "",               "",    _TI, True),
-    Sensor("ups.load",                             "Load",                        "",               "%",   _M),
-    Sensor("ups.realpower",                        "House power",                 "power",          "W",   _M),
-    Sensor("ups.power",                            "Apparent power",              "apparent_power", "VA",  _M),
-    Sensor("ups.temperature",                      "Temperature",                 "temperature",    "°C",  _M),
-    Sensor("input.realpower",                      "Grid power",                  "power",          "W",   _M),
-    Sensor("input.voltage",                        "Grid voltage",                "voltage",        "V",   _M),
-    Sensor("input.current",                        "Grid current",                "current",        "A",   _M),
-    Sensor("input.frequency",                      "Grid frequency",              "frequency",      "Hz",  _M),
+    Sensor("battery.charge.low",                   "Battery low mark",            "", True),
+    Sensor("battery.capacity",                     "Battery capacity",            "", True),
+    Sensor("experimental.storage.realpower",       "Battery power",               _M),
+    Sensor("experimental.battery.energy",          "Battery energy",              _M),
+    Sensor("experimental.battery.energy.capacity", "Battery energy when full",    _M, True),
+    Sensor("experimental.battery.charge.reserve",  "Battery reserve",             "", True),
+    Sensor("experimental.battery.health",          "Battery health",              _M, True),
+    Sensor("experimental.battery.cycles",          "Battery cycles",              _TI, True),
+    Sensor("ups.load",                             "Load",                        _M),
+    Sensor("ups.realpower",                        "House power",                 _M),
+    Sensor("ups.power",                            "Apparent power",              _M),
+    Sensor("ups.temperature",                      "Temperature",                 _M),
+    Sensor("input.realpower",                      "Grid power",                  _M),
+    Sensor("input.voltage",                        "Grid voltage",                _M),
+    Sensor("input.current",                        "Grid current",                _M),
+    Sensor("input.frequency",                      "Grid frequency",              _M),
     Sensor("input.transfer.reason",                "Reason of the last transfer", diagnostic=True),
     *(
         sensor
         for line in _LINES
         for sensor in (
-            Sensor(f"input.{line}-N.voltage",      f"Grid voltage {line}",        "voltage",        "V",   _M),
-            Sensor(f"input.{line}.realpower",      f"Grid power {line}",          "power",          "W",   _M),
-            Sensor(f"input.{line}.current",        f"Grid current {line}",        "current",        "A",   _M),
-            Sensor(f"output.{line}-N.voltage",     f"House voltage {line}",       "voltage",        "V",   _M),
-            Sensor(f"output.{line}.realpower",     f"House power {line}",         "power",          "W",   _M),
-            Sensor(f"output.{line}.current",       f"House current {line}",       "current",        "A",   _M),
+            Sensor(f"input.{line}-N.voltage",      f"Grid voltage {line}",        _M),
+            Sensor(f"input.{line}.realpower",      f"Grid power {line}",          _M),
+            Sensor(f"input.{line}.current",        f"Grid current {line}",        _M),
+            Sensor(f"output.{line}-N.voltage",     f"House voltage {line}",       _M),
+            Sensor(f"output.{line}.realpower",     f"House power {line}",         _M),
+            Sensor(f"output.{line}.current",       f"House current {line}",       _M),
         )
     ),
-    Sensor("output.voltage",                       "House voltage",               "voltage",        "V",   _M),
-    Sensor("output.frequency",                     "House frequency",             "frequency",      "Hz",  _M),
-    Sensor("experimental.pv.realpower",            "Solar power",                 "power",          "W",   _M),
+    Sensor("output.voltage",                       "House voltage",               _M),
+    Sensor("output.frequency",                     "House frequency",             _M),
+    Sensor("experimental.pv.realpower",            "Solar power",                 _M),
     *(
         sensor
         for n in (1, 2)
         for sensor in (
-            Sensor(f"experimental.pv.{n}.realpower", f"Solar power {n}",          "power",          "W",   _M),
-            Sensor(f"experimental.pv.{n}.voltage",   f"Solar voltage {n}",        "voltage",        "V",   _M),
+            Sensor(f"experimental.pv.{n}.realpower", f"Solar power {n}",          _M),
+            Sensor(f"experimental.pv.{n}.voltage",   f"Solar voltage {n}",        _M),
         )
     ),
-    Sensor("experimental.inverter.realpower",      "Inverter power",              "power",          "W",   _M),
+    Sensor("experimental.inverter.realpower",      "Inverter power",              _M),
     Sensor("experimental.inverter.state",          "Inverter state",              diagnostic=True),
-    Sensor("experimental.external.realpower",      "External power",              "power",          "W",   _M),
-    Sensor("experimental.generator.realpower",     "Generator power",             "power",          "W",   _M),
-    Sensor("experimental.reactivepower",           "Reactive power",              "reactive_power", "var", _M),
-    Sensor("experimental.energy.load.total",       "House energy",                "energy",         "Wh",  _TI),
-    Sensor("experimental.energy.grid.import.total", "Energy from the grid",       "energy",         "Wh",  _TI),
-    Sensor("experimental.energy.grid.export.total", "Energy to the grid",         "energy",         "Wh",  _TI),
-    Sensor("experimental.energy.inverter.total",   "Inverter energy",             "energy",         "Wh",  _TI),
-    Sensor("experimental.energy.battery.in.total", "Energy into the battery",     "energy",         "Wh",  _TI),
-    Sensor("experimental.energy.battery.out.total", "Energy out of the battery",  "energy",         "Wh",  _TI),
+    Sensor("experimental.external.realpower",      "External power",              _M),
+    Sensor("experimental.generator.realpower",     "Generator power",             _M),
+    Sensor("experimental.reactivepower",           "Reactive power",              _M),
+    Sensor("experimental.energy.load.total",       "House energy",                _TI),
+    Sensor("experimental.energy.grid.import.total", "Energy from the grid",       _TI),
+    Sensor("experimental.energy.grid.export.total", "Energy to the grid",         _TI),
+    Sensor("experimental.energy.inverter.total",   "Inverter energy",             _TI),
+    Sensor("experimental.energy.battery.in.total", "Energy into the battery",     _TI),
+    Sensor("experimental.energy.battery.out.total", "Energy out of the battery",  _TI),
     Sensor("experimental.outage.detection",        "Outage detection",            diagnostic=True),
-    Sensor("experimental.data.age",                "Age of the data",             "duration",       "s",   _M, True),
-    Sensor("experimental.token.days",              "Days left of the token",      "duration",       "d",   _M, True),
+    Sensor("experimental.data.age",                "Age of the data",             _M, True),
+    Sensor("experimental.token.days",              "Days left of the token",      _M, True),
 )
 """One row per sensor; it is announced once its variable exists."""
 

@@ -9,7 +9,6 @@ nothing old repeated as new.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,9 @@ from typing import Any
 from nutdrv_py.core.telemetry import View
 from nutdrv_py.device.reading import Status
 from nutdrv_py.exporters.rctmon import MODULES
+from nutdrv_py.nut.kinds import What
 
-__all__ = ["TEXT_WORDS", "FieldValue", "Measured", "device_points", "driver_point", "line"]
+__all__ = ["FieldValue", "Measured", "device_points", "driver_point", "line"]
 
 FieldValue = bool | int | float | str
 
@@ -57,17 +57,6 @@ _RCT_FIELDS: tuple[tuple[str, str, str], ...] = (   # measurement, field, object
 _RAW_FIELDS: Mapping[type, str] = {float: "value_float", bool: "value_bool", str: "value_string", int: "value_int"}
 """Field of ``raw_data`` by the type of the object's value. Cells and other structures have none, as in RctMon."""
 
-TEXT_WORDS = frozenset({
-    "alarm", "admin", "auto", "code", "contact", "contacts", "date", "desc", "description", "detection", "firmware", "id",
-    "language", "location", "macaddr", "mfr", "mode", "model", "name", "oper", "part", "productid", "protection", "quality",
-    "reason", "result", "rotation", "sensitivity", "serial", "source", "state", "status", "stream", "switchable", "time", "type",
-    "vendorid", "version",
-})  # fmt: skip
-"""A NUT variable with one of these words in its name is text, whatever it looks like: a serial number of digits only must
-not become a number, nor ``5615`` and ``5615a`` make a field change its type."""
-
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
-
 
 def driver_point(view: View) -> Measured:
     """Whether the data are stale, and how old: the only point of a device whose data are."""
@@ -91,17 +80,10 @@ def device_points(view: View, oids: Mapping[str, int], known: Container[str] = f
 
 
 def _nut_fields(view: View) -> dict[str, FieldValue]:
-    found: dict[str, FieldValue] = {}
-    for name, value in view.variables.items():
-        if name.startswith("driver."):
-            continue
-        if not TEXT_WORDS.isdisjoint(name.split(".")):
-            found[name] = value
-        elif _NUMBER.fullmatch(value):
-            found[name] = float(value)
-    for flag in Status:
-        found[f"status.{flag.name}"] = flag in view.status
-    return found
+    # What.OTHER may be a number today and a word tomorrow, but a field keeps the type of its first value.
+    texts: dict[str, FieldValue] = {name: one.value for name, one in view.variables.items() if one.kind.what is not What.OTHER}
+    found = {name: value for name, value in (texts | view.numbers).items() if not name.startswith("driver.")}
+    return found | {f"status.{flag.name}": flag in view.status for flag in Status}
 
 
 def _rct_points(view: View, oids: Mapping[str, int], at: int, known: Container[str]) -> Iterator[Measured]:

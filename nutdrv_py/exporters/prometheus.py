@@ -16,11 +16,10 @@ from typing import Protocol
 from nutdrv_py.core.telemetry import BUCKETS, Health, Source, View
 from nutdrv_py.exporters import config, rctmon
 from nutdrv_py.exporters.base import Exporter
-from nutdrv_py.exporters.points import TEXT_WORDS
 from nutdrv_py.exporters.web import Answer, Web
 from nutdrv_py.machine.extras import load
 
-__all__ = ["FLAGS", "IDENTITY", "OWN", "PATH", "PrometheusExporter", "is_number", "metric_name"]
+__all__ = ["FLAGS", "OWN", "PATH", "PrometheusExporter", "metric_name"]
 
 PATH = "/metrics"
 
@@ -35,14 +34,8 @@ FLAGS = (
 DEVICE = ("contact", "description", "location", "macaddr", "mfr", "model", "part", "serial", "type")
 """The ``device.*`` variables that are labels of device_info."""
 
-IDENTITY = TEXT_WORDS | {"aux", "port"}
-"""A variable with one of these words in its name is text, whatever it looks like: a firmware "5120" must not become a number
-that ends when the next firmware is "5120a"."""
-
 RESERVED = frozenset({f"{NUT}_ups_status", f"{NUT}_device", f"{NUT}_device_info"})
 """Metrics that no variable may take the name of."""
-
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +70,6 @@ OWN: tuple[Own, ...] = (
 def metric_name(variable: str) -> str:
     """nut_exporter's name for a variable: what a metric's name may not have becomes ``_``."""
     return f"{NUT}_{re.sub('[^a-zA-Z0-9_]', '_', variable)}"
-
-
-def is_number(variable: str, value: str) -> bool:
-    """Whether the variable is shown as a gauge: the name comes first, see :data:`IDENTITY`, then what it looks like."""
-    return IDENTITY.isdisjoint(variable.split(".")) and _NUMBER.fullmatch(value) is not None
 
 
 class PrometheusExporter(Exporter):
@@ -203,7 +191,7 @@ class _Collector:
             )
         inverters = self._named([view for view, _ in looks])
         for view, health in looks:
-            version = view.variables.get("driver.version.internal", "")
+            version = view.texts.get("driver.version.internal", "")
             parts = ([*version.split("."), "", "", ""])[:3]
             families.add(
                 "info", "rctmon_info", "The program", ("version", "version_major", "version_minor", "version_patch"),
@@ -235,7 +223,7 @@ class _Collector:
 
 
 def _driver(families: _Families, view: View, health: Health) -> None:
-    version = view.variables.get("driver.version.internal", "")
+    version = view.texts.get("driver.version.internal", "")
     families.add("info", "nutdrv_py_info", "The driver", ("ups", "backend", "version"), (view.ups, view.backend, version), 1)
     for row in OWN:
         labels = ("ups", row.label) if row.label else ("ups",)
@@ -250,14 +238,14 @@ def _variables(families: _Families, view: View) -> None:
     """NUT's variables as nut_exporter names them; none while the data are stale, not even the driver's own."""
     if view.stale:
         return
-    found = set(view.variables.get("ups.status", "").split())
+    texts = view.texts
+    found = set(texts.get("ups.status", "").split())
     for flag in FLAGS:
         families.add(
             "gauge", f"{NUT}_ups_status", "The flags of ups.status", ("ups", "flag"), (view.ups, flag), flag in found
         )
-    about = tuple(view.variables.get(f"device.{name}", "") for name in DEVICE)
+    about = tuple(texts.get(f"device.{name}", "") for name in DEVICE)
     families.add("info", f"{NUT}_device_info", "NUT variables device.*", ("ups", *DEVICE), (view.ups, *about), 1)
-    for variable, value in sorted(view.variables.items()):
-        name = metric_name(variable)
-        if name not in RESERVED and is_number(variable, value):
-            families.add("gauge", name, f"NUT variable {variable}", ("ups",), (view.ups,), float(value))
+    for variable, value in sorted(view.numbers.items()):
+        if (name := metric_name(variable)) not in RESERVED:
+            families.add("gauge", name, f"NUT variable {variable}", ("ups",), (view.ups,), value)

@@ -56,7 +56,7 @@ KINDS: tuple[tuple[Kind, str], ...] = (   # the first row with a pattern that fi
            "*.model *.name *.oper *.part *.port *.productid *.quality *.reason *.result *.rotation *.sensitivity *.serial "
            "*.source *.source.* *.state *.status *.stream *.time *.type *.vendorid *.version *.version.*"),
     (_in("min", 1,    0,  1e7), "battery.energysave.delay"),
-    (_in("s",  1,    -1,  1e9), "*.delay *.delay.* *.timer.* *.interval *.uptime *.age *.parameter.maxage *.parameter.poll*"),
+    (_in("s",  1,  -1e9,  1e9), "*.delay *.delay.* *.timer.* *.interval *.uptime *.age *.parameter.maxage *.parameter.poll*"),
     (_in("s",  0,     0,  1e9), "*.runtime *.runtime.low"),
     (_in("s",  1,     0,  1e9), "*.runtime.*"),
     (_in("d",  1,  -1e6,  1e6), "*.days"),

@@ -11,6 +11,7 @@ import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from nutdrv_py.nut.kinds import TEXT, Kind
 from nutdrv_py.nut.messages import (
     AddCmd,
     AddEnum,
@@ -48,6 +49,7 @@ class Variable:
 
     ``maxlen`` is the longest string that SET may give (SETAUX; obligatory for writable strings, else upsd refuses every
     SET). ``ranges`` are inclusive integer bounds and make the variable a number. ``immutable`` marks ``override.*``.
+    ``kind`` is not sent to upsd, so variables that differ in it alone are equal.
     """
 
     value: str
@@ -56,6 +58,7 @@ class Variable:
     enum: tuple[str, ...] = ()
     ranges: tuple[tuple[int, int], ...] = ()
     immutable: bool = False
+    kind: Kind = field(default=TEXT, compare=False)
 
     def __post_init__(self) -> None:
         if self.ranges and Flag.NUMBER not in self.flags:

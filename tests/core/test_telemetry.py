@@ -23,7 +23,9 @@ def test_a_view_is_what_upsc_shows_with_the_time_of_the_data(clock: FakeClock) -
             await clock.advance(2)
             view = source.view()
             assert (view.ups, view.backend, view.stale) == ("u", "device", False)
-            assert (view.variables["battery.charge"], view.variables["ups.status"]) == ("50", "ALARM OL CHRG")
+            assert (view.texts["battery.charge"], view.texts["ups.status"]) == ("50", "ALARM OL CHRG")
+            assert view.numbers["battery.charge"] == 50.0
+            assert "ups.status" not in view.numbers
             assert (view.status, view.alarms, view.raw) == (Status.OL | Status.CHRG, ("Replace it",), {"soc": 0.5})
             assert view.age == pytest.approx(2)
             assert view.at == pytest.approx(clock.wall() - 2)
@@ -86,7 +88,7 @@ def test_a_fault_in_an_exporter_never_reaches_upsd_and_is_said_once(clock: FakeC
                 world.device.answer = Reading({"battery.charge": charge}, Status.OL)
                 await clock.advance(5)
             assert world.value("battery.charge") == "59"
-            assert [view.variables["battery.charge"] for view in good][-1] == "59"
+            assert [view.texts["battery.charge"] for view in good][-1] == "59"
 
     asyncio.run(story())
     assert sum("internal error in an exporter" in record.message for record in caplog.records) == 1

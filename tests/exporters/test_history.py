@@ -25,13 +25,13 @@ from nutdrv_py.device.reading import Status
 from nutdrv_py.exporters.history import COLUMNS, DAY, MINUTE, Day, History, Minute, State, decode, encode
 from nutdrv_py.exporters.page import file as module
 from nutdrv_py.exporters.page.file import MOST, SAVE, HistoryFile
-from tests.conftest import FakeClock
+from tests.conftest import FakeClock, kinded
 
 
 def view(status: str, *, charge: str = "80", **more: str) -> View:
     """A view of that status; none: stale."""
     values = {"battery.charge": charge, "ups.load": "10.0", "input.realpower": "-500.4", "experimental.pv.realpower": "900.0", **more}
-    return View("u", "rct", not status, 0, None, values if status else {"driver.name": "x"}, Status.parse(status)[0], (), {})
+    return View("u", "rct", not status, 0, None, kinded(values if status else {"driver.name": "x"}), Status.parse(status)[0], (), {})
 
 
 def letters(history: History, last: int = 5) -> str:

@@ -24,7 +24,7 @@ from nutdrv_py.exporters.config import Mqtt
 from nutdrv_py.exporters.mqtt import WINDOW, MqttExporter
 from nutdrv_py.exporters.mqtt_broker import check
 from nutdrv_py.exporters.mqtt_outbox import Outbox, Rank
-from tests.conftest import REPO
+from tests.conftest import REPO, kinded
 
 GOOD = Mqtt(enable=True, mqtt_host="broker.example")
 
@@ -99,7 +99,7 @@ class _Source:
 
     def __init__(self, ups: str = "home", backend: str = "enphase") -> None:
         self.ups, self.backend = ups, backend
-        self.now = View(ups, backend, False, 0.0, 0.0, {"ups.status": "OL"}, Status.OL, (), {})
+        self.now = View(ups, backend, False, 0.0, 0.0, kinded({"ups.status": "OL"}), Status.OL, (), {})
         self.listeners: list[Any] = []
 
     def subscribe(self, listener: Any) -> None:
@@ -110,7 +110,7 @@ class _Source:
 
     def say(self, *, stale: bool = False, **variables: str) -> None:
         named = {name.replace("_", "."): text for name, text in variables.items()}
-        self.now = dataclasses.replace(self.now, stale=stale, variables=named)
+        self.now = dataclasses.replace(self.now, stale=stale, variables=kinded(named))
         for listener in self.listeners:
             listener(self.now)
 

@@ -25,7 +25,7 @@ from nutdrv_py.exporters.page.status import NUMBERS, POWERS, TEXTS, status
 from nutdrv_py.exporters.web import Answer, Route, Web, loopback
 from tests.backends.enphase.conftest import house as enphase_house
 from tests.backends.rct.conftest import home as rct_home
-from tests.conftest import REPO, FakeClock
+from tests.conftest import REPO, FakeClock, kinded
 from tests.core.test_driver import World
 
 PART = REPO / "nutdrv_py" / "exporters" / "page"
@@ -142,7 +142,7 @@ def test_both_kinds_of_house_batteries_fill_every_field(tmp_path: Path, kind: st
                 found.update(enphase.shown(await enphase.polls(8)))
 
     asyncio.run(story())
-    shown = status(View("u", kind, False, 0, 0, found, Status.OL, (), {}))
+    shown = status(View("u", kind, False, 0, 0, kinded(found), Status.OL, (), {}))
     assert set(shown["power"]) == {field for field, _ in POWERS}  # type: ignore[call-overload]
     assert {field for field, _ in NUMBERS + TEXTS} <= shown.keys()
     power: dict[str, float] = shown["power"]  # type: ignore[assignment]
@@ -155,7 +155,7 @@ names = st.sampled_from([name for _, name in (*NUMBERS, *POWERS, *TEXTS)] + ["dr
 
 @given(st.dictionaries(names, st.text(max_size=8) | st.floats().map(str) | st.just("Geheim7")), st.booleans())
 def test_whatever_a_device_says_the_json_is_json_and_holds_no_option(variables: dict[str, str], stale: bool) -> None:
-    shown = status(View("u", "rct", stale, 5.0, 1.0, variables, Status.OL, (), {}))
+    shown = status(View("u", "rct", stale, 5.0, 1.0, kinded(variables), Status.OL, (), {}))
     text = json.dumps(shown, allow_nan=False)
     assert "driver.parameter" not in text
     for field, _ in NUMBERS:

@@ -28,6 +28,7 @@ from nutdrv_py.exporters.config import Page
 from nutdrv_py.exporters.page import PageExporter
 from nutdrv_py.exporters.web import Web
 from nutdrv_py.simulators.nut import find_program
+from tests.conftest import kinded
 
 HOST = "127.0.0.1"
 QUIET = {
@@ -70,7 +71,7 @@ class Scripted(Source):
         if status:
             variables = {**variables, "ups.status": status}
         wall = time.time()
-        return View(self.name, "rct", not status, wall, wall - age, variables, Status.parse(status)[0], alarms, {})
+        return View(self.name, "rct", not status, wall, wall - age, kinded(variables), Status.parse(status)[0], alarms, {})
 
 
 class Served:

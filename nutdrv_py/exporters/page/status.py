@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from nutdrv_py.core.telemetry import View
-from nutdrv_py.exporters.history import number, state
+from nutdrv_py.exporters.history import state
 
 __all__ = ["NUMBERS", "POWERS", "TEXTS", "status"]
 
@@ -38,9 +38,9 @@ _PRIVATE = "driver.parameter."
 
 def status(view: View) -> dict[str, object]:
     """The fields of one UPS; what the device does not tell is absent. While stale nothing of the device is left."""
-    variables = view.variables
-    numbers = {field: value for field, name in NUMBERS if (value := number(variables.get(name))) is not None}
-    powers = {field: value for field, name in POWERS if (value := number(variables.get(name))) is not None}
+    variables, numbers = view.texts, view.numbers
+    shown = {field: numbers[name] for field, name in NUMBERS if name in numbers}
+    powers = {field: numbers[name] for field, name in POWERS if name in numbers}
     texts = {field: variables[name] for field, name in TEXTS if name in variables}
     return {
         "name": view.ups,
@@ -51,6 +51,6 @@ def status(view: View) -> dict[str, object]:
         "age": None if view.age is None else round(view.age, 1),
         "status": str(view.status).split(),
         "alarms": list(view.alarms),
-        **({} if view.stale else {**numbers, "power": powers, **texts}),
+        **({} if view.stale else {**shown, "power": powers, **texts}),
         "variables": {name: value for name, value in sorted(variables.items()) if not name.startswith(_PRIVATE)},
     }

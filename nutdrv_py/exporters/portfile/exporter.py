@@ -52,7 +52,7 @@ class PortFileExporter(Exporter):
             self._writers.append(writer)
 
             def changed(view: View, writer: Writer = writer) -> None:
-                writer.tell(None if view.stale else view.variables)
+                writer.tell(None if view.stale else view.texts)
 
             source.subscribe(changed)
             view = source.view()
