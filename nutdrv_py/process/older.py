@@ -19,7 +19,7 @@ from nutdrv_py.nut.messages import InstCmd, Message, NoBroadcast, Request, Set, 
 from nutdrv_py.nut.parseconf import BadLine, Reader
 from nutdrv_py.process.background import PidFile
 
-__all__ = ["ask", "command", "killpower_running", "listening_pid", "replace_older"]
+__all__ = ["ask", "command", "ended", "killpower_running", "listening_pid", "replace_older"]
 
 ANSWER = 3.0
 """Seconds to wait for a running driver to answer over its socket; NUT's own tools wait as long."""
@@ -82,6 +82,16 @@ def listening_pid(path: Path) -> int | None:
     return int(pid) or None
 
 
+def ended(pid: int, seconds: float) -> bool:
+    """Wait at most so many seconds for the end of a process; whether it has ended."""
+    deadline = time.monotonic() + seconds
+    while _alive(pid):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -133,10 +143,8 @@ def replace_older(socket_path: Path, pid_file: PidFile, progname: str, ups: str,
         log.log.warning(text)
         act()
         deadline = time.monotonic() + looks + GOODBYE
-        while time.monotonic() < deadline:
-            if not any(map(_alive, older)):
-                return
-            time.sleep(0.05)
+        if all([ended(pid, max(0.0, deadline - time.monotonic())) for pid in older]):
+            return
     raise StartError(f"another {progname} for this UPS (pid {', '.join(map(str, older))}) does not end; stop it first")
 
 

@@ -29,6 +29,9 @@ from nutdrv_py.process.upsconf import CORE, Loaded, load, read_ups_conf
 
 __all__ = ["banner", "command", "data", "dump", "killpower", "loader", "show"]
 
+LONGEST_END = 60.0
+"""Seconds in which a driver that was asked to exit must have ended: its ``looks``, and more."""
+
 NO_ANSWER = 255
 """Exit code of -c when no running driver answers, as main.c has it."""
 
@@ -148,9 +151,13 @@ def command(args: Arguments, progname: str) -> int:
     socket_path = paths().statepath / f"{progname}-{args.ups}"
     with contextlib.suppress(ConfigError):
         socket_path = loader(args, progname)().paths.statepath / socket_path.name
+    pid = older.listening_pid(socket_path)
     code = older.command(socket_path, name=name, timeout=15.0)
     if code is None:
         print(f"No running driver answers on {socket_path}; is it started?", file=sys.stderr)
         return NO_ANSWER
+    if args.command == "exit" and code == Result.HANDLED and pid is not None and not older.ended(pid, LONGEST_END):
+        print(f"The driver (process {pid}) has not ended within {LONGEST_END:.0f} s", file=sys.stderr)
+        return 1
     print(f"{name}: {Result(code).name if code in list(Result) else code}")
     return code

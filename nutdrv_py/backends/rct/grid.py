@@ -2,8 +2,9 @@
 """Is the house on the grid? The one decision that must be right. Pure: evidence and time come in.
 
 ``prim_sm.island_flag`` is a bit field that shows 2 on the grid (three independent devices); bit 0 is the island. A Power
-Switch also measures the voltage on the grid's side of it. Either of them, in two polls one after the other, makes an outage;
-it ends when all of them have said so for a while. The inverter's state, the direction of power and silence say nothing.
+Switch also measures the voltage on the grid's side of it; one that has shown no voltage since the start measures nothing, and
+says nothing beside the flag. Either of them, in two polls one after the other, makes an outage; it ends when all of them have
+said so for a while. The inverter's state, the direction of power and silence say nothing.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class GridWatch:
     def __init__(self) -> None:
         self.off_grid: bool | None = None
         """None until a poll has told it."""
+        self.votes: dict[str, bool] = {}
+        """What the last poll's witnesses have shown: whether there is an outage, by source."""
+        self._alive = False
+        self._flagged = False
         self._last: dict[str, tuple[bool, float]] = {}
         self._suspects: set[str] = set()
         self._polls = 0
@@ -87,7 +92,7 @@ class GridWatch:
         ``switch`` False: there is none, so that it need not agree to the return of the grid; if there was one when the house
         was cut off, it is missed for :data:`GONE` seconds. ``interval`` is that of the polls, in seconds.
         """
-        votes = evidence.votes(nominal)
+        votes = self.votes = self._witnesses(evidence, nominal)
         for source, vote in votes.items():
             self._last[source] = vote, now
         if (switch is False or evidence.deaf) and not self.off_grid:
@@ -113,6 +118,15 @@ class GridWatch:
         if self.off_grid and before and not any(votes.values()):
             self._returning(now)
         return self.off_grid is not before
+
+    def _witnesses(self, evidence: Evidence, nominal: float) -> dict[str, bool]:
+        """Return the votes that count: a switch whose grid side was never seen alive shows no outage against the flag."""
+        votes = evidence.votes(nominal)
+        self._flagged = self._flagged or "island_flag" in votes
+        self._alive = self._alive or votes.get("switch") is False
+        if votes.get("switch") and self._flagged and not self._alive:
+            del votes["switch"]
+        return votes
 
     def _returning(self, now: float) -> None:
         needed = [(vote, now - at) for vote, at in self._last.values() if now - at < GONE]

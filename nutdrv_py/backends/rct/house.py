@@ -66,16 +66,15 @@ class House:
         ``numbers`` are the active faults: they tell the reason, and whether the inverter hears its Power Switch.
         """
         evidence = _evidence(fresh, numbers)
-        votes = evidence.votes(options.nominal_voltage)
-        self._measured = self._measured or "switch" in votes
-        if votes:
-            self.told_at = self._clock.monotonic()
         available = fresh.get("rb485.available")
         switch = available if isinstance(available, bool) else None
         before = self._watch.off_grid
         changed = self._watch.update(
             evidence, options.nominal_voltage, self._clock.monotonic(), switch=switch, interval=options.pollinterval
         )
+        self._measured = self._measured or "switch" in self._watch.votes
+        if self._watch.votes:
+            self.told_at = self._clock.monotonic()
         if not changed:
             return False
         self._battery.transferred()

@@ -21,6 +21,9 @@ from nutdrv_py.errors import ConfigError, DeviceError
 
 __all__ = ["client"]
 
+LATE = 2
+"""Seconds until upsd has what the driver says, and a look of upsmon has its answer."""
+
 DEADTIME, POLLFREQ, POLLFREQALERT = 15, 5, 5
 """upsmon's defaults, in seconds (man upsmon.conf)."""
 
@@ -52,6 +55,7 @@ def client(section: Section, settings: Settings | None, who: Who) -> list[Findin
     found = list(_watch(section, path, lines))
     if settings is not None:
         found.append(_patience(settings, path, lines))
+        found.append(_looks(settings, path, lines))
         release = version("upsmon")
         if release in IMPATIENT:
             shown = ".".join(map(str, release))
@@ -224,3 +228,16 @@ def _patience(settings: Settings, path: Path, lines: Lines) -> Finding:
     if dead < good:
         return warning("deadtime", f"{all_in_all}: less than {MISSED} times POLLFREQ {polls} s", advice)
     return ok("deadtime", f"{all_in_all}: on battery, a device silent for {dead + maxage} s is taken for empty")
+
+
+def _looks(settings: Settings, path: Path, lines: Lines) -> Finding:
+    """upsmon has to see that an alarm was withdrawn before the UPS falls silent: within ``looks`` it must look once."""
+    polls = max(_setting(lines, "POLLFREQ", POLLFREQ), _setting(lines, "POLLFREQALERT", POLLFREQALERT))
+    least, looks = polls + LATE, settings.config.looks
+    text = f"looks {looks} s, upsmon looks each {polls} s"
+    if looks < least:
+        return warning(
+            "looks", f"{text}: it may miss that an alarm was withdrawn, and shut down when the driver is stopped on the grid",
+            f"write looks = {least} into the section of ups.conf, or POLLFREQ {max(1, looks - LATE)} into {path}",
+        )  # fmt: skip
+    return ok("looks", text)

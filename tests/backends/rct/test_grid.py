@@ -13,6 +13,7 @@ NOMINAL = 230.0
 ALIVE = (229.0, 231.0, 230.0)
 DEAD = (2.0, 0.0, 4.0)
 
+BOTH = Evidence(flag=2, voltages=ALIVE)
 ON = Evidence(flag=2)
 OFF = Evidence(flag=3)
 NOTHING = Evidence()
@@ -99,7 +100,7 @@ def test_a_return_that_is_contradicted_begins_anew() -> None:
 def test_a_source_that_is_not_answered_does_not_agree() -> None:
     off = Evidence(flag=3, voltages=DEAD)
     assert follow([off, off] + [Evidence(voltages=ALIVE)] * 140)[-1] is True
-    assert follow([off, off] + [Evidence(flag=2)] * 140)[-1] is True
+    assert follow([BOTH, off, off] + [Evidence(flag=2)] * 140)[-1] is True
 
 
 def test_a_source_that_is_gone_for_good_does_not_hold_the_outage_up_for_ever() -> None:
@@ -116,9 +117,10 @@ def test_a_switch_that_falls_silent_in_the_outage_does_not_end_it_at_once() -> N
     """It may lose its power with the grid; the flag has never been seen in a real island."""
     deaf = Evidence(flag=2, voltages=DEAD, deaf=True)
     off = Evidence(flag=2, voltages=DEAD)
-    assert follow([off, off] + [deaf] * 140)[-1] is True
-    assert follow([off, off] + [deaf] * 160)[-1] is False
+    assert follow([BOTH, off, off] + [deaf] * 140)[-1] is True
+    assert follow([BOTH, off, off] + [deaf] * 160)[-1] is False
     watch = GridWatch()
+    watch.update(BOTH, NOMINAL, -2.0)
     for index in range(2):
         watch.update(off, NOMINAL, 2.0 * index)
     for index in range(2, 150):
@@ -126,11 +128,20 @@ def test_a_switch_that_falls_silent_in_the_outage_does_not_end_it_at_once() -> N
         assert watch.off_grid is True
 
 
+def test_a_switch_that_has_shown_no_voltage_since_the_start_is_no_witness_against_the_flag() -> None:
+    """Seen on a house with 231 V and an import of 120 W: rb485.available, and 0.0 V on all phases for ever."""
+    nothing = (0.0, 0.0, 0.0)
+    assert follow([Evidence(flag=2, voltages=nothing)] * 50)[-1] is False
+    assert follow([Evidence(flag=2, voltages=nothing)] * 5 + [OFF] * 2)[-1] is True
+    assert follow([BOTH, *[Evidence(flag=2, voltages=nothing)] * 2])[-1] is True
+    assert follow([Evidence(voltages=nothing)] * 2)[-1] is True, "the only witness there is"
+
+
 def test_only_the_source_that_has_shown_the_outage_can_take_it_back() -> None:
     """The switch shows it, the flag does not, and in each second poll a voltage is lost."""
     shown, lost = Evidence(flag=2, voltages=DEAD), Evidence(flag=2)
-    assert follow([ON, shown, lost, shown, lost])[-1] is True
-    assert follow([ON, shown, Evidence(flag=2, voltages=ALIVE), shown, lost])[-1] is False
+    assert follow([BOTH, shown, lost, shown, lost])[-1] is True
+    assert follow([BOTH, shown, Evidence(flag=2, voltages=ALIVE), shown, lost])[-1] is False
 
 
 def test_a_first_sign_that_nothing_confirmed_is_forgotten() -> None:
