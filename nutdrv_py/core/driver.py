@@ -19,8 +19,8 @@ from nutdrv_py.clock import Clock
 from nutdrv_py.core import freshness, lowbattery
 from nutdrv_py.core.freshness import Changed, Event, Leave, Limited, Opened, Phase, Served, Tick
 from nutdrv_py.core.guard import NAME
-from nutdrv_py.core.lowbattery import mark, wished
 from nutdrv_py.core.poller import LEAVE, Poller, pause
+from nutdrv_py.core.remarks import Remarks
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.core.variables import Marks, shape, with_kinds
 from nutdrv_py.device.backend import Backend, Writable
@@ -36,9 +36,6 @@ NUT_VERSION = "2.8.5"
 
 BREATH = 5.0
 """Seconds between two turns of the timer, at most: it feeds systemd's watchdog."""
-
-BLOCKED = 2.0
-"""Seconds that the event loop may be late before it is logged: upsd gives up a driver that does not answer PING."""
 
 AGE_STEP = 5
 """Seconds by which ``experimental.data.age`` moves while the device is away: the value need not change each second."""
@@ -68,6 +65,7 @@ class Driver:
         """The core's own instant commands that are listed."""
         self.alive: Callable[[], None] = lambda: None
         """Called by each turn of the timer while polls come to an end: it feeds the watchdog."""
+        self._remarks = Remarks(self.trouble)
         self._listeners: list[Listener] = []
         self._moved = asyncio.Event()
         self._ended = asyncio.Event()
@@ -179,24 +177,13 @@ class Driver:
             wait = BREATH if look is None else min(BREATH, max(0.0, look - began))
             await pause(self.clock, wait, self._moved)
             now = self.clock.monotonic()
-            self._blocked(now - began - wait)
+            self._remarks.blocked(now - began - wait, self.settings.backend_name)
             if self.poller.lively:
                 self.alive()
             try:
                 self.apply(Tick(now))
             except Exception as error:
                 self._internal("timer", error)
-
-    def _blocked(self, late: float) -> None:
-        if late <= BLOCKED:
-            self.trouble.clear("blocked")
-            return
-        self.trouble.report(
-            "blocked",
-            f"upsd could not be answered for {late:.0f} s: the backend {self.settings.backend_name} (or a busy machine) blocked "
-            "the event loop; a backend puts blocking calls into asyncio.to_thread",
-            logging.ERROR,
-        )
 
     def apply(self, event: Event) -> None:
         """Take in an event and serve what follows from it."""
@@ -207,7 +194,7 @@ class Driver:
             self._moved.set()
         if not isinstance(event, Tick) or now.phase is not Phase.CURRENT:
             self._age = now.age
-        self._log(before, now)
+        self._remarks.served(before, now, self._state, self.settings.config.maxage, self._detection())
         self.refresh()
         if self._exit_code is not None and now.may_end:
             self._ended.set()
@@ -218,38 +205,6 @@ class Driver:
         """Log a bug. It must not end the driver: a dead driver is worse than a skipped turn."""
         if self.trouble.report(where, f"internal error in the {where}: {type(error).__name__}", logging.ERROR):
             log.log.error("please report this:", exc_info=error)
-
-    def _log(self, before: Served, now: Served) -> None:
-        old, new = before.reading, now.reading
-        if new is None:
-            return
-        if old is not None and old.status != new.status:
-            log.log.log(log.debug(1), "status: %s -> %s", old.status, new.status)
-        if now.stale and not before.stale and not self._state.disowned:
-            maxage = self.settings.config.maxage
-            log.log.warning("Data stale: no usable answer from the device for %.0f s (maxage = %d)", now.age, maxage)
-        self._late_mark(new)
-        if self._detection().startswith("impossible"):
-            self.trouble.report(
-                "low",
-                "THE HOUSE IS OFF THE GRID AND NO LOW BATTERY CAN BE SEEN: no charge and no runtime is told that has a low mark. "
-                "Nothing is shut down before the battery is empty. If upsc shows battery.charge, write lowbatt = 20",
-                logging.ERROR,
-            )
-        else:
-            self.trouble.clear("low")
-
-    def _late_mark(self, reading: Reading) -> None:
-        state = self._state
-        asked, found = (look(lowbattery.CHARGE, reading, state.wishes, state.low.known[0]) for look in (wished, mark))
-        if asked == found or reading.decline is None:
-            self.trouble.clear("mark")
-            return
-        self.trouble.report(
-            "mark",
-            f"battery.charge.low = {asked:g} would be too late: at {reading.decline.cutoff:g} % the device switches the house "
-            f"off. LB comes at {found:g} %; set lowbatt or override.battery.charge.low higher, or leave them out",
-        )
 
     def _detection(self) -> str:
         state = self._state
