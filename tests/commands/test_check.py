@@ -522,6 +522,18 @@ def test_without_pynut2_upsc_asks_upsd(
         assert f"holds {etc.parent}/run/dummy-ups-home " in found.advice
 
 
+@pytest.mark.parametrize(
+    ("detection", "levels"), [("", []), ("possible: by battery.charge", [OK]), ("unknown", [FAILED]), ("impossible: neither", [FAILED])]
+)
+def test_a_ups_whose_battery_is_never_low_fails(
+    etc: Path, monkeypatch: pytest.MonkeyPatch, detection: str, levels: list[Level]
+) -> None:
+    told = {"ups.status": "OL", **({"experimental.lowbattery.detection": detection} if detection else {})}
+    monkeypatch.setattr("nutdrv_py.commands.check.nut.look", lambda socket: Seen(False, told))
+    found, _ = nut.driver(home())
+    assert [finding.level for finding in found if finding.topic == "lowbattery"] == levels
+
+
 @pytest.mark.parametrize(("release", "warned"), [("2.8.0", False), ("2.8.1", True), ("2.8.5", False), (None, False)])
 def test_an_upsmon_that_does_not_wait_for_deadtime_is_warned_of(
     etc: Path, monkeypatch: pytest.MonkeyPatch, release: str | None, warned: bool

@@ -105,7 +105,18 @@ def driver(section: Section) -> tuple[list[Finding], Seen | None]:
     if seen.stale:
         text = "it runs, but its data are stale: it does not reach the device"
         return [failed("driver", text, "see what is said above about the device, and its log: journalctl -t nutdrv_py")], seen
-    return [ok("driver", f"it runs and says {seen.variables.get('ups.status', 'no status')!r}")], seen
+    return [ok("driver", f"it runs and says {seen.variables.get('ups.status', 'no status')!r}"), *_low_battery(seen)], seen
+
+
+def _low_battery(seen: Seen) -> list[Finding]:
+    """Whether LB can come: a UPS without it shuts nothing down before its battery is empty."""
+    detection = seen.variables.get("experimental.lowbattery.detection", "")
+    if not detection:
+        return []
+    if detection.startswith("possible"):
+        return [ok("lowbattery", detection)]
+    advice = "upsc shows battery.charge? Write lowbatt = 20 into the section. battery.runtime? default.battery.runtime.low = 300"
+    return [failed("lowbattery", "no charge and no runtime is told that has a low mark: LB never comes", advice)]
 
 
 # nut.conf
