@@ -78,7 +78,10 @@ def _record(*args: Any, **more: Any) -> logging.LogRecord:
     record = logging.LogRecord(*args, **more)
     if not _hidden:
         return record
-    message = record.getMessage()
+    try:
+        message = record.getMessage()
+    except (TypeError, ValueError):
+        return record  # the handler says what is wrong with it
     if (shown := _redacted(message)) != message:
         record.msg, record.args = shown, None
     if record.exc_info and record.exc_info[0] is not None:
