@@ -9,11 +9,12 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python
 STAMP := $(VENV)/.installed
 NUT := packaging/install-nut
 
-.PHONY: demo test check bench deb matrix man nut servers clean help docs
+.PHONY: demo test drills check bench deb matrix man nut servers clean help docs
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
 	@echo "make test    the same set-up, then every test"
+	@echo "make drills  each story with the real upsmon at each phase of its look; make test plays a quick set"
 	@echo "make check   ruff, mypy --strict, the layer test"
 	@echo "make docs    the documentation as a web site, in build/docs"
 	@echo "make bench   the benchmarks, side by side with dummy-ups"
@@ -25,7 +26,11 @@ demo: nut $(STAMP)
 	@$(VENV)/bin/nutdrv_py demo
 
 test: servers $(STAMP)
-	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal
+	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal --ignore tests/drills
+	@$(VENV)/bin/python -m pytest tests/drills
+
+drills: servers $(STAMP)
+	@DRILLS=all $(VENV)/bin/python -m pytest tests/drills
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .

@@ -31,7 +31,7 @@ from typing import ClassVar
 
 from nutdrv_py import Backend, Config, Decline, Field, Reading, Status, option
 from nutdrv_py.device.backend import Writable
-from nutdrv_py.device.mapping import between, text, to_number, translate
+from nutdrv_py.device.mapping import text, to_number, translate
 from nutdrv_py.errors import CommandError, DeviceError, Result
 
 
@@ -44,7 +44,7 @@ class SkeletonConfig(Config):
 
 
 FIELDS = (  # one row per variable: NUT's name, the device's name, the conversion
-    Field("battery.charge", "soc", between(0, 100)),
+    Field("battery.charge", "soc"),
     Field("battery.runtime", "left"),
     Field("ups.load", "load"),
     Field("ups.realpower", "watts"),
@@ -77,7 +77,8 @@ class Skeleton(Backend[SkeletonConfig]):
         values = translate(FIELDS, raw)
         charge = values.get("battery.charge")
         if isinstance(charge, int | float):
-            values["battery.charge"] = min(100.0, charge * self.config.factor)
+            # The driver itself drops a charge that is not from 0 to 100.
+            values["battery.charge"] = charge * self.config.factor
         values.update({"ups.mfr": "Example", "ups.delay.shutdown": self._delay, "ups.id": self._name})
         status = Status.OL if raw["grid"] == "up" else Status.OB
         alarm = raw.get("alarm")

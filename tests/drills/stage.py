@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One scene: a scratch NUT with its own upsmon around one driver, and a record of all that upsd serves meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from nutdrv_py.nut.parseconf import MAX_WORD, quote
+from nutdrv_py.simulators.nut import find_program
+from tests.drills.devices import DEVICES, FILE
+from tests.drills.scripted import polls_file
+from tests.integration import conftest
+from tests.integration.conftest import Watched
+
+__all__ = ["GONE", "SILENT", "STALE", "Monitor", "Record", "Sample", "Scene", "Stopped", "alone"]
+
+STALE, GONE = "(stale)", "(no driver)"
+"""What a record has in place of a status while upsd serves none."""
+
+SILENT = (STALE, GONE)
+
+BETWEEN = 0.2
+"""Seconds between two looks at what upsd serves."""
+
+PROGRAM_START = 30.0
+"""Seconds that a program may take to start while all scenes start at a time."""
+
+_ports, _taken = threading.Lock(), set[int]()  # a free port is free until the upsd of another scene listens on it
+_starting = threading.BoundedSemaphore(4)  # two cores are busy with the start of that many drivers
+
+alone = functools.cache(conftest.alone)
+
+
+class Stopped(Exception):
+    """A scene that cannot go on; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """Settings of upsmon, in seconds; those of an installation that nobody has tuned, but for FINALDELAY."""
+
+    look: int = 5
+    deadtime: int = 15
+    finaldelay: int = 0
+
+    def configure(self, text: str) -> str:
+        """Return upsmon.conf with these settings in place of the scratch NUT's."""
+        for name, value in (
+            ("POLLFREQ", self.look), ("POLLFREQALERT", self.look), ("DEADTIME", self.deadtime), ("FINALDELAY", self.finaldelay)
+        ):  # fmt: skip
+            text = re.sub(rf"^{name} \d+", f"{name} {value}", text, flags=re.MULTILINE)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The status that upsd served at a monotonic time."""
+
+    at: float
+    status: str
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """The words of the status; none while upsd serves none."""
+        return frozenset() if self.status in SILENT else frozenset(self.status.split())
+
+
+@dataclass(slots=True)
+class Record:
+    """All that was seen in a scene."""
+
+    samples: list[Sample] = field(default_factory=list)
+    values: dict[str, set[str]] = field(default_factory=dict)
+    most: int = 0
+    """Variables served at a time, at most."""
+    starts: list[float] = field(default_factory=list)
+    kills: list[float] = field(default_factory=list)
+    stop_seconds: float = 0.0
+    """How long the driver took to end when it was last asked to."""
+
+    @property
+    def status(self) -> str:
+        """The last status."""
+        return self.samples[-1].status if self.samples else GONE
+
+
+class Upsd:
+    """A client of upsd that asks for everything, on one connection."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._sock: socket.socket | None = None
+
+    def ask(self, words: str, last: bytes) -> bytes:
+        """Return the answer up to ``last`` at the begin of its last line, or an ERR line. Raises OSError."""
+        if self._sock is None:
+            self._sock = socket.create_connection(("127.0.0.1", self._port), 5)
+        try:
+            self._sock.sendall(words.encode() + b"\n")
+            data = b""
+            while not (data.endswith(b"\n") and (data.startswith(b"ERR") or data.splitlines()[-1].startswith(last))):
+                piece = self._sock.recv(1 << 16)
+                if not piece:
+                    raise ConnectionError
+                data += piece
+        except OSError:
+            self.close()
+            raise
+        return data
+
+    def close(self) -> None:
+        """Close the connection; the next question opens another."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+
+class Scene(Watched):
+    """A scratch NUT in which a row is played; :attr:`record` is what came of it."""
+
+    def __init__(self, device: str, options: Mapping[str, str], monitor: Monitor, phase: float) -> None:
+        self.device = DEVICES[device]()
+        self.phase, self.timing = phase, monitor
+        self.record = Record()
+        self.mark = time.monotonic()
+        """When the last thing happened that a bound is counted from."""
+        self.driver: subprocess.Popen[bytes] | None = None
+        self._upsd_running = False
+        self._rhythm = self.mark
+        section = {"driver": "nutdrv_py", "pollinterval": "1", **self.device.section, **options}
+        with _ports:
+            super().__init__(section, ups="home", environ=self.device.environ)
+            while self.port in _taken:
+                shutil.rmtree(self.folder)
+                super().__init__(section, ups="home", environ=self.device.environ)
+            _taken.add(self.port)
+        self._upsd = Upsd(self.port)
+        etc = self.folder / "etc"
+        self.device.prepare(etc)
+        for name, change in (("ups.conf", self._place), ("upsmon.conf", monitor.configure)):
+            (etc / name).write_text(change((etc / name).read_text()))
+
+    def _place(self, text: str) -> str:
+        return text.replace(f"port = {quote(FILE, MAX_WORD)}", f"port = {quote(str(self.folder / 'etc' / FILE), MAX_WORD)}")
+
+    # What is seen
+
+    def look(self) -> None:
+        """Record what upsd serves now."""
+        try:
+            answer = self._upsd.ask("LIST VAR home", b"END LIST VAR")
+        except OSError:
+            return
+        now = time.monotonic()
+        if answer.startswith(b"ERR"):
+            self.record.samples.append(Sample(now, STALE if b"DATA-STALE" in answer else GONE))
+            return
+        found = dict(re.findall(r'^VAR home (\S+) "(.*)"$', answer.decode("ascii", "replace"), re.MULTILINE))
+        for name, value in found.items():
+            self.record.values.setdefault(name, set()).add(value)
+        self.record.most = max(self.record.most, len(found))
+        if "ups.status" in found:
+            self.record.samples.append(Sample(now, found["ups.status"]))
+
+    def watch(self, seconds: float, until: Callable[[], object] = lambda: False) -> bool:
+        """Record for so long, or until that is true or upsmon has shut down; return whether it became true."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self.shut_down:
+            self._reap()
+            self.look()
+            if until():
+                return True
+            time.sleep(max(0.0, min(BETWEEN, end - time.monotonic())))
+        return bool(until())
+
+    @property
+    def shut_down(self) -> bool:
+        """Whether upsmon has called SHUTDOWNCMD."""
+        return self.shutdown_file.exists()
+
+    @property
+    def shutdown_after(self) -> float | None:
+        """Seconds from the mark to SHUTDOWNCMD; None while it was not called."""
+        try:
+            wall = self.shutdown_file.stat().st_mtime
+        except OSError:
+            return None
+        return wall - time.time() + time.monotonic() - self.mark
+
+    def polls(self, how: str) -> int:
+        """Return how many polls of a scripted device ended in that way."""
+        lines = polls_file(self.device.path).read_text().splitlines()
+        return sum(1 for line in lines if line.partition(" ")[2] == how)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the driver runs."""
+        return self.driver is not None and self.driver.poll() is None
+
+    def _reap(self) -> None:
+        for process in self._processes:
+            process.poll()
+
+    # What happens
+
+    def happens(self) -> None:
+        """Count the bound of the verdict from now."""
+        self.mark = time.monotonic()
+
+    def start_driver(self) -> None:
+        """Start a driver and wait until it serves, as ``upsdrvctl start`` does; then upsd, if it does not run yet."""
+        with _starting:
+            self.record.starts.append(time.monotonic())
+            with (self.folder / "log" / "driver").open("ab") as log:
+                self.driver = subprocess.Popen(
+                    [str(self.folder / "bin" / "nutdrv_py"), "-a", "home", "-FF"],
+                    env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+            self._processes.append(self.driver)
+            if not self.watch(PROGRAM_START, lambda: self.socket.exists() or not self.alive) or not self.alive:
+                raise Stopped(f"the driver did not start: {self.log()[-300:]}")
+        self.start_upsd()
+
+    def start_upsd(self) -> None:
+        """Start upsd once, and wait until it answers."""
+        if self._upsd_running:
+            return
+        self.upsd()
+        self._upsd_running = True
+        if not self.watch(PROGRAM_START, self._upsd_answers) and not self.shut_down:
+            raise Stopped(f"upsd did not start: {self.log('upsd')[-300:]}")
+
+    def _upsd_answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._upsd.ask("VER", b"Network UPS").startswith(b"Network UPS")
+        return False
+
+    def start_upsmon(self) -> None:
+        """Start upsmon, and go on ``phase`` seconds after one of its looks; it looks at once, and every ``look`` seconds."""
+        self.start_upsd()
+        command = [*alone(), find_program("upsmon"), "-F", *(["-p"] if os.geteuid() == 0 else [])]
+        with (self.folder / "log" / "upsmon").open("ab") as log:
+            monitor = subprocess.Popen(
+                command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._processes.append(monitor)
+        # A UPS without data takes no login; then its start is near enough.
+        began = time.monotonic()
+        patience = PROGRAM_START if self.record.status not in SILENT else 0.3
+        if self.watch(patience, self._logged_in):
+            began = time.monotonic()
+        if monitor.poll() is not None and not self.shut_down:
+            raise Stopped(f"upsmon did not start: {self.log('upsmon')[-300:]}")
+        self._rhythm = began
+        self.next_look()
+
+    def next_look(self) -> None:
+        """Wait for upsmon's next look, and go on ``phase`` seconds after it."""
+        look = self.timing.look
+        # A look that comes at this very moment may have missed what has just happened.
+        count = math.ceil((time.monotonic() + 0.3 - self._rhythm) / look)
+        self.watch(self._rhythm + count * look + self.phase - time.monotonic())
+
+    def _logged_in(self) -> bool:
+        return self._upsd.ask("GET NUMLOGINS home", b"NUMLOGINS").strip().endswith(b" 1")
+
+    def upsdrvctl_stop(self) -> None:
+        """Run ``upsdrvctl stop`` to its end; this process is the driver's parent and must reap it meanwhile."""
+        command = subprocess.Popen(
+            [find_program("upsdrvctl"), "stop"], env=self.environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        self._processes.append(command)
+        self._ended()
+        self.watch(PROGRAM_START, lambda: command.poll() is not None)
+
+    def driver_exit(self) -> None:
+        """Ask the driver over its socket to end, and wait for it."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(os.fspath(self.socket))
+            line.sendall(b"INSTCMD driver.exit\n")
+            self._ended()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the driver a signal, and wait for its end if it is one to end."""
+        assert self.driver is not None
+        if number is signal.SIGKILL:
+            self.record.kills.append(time.monotonic())
+        os.kill(self.driver.pid, number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self._ended()
+
+    def _ended(self) -> None:
+        began = time.monotonic()
+        if not self.watch(PROGRAM_START, lambda: not self.alive) and not self.shut_down:
+            raise Stopped("the driver did not end")
+        self.record.stop_seconds = time.monotonic() - began
+
+    def close(self, *, keep: bool = False) -> None:
+        """Kill all that was started here, and remove the scratch directory."""
+        self._upsd.close()
+        for process in self._processes:
+            # Each is the leader of a group of its own.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
+        self.device.close()
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
