@@ -11,16 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["INTEGRATION", "NEWCOMER", "PARTS", "STORY", "SYSTEMD", "Outcome", "Part", "Step", "load", "table"]
+__all__ = ["DRILLS", "INTEGRATION", "NEWCOMER", "PARTS", "STORY", "SYSTEMD", "Outcome", "Part", "Step", "load", "table"]
 
-STORY, SYSTEMD, NEWCOMER, INTEGRATION = "story", "systemd", "newcomer", "integration"
-PARTS = (NEWCOMER, STORY, SYSTEMD, INTEGRATION)
+STORY, SYSTEMD, NEWCOMER, INTEGRATION, DRILLS = "story", "systemd", "newcomer", "integration", "drills"
+PARTS = (NEWCOMER, STORY, SYSTEMD, DRILLS, INTEGRATION)
 
 TITLES = {
     NEWCOMER: "A new user types README.md, chapter Install it",
     STORY: "upsdrvctl, upsd, upsc, upsrw, upscmd, upsmon, aionut, pynut2, against the packaged driver",
     SYSTEMD: "Real systemd: nut-driver@, the package's units, upgrade, removal",
     INTEGRATION: "tests/integration, against the packaged driver",
+    DRILLS: "tests/drills: what upsmon must do and must not do, at each phase of its look",
 }
 
 

@@ -13,9 +13,11 @@ import argparse
 import concurrent.futures
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
@@ -24,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from chroots import REPO, SYSTEM, WORK, base, booted, copy, inside, must, remove, sh, tools
-from report import INTEGRATION, NEWCOMER, PARTS, STORY, SYSTEMD, Outcome, Part, Step, load, table
+from report import DRILLS, INTEGRATION, NEWCOMER, PARTS, STORY, SYSTEMD, Outcome, Part, Step, load, table
 
 TABLE = REPO / "docs" / "matrix.md"
 
@@ -128,6 +130,34 @@ def integration(release: str, package: Path, log: Path) -> Part:
     return part
 
 
+_drilling = threading.Lock()  # what upsmon does in time is not measured with three times as many processes
+
+
+def drills(release: str, package: Path, log: Path) -> Part:
+    """The drills at each phase of upsmon's look; a step is a row with all its phases."""
+    root = _with_tools(release, "drills", package, log)
+    part = Part(DRILLS)
+    must(inside(root, INSTALL), log)
+    with _drilling:
+        began = time.monotonic()
+        pytest = "DRILLS=all DRILLS_TABLE=/src/drills.txt python3 -m pytest tests/drills -p no:cacheprovider"
+        sh(inside(root, f"cd /src && exec packaging/matrix/tests.sh env {pytest}"), log)
+        part.seconds = time.monotonic() - began
+    table_file = root / "src" / "drills.txt"
+    if not table_file.exists():
+        part.steps.append(Step("pytest gave no result, see its log", "failed", part.seconds))
+        return part
+    shutil.copy(table_file, log.with_suffix(".txt"))
+    steps: dict[str, Step] = {}
+    for word, name, seconds in re.findall(r"^(green|red) +(.*?) \| .* \| ([0-9.]+) s$", table_file.read_text(), re.MULTILINE):
+        step = steps.setdefault(name, Step(name, "passed", 0.0))
+        step.seconds = max(step.seconds, float(seconds))
+        step.result = "failed" if word == "red" else step.result
+    part.steps += steps.values()
+    remove(root)
+    return part
+
+
 def systemd(release: str, package: Path, log: Path) -> Part:
     """The units, by the chroot's own systemd."""
     root = _with_tools(release, "systemd", package, log)
@@ -148,7 +178,7 @@ def _booted(name: str, root: Path, script: str, log: Path) -> Part:
 
 
 RUN: dict[str, Callable[[str, Path, Path], Part]] = {
-    NEWCOMER: newcomer, STORY: story, SYSTEMD: systemd, INTEGRATION: integration
+    NEWCOMER: newcomer, STORY: story, SYSTEMD: systemd, DRILLS: drills, INTEGRATION: integration
 }  # fmt: skip
 
 

@@ -170,6 +170,7 @@ _grid = (
         verdict=AWAY,
         gap=LOOKS,
         phases=(0.5,),
+        phased=False,
         because="A new process does not know what the one before it served, and waits as after a loud status.",
     ),
     Row(
@@ -192,6 +193,7 @@ _grid = (
         steps=(Kill(), Start(), Seen("OL")),
         verdict=Never(ACTS),
         phases=(0.5,),
+        phased=False,
         because="The driver is back before upsmon looks.",
     ),
     Row(
@@ -200,6 +202,15 @@ _grid = (
         steps=(Silence(),),
         verdict=Never(ACTS),
         because="upsmon does not shut down for a UPS that it has never known.",
+    ),
+    Row(
+        name="ALARM OL, the poll hangs, then driver.exit",
+        first=ALARM,
+        options={"maxage": "30"},
+        steps=(Fail("hang"), Wait(2), Exit()),
+        verdict=ENDED,
+        gap=LOOKS,
+        because="A backend that hangs keeps the driver neither from withdrawing nor from ending.",
     ),
     Row(
         name="a cached OL falls silent by its age",
@@ -353,6 +364,15 @@ _battery = (
         verdict=Within(MAXAGE + LOOKS + ACTS + BUSY),
         by_release=((FROM_281, Within(MAXAGE + LOOKS + 2 * LOOK + BUSY)), (FROM_283, Within(MAXAGE + LOOKS + ACTS + BUSY))),
         because="An early reading counts like any; upsmon needs a look to know of the outage.",
+    ),
+    Row(
+        name="OB for 1 s, then the device says stale",
+        options=SHORTLY,
+        steps=(Say(OUTAGE), Wait(1.5), Fail("stale")),
+        verdict=Within(LOOKS + ACTS + BUSY),
+        phases=TWO_PHASES,
+        by_release=((FROM_281, Within(LOOKS + 2 * LOOK + BUSY)), (FROM_283, Within(LOOKS + ACTS + BUSY))),
+        because="upsmon acts on silence only if it has seen OB, so OB is served until it has.",
     ),
     Row(
         name="a cached OB falls silent by its age",
@@ -647,4 +667,7 @@ _guard = (
     ),
 )
 
-ROWS: tuple[Row, ...] = (*_loud, *_brief, *_grid, *_battery, *_marks, *_guard)
+ROWS: tuple[Row, ...] = (
+    *(replace(row, phased=row.phased and row.prelude != UNWATCHED) for row in (*_loud, *_brief, *_grid, *_battery)),
+    *(replace(row, phased=False) for row in (*_marks, *_guard)),
+)

@@ -29,6 +29,9 @@ __all__ = ["GONE", "SILENT", "STALE", "Monitor", "Record", "Sample", "Scene", "S
 STALE, GONE = "(stale)", "(no driver)"
 """What a record has in place of a status while upsd serves none."""
 
+WAIT = "WAIT"
+"""upsd's own status before the driver's first."""
+
 SILENT = (STALE, GONE)
 
 BETWEEN = 0.2
@@ -221,7 +224,8 @@ class Scene(Watched):
 
     def start_driver(self) -> None:
         """Start a driver and wait until it serves, as ``upsdrvctl start`` does; then upsd, if it does not run yet."""
-        with _starting:
+        # Only the first start takes turns: a restart is a part of the story.
+        with contextlib.nullcontext() if self.record.starts else _starting:
             self.record.starts.append(time.monotonic())
             with (self.folder / "log" / "driver").open("ab") as log:
                 self.driver = subprocess.Popen(
@@ -229,9 +233,17 @@ class Scene(Watched):
                     env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 )  # fmt: skip
             self._processes.append(self.driver)
-            if not self.watch(PROGRAM_START, lambda: self.socket.exists() or not self.alive) or not self.alive:
+            served = self.watch(PROGRAM_START, lambda: self._serves() or not self.alive)
+            if not (served and self.alive) and not self.shut_down:
                 raise Stopped(f"the driver did not start: {self.log()[-300:]}")
         self.start_upsd()
+
+    def _serves(self) -> bool:
+        # A driver that was killed leaves its socket behind.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:
+            line.connect(os.fspath(self.socket))
+            return True
+        return False
 
     def start_upsd(self) -> None:
         """Start upsd once, and wait until it answers."""
@@ -250,6 +262,7 @@ class Scene(Watched):
     def start_upsmon(self) -> None:
         """Start upsmon, and go on ``phase`` seconds after one of its looks; it looks at once, and every ``look`` seconds."""
         self.start_upsd()
+        self.watch(PROGRAM_START, lambda: self.record.status != WAIT)
         command = [*alone(), find_program("upsmon"), "-F", *(["-p"] if os.geteuid() == 0 else [])]
         with (self.folder / "log" / "upsmon").open("ab") as log:
             monitor = subprocess.Popen(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """All rows at the same time, each with a NUT of its own: what takes long is upsmon's waiting.
 
-``DRILLS=all`` plays each row at each phase of upsmon's look, and the slow rows; ``DRILLS=PATTERN`` does so with the rows whose
+``DRILLS=all`` plays each row at each phase of upsmon's look that may matter, and the slow rows; ``DRILLS=PATTERN`` does so with the rows whose
 name has the pattern. ``DRILLS_TABLE=FILE`` writes the table of all outcomes.
 """
 
@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.drills.rows import ROWS
-from tests.drills.stage import alone
-from tests.drills.verdicts import ALL_PHASES, RELEASE, Outcome, Row, play
+from tests.drills.stage import GONE, STALE, Record, Sample, alone
+from tests.drills.verdicts import ALL_PHASES, RELEASE, Outcome, Row, early_silences, play
 
 AT_A_TIME = 120
 """Scenes at most; each has four processes and waits nearly all the time."""
@@ -31,7 +31,7 @@ def chosen(word: str) -> list[tuple[Row, float]]:
         (row, phase)
         for row in ROWS
         if word == "all" or re.search(word, row.name)
-        for phase in (ALL_PHASES if len(row.phases) > 1 else row.phases)
+        for phase in (ALL_PHASES if row.phased else row.phases)
     ]
 
 
@@ -57,6 +57,29 @@ def test_upsmon_acts_in_each_row_as_it_must_and_upsd_serves_nothing_that_it_must
         Path(os.environ["DRILLS_TABLE"]).write_text(table + "\n", encoding="utf-8")
     red = [outcome.line for outcome in outcomes if outcome.wrong]
     assert not red, "\n".join([head, *red])
+
+
+STATUSES = (
+    ("OL", "OL", STALE, False),
+    ("ALARM OL", "OL", STALE, True),
+    ("OB", "OL", GONE, True),
+    ("OL OFF", "OL OFF", GONE, True),
+    ("OB", "OB", STALE, False),
+)
+"""At 0 and 2 s, the silence at 4 s, and whether that is too early for a gap of 7 s."""
+
+
+@pytest.mark.parametrize(("first", "second", "silence", "early"), STATUSES)
+def test_a_silence_that_follows_a_loud_status_too_soon_is_found(first: str, second: str, silence: str, early: bool) -> None:
+    record = Record([Sample(0, first), Sample(2, second), Sample(4, silence)])
+    assert bool(early_silences(record, 7)) is early
+    assert not early_silences(record, 2)
+
+
+def test_a_start_counts_as_a_loud_status_and_a_kill_excuses() -> None:
+    samples = [Sample(2, "OL"), Sample(4, GONE)]
+    assert early_silences(Record(samples, starts=[1.0]), 7)
+    assert not early_silences(Record(samples, starts=[1.0], kills=[3.5]), 7)
 
 
 def test_each_row_has_a_name_of_its_own_and_a_reason() -> None:

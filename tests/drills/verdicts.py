@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from nutdrv_py.commands.check.programs import version
 from tests.drills.scripted import PASSWORD
-from tests.drills.stage import SILENT, Monitor, Scene, Stopped
+from tests.drills.stage import SILENT, Monitor, Record, Scene, Stopped
 from tests.drills.steps import Say, Start, Step, Watch
 
-__all__ = ["ALL_PHASES", "LOUD", "ONE_PHASE", "TWO_PHASES", "Never", "Open", "Outcome", "Row", "Verdict", "Within", "play"]
+__all__ = ["ALL_PHASES", "LOUD", "ONE_PHASE", "TWO_PHASES", "Never", "Open", "Outcome", "Row", "Verdict", "Within", "early_silences", "play"]
 
 Release = tuple[int, ...]
 
@@ -100,7 +100,9 @@ class Row:
     options: Mapping[str, str] = field(default_factory=dict)
     prelude: tuple[Step, ...] = WATCHED
     phases: tuple[float, ...] = ONE_PHASE
-    """Those of the quick set; all of them are played otherwise, unless there is one."""
+    """Those of the quick set."""
+    phased: bool = True
+    """Whether upsmon's look matters, so that all phases are played outside of the quick set."""
     quick: bool = True
     monitor: Monitor = UNTUNED
     by_release: tuple[tuple[Release, Verdict], ...] = ()
@@ -147,8 +149,9 @@ class Outcome:
         """A line of the table."""
         word = "red" if self.wrong else "green"
         came = "none" if self.after is None else f"after {self.after:.1f} s"
-        text = f"{word:5} {self.row.name} | phase {self.phase} | shutdown {self.row.expected} | {came}"
-        return "\n".join([text, *(f"        {wrong}" for wrong in self.wrong), *([f"        served: {self.served}"] if self.wrong else [])])
+        text = f"{word:5} {self.row.name} | phase {self.phase} | shutdown {self.row.expected} | {came} | {self.seconds:.0f} s"
+        details = [*self.wrong, f"served: {self.served}"] if self.wrong else []
+        return "\n".join([text, *(f"        {detail}" for detail in details)])
 
 
 def play(row: Row, phase: float) -> Outcome:
@@ -184,19 +187,24 @@ def _verdict(row: Row, scene: Scene) -> list[str]:
 
 
 def _gap(row: Row, scene: Scene) -> list[str]:
-    """Find silences on the grid that come too early after a loud status."""
-    if row.gap is None:
-        return []
+    return early_silences(scene.record, row.gap) if row.gap is not None else []
+
+
+def early_silences(record: Record, gap: float) -> list[str]:
+    """Return a sentence for each silence on the grid that comes less than ``gap`` seconds after a loud status or a start."""
     found: list[str] = []
     loud, before = float("-inf"), None
-    for sample in scene.record.samples:
+    for sample in record.samples:
         if sample.tokens & LOUD:
             loud = sample.at
         elif sample.status in SILENT and before is not None and "OL" in before.tokens:
-            last = max([loud, *(start for start in scene.record.starts if start < before.at)])
-            killed = any(-BLURRED < sample.at - kill < 2 for kill in scene.record.kills)
-            if sample.at - last < row.gap - BLURRED and not killed:
-                found.append(f"{sample.status} {sample.at - last:.1f} s after {before.status!r} or a start; at least {row.gap:.1f} s")
+            last = max([loud, *(start for start in record.starts if start < before.at)])
+            killed = any(-BLURRED < sample.at - kill < 2 for kill in record.kills)
+            if sample.at - last < gap - BLURRED and not killed:
+                found.append(
+                    f"{sample.status} {sample.at - last:.1f} s after a loud status or a start, and at once after "
+                    f"{before.status!r}; at least {gap:.1f} s"
+                )
         before = sample
     return found
 
