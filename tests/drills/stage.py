@@ -34,8 +34,8 @@ WAIT = "WAIT"
 
 SILENT = (STALE, GONE)
 
-BETWEEN = 0.2
-"""Seconds between two looks at what upsd serves."""
+BETWEEN, ALL_BETWEEN = 0.2, 0.9
+"""Seconds between two looks at the status that upsd serves, and at all variables."""
 
 PROGRAM_START = 30.0
 """Seconds that a program may take to start while all scenes start at a time."""
@@ -141,7 +141,7 @@ class Scene(Watched):
         """When the last thing happened that a bound is counted from."""
         self.driver: subprocess.Popen[bytes] | None = None
         self._upsd_running = False
-        self._rhythm = self.mark
+        self._rhythm = self._all_at = self.mark
         section = {"driver": "nutdrv_py", "pollinterval": "1", **self.device.section, **options}
         with _ports:
             super().__init__(section, ups="home", environ=self.device.environ)
@@ -161,21 +161,26 @@ class Scene(Watched):
     # What is seen
 
     def look(self) -> None:
-        """Record what upsd serves now."""
+        """Record the status that upsd serves now, and from time to time all variables."""
         try:
-            answer = self._upsd.ask("LIST VAR home", b"END LIST VAR")
+            answer = self._upsd.ask("GET VAR home ups.status", b"VAR ")
+            now = time.monotonic()
+            if answer.startswith(b"VAR ") and now >= self._all_at:
+                self._all_at = now + ALL_BETWEEN
+                self._look_at_all()
         except OSError:
             return
-        now = time.monotonic()
         if answer.startswith(b"ERR"):
             self.record.samples.append(Sample(now, STALE if b"DATA-STALE" in answer else GONE))
-            return
-        found = dict(re.findall(r'^VAR home (\S+) "(.*)"$', answer.decode("ascii", "replace"), re.MULTILINE))
-        for name, value in found.items():
+        else:
+            self.record.samples.append(Sample(now, answer.decode("ascii", "replace").split('"')[1]))
+
+    def _look_at_all(self) -> None:
+        answer = self._upsd.ask("LIST VAR home", b"END LIST VAR").decode("ascii", "replace")
+        found = re.findall(r'^VAR home (\S+) "(.*)"$', answer, re.MULTILINE)
+        for name, value in found:
             self.record.values.setdefault(name, set()).add(value)
         self.record.most = max(self.record.most, len(found))
-        if "ups.status" in found:
-            self.record.samples.append(Sample(now, found["ups.status"]))
 
     def watch(self, seconds: float, until: Callable[[], object] = lambda: False) -> bool:
         """Record for so long, or until that is true or upsmon has shut down; return whether it became true."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 import time
 from collections.abc import Mapping
@@ -14,8 +15,8 @@ from tests.drills.devices import USUAL, Answer
 from tests.drills.stage import GONE, SILENT, STALE, Scene, Stopped
 
 __all__ = [
-    "Change", "Exit", "Fail", "Hold", "Kill", "Look", "Reload", "Say", "Seen", "Silence", "Start", "Step", "Stop", "Terminate", "Wait",
-    "Watch",
+    "Change", "Exit", "Fail", "Hold", "Kill", "Look", "Reload", "Say", "Seen", "Silence", "Start", "Step", "Stop", "Terminate", "Value",
+    "Wait", "Watch",
 ]  # fmt: skip
 
 SEEN = 12.0
@@ -99,6 +100,24 @@ class Seen:
 
         if not scene.watch(self.within, there) and not scene.shut_down:
             raise Stopped(f"upsd did not serve {self.tokens} within {self.within:.0f} s but {scene.record.status}")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Wait until upsd has served a value that fits the pattern."""
+
+    name: str
+    pattern: str
+    within: float = 2 * SEEN
+
+    def play(self, scene: Scene) -> None:
+        """Wait, and stop the story when it does not come."""
+
+        def there() -> bool:
+            return any(re.fullmatch(self.pattern, value) for value in scene.record.values.get(self.name, ()))
+
+        if not scene.watch(self.within, there) and not scene.shut_down:
+            raise Stopped(f"upsd did not serve {self.name} = {self.pattern} within {self.within:.0f} s")
 
 
 @dataclass(frozen=True, slots=True)
