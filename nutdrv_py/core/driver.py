@@ -12,7 +12,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from nutdrv_py import __version__, log
 from nutdrv_py.clock import Clock
@@ -22,7 +22,7 @@ from nutdrv_py.core.guard import NAME
 from nutdrv_py.core.poller import LEAVE, Poller, pause
 from nutdrv_py.core.remarks import Remarks
 from nutdrv_py.core.settings import Settings
-from nutdrv_py.core.variables import Marks, shape, with_kinds
+from nutdrv_py.core.variables import Marks, shape, usable, with_kinds
 from nutdrv_py.device.backend import Backend, Writable
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.log import Trouble
@@ -34,14 +34,15 @@ __all__ = ["NUT_VERSION", "Driver"]
 NUT_VERSION = "2.8.5"
 """The release of NUT whose driver core this one does (``driver.version``)."""
 
-BREATH = 5.0
-"""Seconds between two turns of the timer, at most: it feeds systemd's watchdog."""
+BEAT = 1.0
+"""Seconds between two beats of the heart, which feeds systemd's watchdog and notices that the event loop was blocked."""
 
 AGE_STEP = 5
 """Seconds by which ``experimental.data.age`` moves while the device is away: the value need not change each second."""
 
 _NUMBER = Flag.RW | Flag.NUMBER
 
+T = TypeVar("T")
 Listener = Callable[[Snapshot, Snapshot], None]
 
 
@@ -64,7 +65,7 @@ class Driver:
         self.commands: frozenset[str] = frozenset()
         """The core's own instant commands that are listed."""
         self.alive: Callable[[], None] = lambda: None
-        """Called by each turn of the timer while polls come to an end: it feeds the watchdog."""
+        """Called by each beat while polls come to an end: it feeds the watchdog."""
         self._remarks = Remarks(self.trouble)
         self._listeners: list[Listener] = []
         self._moved = asyncio.Event()
@@ -110,7 +111,8 @@ class Driver:
     def stop(self, code: int = 0, *, at_once: bool = False) -> None:
         """End the driver with that exit code: as soon as upsmon holds nothing against its silence, or ``at_once``.
 
-        On the grid that may take the seconds of ``looks``; off it, it is at once. A second call ends it at once.
+        That takes the seconds of ``looks`` at most, and none if upsmon has seen for so long what it must see before silence. A
+        second call ends it at once.
         """
         at_once = at_once or self._exit_code is not None
         if self._exit_code is None:
@@ -120,7 +122,7 @@ class Driver:
             self._ended.set()
         elif not self._ended.is_set():
             looks = self.settings.config.looks
-            log.log.info("Ending within %d s: upsmon has to see first that there is no alarm and no outage", looks)
+            log.log.info("Ending within %d s: upsmon has to see the present status first, on the grid without alarms", looks)
 
     def opened(self) -> None:
         """Upsd can connect from now on."""
@@ -128,7 +130,8 @@ class Driver:
 
     async def run(self) -> int:
         """Poll until :meth:`stop`; returns the exit code."""
-        tasks = [asyncio.ensure_future(work) for work in (self.poller.run(self.set_state), self._timer(), self._ended.wait())]
+        works = (self.poller.run(self.set_state), self._timer(), self._heart(), self._ended.wait())
+        tasks = [asyncio.ensure_future(work) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -169,21 +172,24 @@ class Driver:
     # What is served
 
     async def _timer(self) -> None:
-        """Wake when time changes what is served, feed the watchdog, and see whether the event loop was blocked."""
+        """Wake when time changes what is served."""
         while True:
             self._moved.clear()
-            began = self.clock.monotonic()
             look = freshness.next_look(self._state)
-            wait = BREATH if look is None else min(BREATH, max(0.0, look - began))
-            await pause(self.clock, wait, self._moved)
-            now = self.clock.monotonic()
-            self._remarks.blocked(now - began - wait, self.settings.backend_name)
-            if self.poller.lively:
-                self.alive()
+            await pause(self.clock, None if look is None else max(0.0, look - self.clock.monotonic()), self._moved)
             try:
-                self.apply(Tick(now))
+                self.apply(Tick(self.clock.monotonic()))
             except Exception as error:
                 self._internal("timer", error)
+
+    async def _heart(self) -> None:
+        """Beat: whatever else waits, this is late only when the event loop was blocked."""
+        while True:
+            due = self.clock.monotonic() + BEAT
+            await self.clock.sleep(BEAT)
+            self._remarks.blocked(self.clock.monotonic() - due, self.settings.backend_name)
+            if self.poller.lively:
+                self.alive()
 
     def apply(self, event: Event) -> None:
         """Take in an event and serve what follows from it."""
@@ -234,8 +240,8 @@ class Driver:
         if self._served.reading is not None and "experimental.data.age" not in self.settings.overrides:
             age = str(int(self._age // AGE_STEP * AGE_STEP))
             device["experimental.data.age"] = Variable(age, kind=kind_of("experimental.data.age"))
-        commands = self.commands | {name for name in self.backend.commands if NAME.fullmatch(name)}
-        new = Snapshot(MappingProxyType({**device, **self._own()}), commands, self._served.stale)
+        own = _own(self.settings, self.backend, self._driver_state, killpower=self.killpower)
+        new = Snapshot(MappingProxyType({**device, **own}), self.commands | self.device_commands, self._served.stale)
         old, self.snapshot = self.snapshot, new
         if old != new:
             for listener in self._listeners:
@@ -255,8 +261,22 @@ class Driver:
     @property
     def writable(self) -> Mapping[str, Writable]:
         """The variables of the backend that upsrw may set: not the marks that ups.conf fixes."""
-        fixed = self.settings.fixed_marks
-        return {name: rule for name, rule in self.backend.writable.items() if name.lower() not in fixed}
+        fixed, nothing = self.settings.fixed_marks, dict[str, Writable]()
+        offer = self._offer(lambda: usable(self.backend.writable), nothing)
+        return {name: rule for name, rule in offer.items() if name.lower() not in fixed}
+
+    @property
+    def device_commands(self) -> frozenset[str]:
+        """The instant commands of the backend."""
+        return self._offer(lambda: frozenset(name for name in self.backend.commands if NAME.fullmatch(str(name))), frozenset())
+
+    def _offer(self, look: Callable[[], T], nothing: T) -> T:
+        """Return what a backend offers; its faults must never keep a status from upsd."""
+        try:
+            return look()
+        except Exception as error:
+            self._internal("backend, which cannot say what may be set and done", error)
+            return nothing
 
     def _shaped(self) -> Mapping[str, Variable]:
         """Return the device's variables, built anew only when something has changed; while stale they stay as they were."""
@@ -269,15 +289,16 @@ class Driver:
             self._device = shape(*parts)
         return self._device
 
-    def _own(self) -> dict[str, Variable]:
-        result = {name: Variable(text) for name, text in self.settings.parameters.items()}
-        result["driver.name"] = Variable(self.settings.progname)
-        result["driver.version"] = Variable(NUT_VERSION)
-        result["driver.version.internal"] = Variable(__version__)
-        result["driver.version.data"] = Variable(f"{self.backend.description} {self.backend.version}")
-        result["driver.state"] = Variable(self._driver_state)
-        result["driver.debug"] = Variable(str(log.debug_level()), _NUMBER)
-        result["driver.flag.allow_killpower"] = Variable(str(int(self.killpower)), _NUMBER)
-        config = self.settings.config
-        given = {f"driver.parameter.{option.name}": getattr(config, option.name) for option in dataclasses.fields(config)}
-        return with_kinds(result, given)
+
+def _own(settings: Settings, backend: Backend[Any], state: str, *, killpower: bool) -> dict[str, Variable]:
+    """Return ``driver.*``."""
+    result = {name: Variable(text) for name, text in settings.parameters.items()}
+    result["driver.name"] = Variable(settings.progname)
+    result["driver.version"] = Variable(NUT_VERSION)
+    result["driver.version.internal"] = Variable(__version__)
+    result["driver.version.data"] = Variable(f"{backend.description} {backend.version}")
+    result["driver.state"] = Variable(state)
+    result["driver.debug"] = Variable(str(log.debug_level()), _NUMBER)
+    result["driver.flag.allow_killpower"] = Variable(str(int(killpower)), _NUMBER)
+    given = {f"driver.parameter.{item.name}": getattr(settings.config, item.name) for item in dataclasses.fields(settings.config)}
+    return with_kinds(result, given)

@@ -30,8 +30,7 @@ from nutdrv_py.device.reading import Reading, Status
 
 __all__ = [
     "FIRST_HOLD", "FIRST_WAIT", "FRESH", "LOUD", "Accepted", "Changed", "Disowned", "Early", "Event", "Failed", "Leave",
-    "Limited", "Limits",
-    "Opened", "Phase", "Polled", "Served", "State", "Tick", "after", "begun", "next_look", "served",
+    "Limited", "Limits", "Opened", "Phase", "Polled", "Served", "State", "Tick", "after", "begun", "next_look", "served",
 ]  # fmt: skip
 
 FIRST_WAIT = 5.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from nutdrv_py.core.lowbattery import CHARGE, RUNTIME
 from nutdrv_py.device.mapping import to_number
-from nutdrv_py.device.reading import Reading, Status, Value
+from nutdrv_py.device.reading import Decline, Reading, Status, Value
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.nut.kinds import What, kind_of
 
@@ -31,6 +31,12 @@ MOST_ALARMS = 16
 
 LONGEST_TEXT = 1024
 """Characters of a text that are looked at; upsd holds 255."""
+
+LARGEST = 1e18
+"""No number of a UPS is larger, and its text fits a line."""
+
+MOST_LOAD, MOST_CAPACITY = 1e6, 1e9
+"""W and Wh, more than any house has."""
 
 SHOWN = 60
 """Characters of a name in a sentence."""
@@ -79,9 +85,28 @@ def guarded(reading: Reading, secrets: Iterable[str] = (), *, fsd: bool = False)
     at = reading.at
     if at is not None and math.isnan(at):
         raise DeviceError("the backend does not say when its reading was taken: its time is not a number")
-    if not dropped and values == reading.values:
-        return reading, ()
-    return replace(reading, values=values, status=status, alarms=alarms), tuple(dropped)
+    decline = _decline(reading.decline)
+    if decline != reading.decline:
+        dropped.append(Dropped("decline", "it holds what is no believable number"))
+    return replace(reading, values=values, status=status, alarms=alarms, decline=decline), tuple(dropped)
+
+
+def _decline(decline: object) -> Decline | None:
+    """Return the decline with what is a believable number in it; None for what is none."""
+    if not isinstance(decline, Decline):
+        return None
+
+    def number(value: object, lowest: float, highest: float) -> float | None:
+        found = to_number(value)
+        return found if found is not None and lowest <= found <= highest else None
+
+    falling = decline.falling if isinstance(decline.falling, tuple) else ()
+    return Decline(
+        load=number(decline.load, 0, MOST_LOAD) or 0.0, capacity=number(decline.capacity, 1, MOST_CAPACITY),
+        charge=number(decline.charge, 0, 100), falling=tuple(name for name in falling if isinstance(name, str)),
+        low=number(decline.low, 0, 100), cutoff=number(decline.cutoff, 0, 100), warning=number(decline.warning, 0, 100),
+        by_runtime=decline.by_runtime is True,
+    )  # fmt: skip
 
 
 def _status(status: Status, *, fsd: bool) -> tuple[Status, tuple[Dropped, ...]]:
@@ -115,12 +140,12 @@ def _fault(name: object, value: object, seen: set[str], secrets: tuple[str, ...]
         return f"there are more than {MOST_VARIABLES} variables"
     if not isinstance(value, str | int | float):
         return f"{type(value).__name__} is no value"
-    if isinstance(value, str) and any(secret in value for secret in secrets):
-        return "it holds a secret of the configuration"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "it is not a finite number"
+    if not isinstance(value, str) and not abs(value) <= LARGEST:
+        return "it is no number, or too large"
     kind = kind_of(name)
     if kind.what is not What.NUMBER:
+        if isinstance(value, str) and any(secret in value for secret in secrets):
+            return "it holds a secret of the configuration"
         return "it is no text that NUT could hold" if isinstance(value, str) and len(value) > LONGEST_TEXT else ""
     number = to_number(value)
     if number is None:

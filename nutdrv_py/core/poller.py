@@ -46,8 +46,11 @@ MOST_NAMED = 100
 """Dropped names that are counted and logged, at most: a device that makes up names must not fill memory and log."""
 
 
-async def pause(clock: Clock, seconds: float, event: asyncio.Event) -> None:
-    """Wait so many seconds, or until ``event`` is set."""
+async def pause(clock: Clock, seconds: float | None, event: asyncio.Event) -> None:
+    """Wait so many seconds (None: for ever), or until ``event`` is set."""
+    if seconds is None:
+        await event.wait()
+        return
     waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(clock.sleep(seconds)), asyncio.ensure_future(event.wait())]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +117,11 @@ class Poller:
             self.polled(self._clock.monotonic() - began, failure)
 
     def soon(self) -> None:
-        """Have the next poll at once, also after a refused login: something was changed."""
+        """Have the next poll at once, unless a login was refused for good."""
+        self._wake.set()
+
+    def anew(self) -> None:
+        """Have the next poll at once, also after a refused login: the configuration was changed."""
         self._not_before, self._rejections = 0.0, 0
         self._wake.set()
 

@@ -90,4 +90,4 @@ class Reload:
                 parameters={**new.parameters, **parameters},
             )
         )
-        driver.poller.soon()
+        driver.poller.anew()

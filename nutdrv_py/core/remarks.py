@@ -13,7 +13,7 @@ from nutdrv_py.log import Trouble
 __all__ = ["Remarks"]
 
 BLOCKED = 2.0
-"""Seconds that the event loop may be late before it is logged: upsd gives up a driver that does not answer PING."""
+"""Seconds that a beat may be late before it is logged: upsd gives up a driver that does not answer PING."""
 
 
 class Remarks:

@@ -95,7 +95,7 @@ class Requests:
 
     async def _command(self, name: str, param: str | None) -> None:
         driver = self._driver
-        known = next((command for command in driver.backend.commands if command.lower() == name.lower()), None)
+        known = next((command for command in driver.device_commands if command.lower() == name.lower()), None)
         if known is None:
             raise CommandError("there is no such instant command", Result.UNKNOWN)
         log.log.info("Instant command: %s%s", known, f" {param}" if param else "")

@@ -7,6 +7,7 @@ marks as they are shown, and the mirror of ``ups.*`` to ``device.*`` (NUT driver
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from nutdrv_py.nut.kinds import kind_for, kind_of
 from nutdrv_py.nut.parseconf import MAX_VALUE, escape
 from nutdrv_py.nut.snapshot import Flag, Variable
 
-__all__ = ["Marks", "format_value", "sanitize", "shape", "status_text", "with_kinds"]
+__all__ = ["Marks", "format_value", "sanitize", "shape", "status_text", "usable", "with_kinds"]
 
 _LETTERS = str.maketrans(
     {
@@ -124,6 +125,17 @@ def with_kinds(variables: Mapping[str, Variable], given: Mapping[str, object]) -
         name: replace(one, kind=kind_for(name, one.value, number=isinstance(given.get(name), int | float)))
         for name, one in variables.items()
     }
+
+
+def usable(offer: Mapping[str, Writable]) -> dict[str, Writable]:
+    """Return the rules of an offer that a variable can have; a backend may be a stranger's."""
+    found: dict[str, Writable] = {}
+    for name, rule in offer.items():
+        # The way to find out: what upsd could not be told is no rule.
+        with contextlib.suppress(AttributeError, TypeError, ValueError):
+            _writable("", rule)
+            found[str(name)] = rule
+    return found
 
 
 def _writable(value: str, rule: Writable) -> Variable:

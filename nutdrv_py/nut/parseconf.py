@@ -79,7 +79,7 @@ class Reader:
     def end(self) -> Iterator[Line | BadLine]:
         """End of input: yields the last line if it had no line feed, unless it is a lone word.
 
-        NUT's reader loses a lone flag word there, so upsd does not see it either (facts: parsing of the last line).
+        NUT's reader loses a lone flag word there, so upsd does not see it either (NUT common/parseconf.c).
         """
         if self._state is _State.WORD:
             self._finish_word()

@@ -21,6 +21,7 @@ from pathlib import Path
 from nutdrv_py.core.settings import Settings, backend_options
 from nutdrv_py.device import backend as backends
 from nutdrv_py.device.backend import Config, Option
+from nutdrv_py.device.mapping import to_number
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.machine.paths import Paths, paths
 from nutdrv_py.nut.parseconf import BadLine, parse
@@ -182,6 +183,7 @@ def load(
         if prefix is not None and entry.name[len(prefix) :].lower() == "ups.status":
             raise ConfigError(f"{entry.where}: {entry.name} would hide outages from upsmon; remove the line")
         if prefix is not None:
+            _mark(entry, entry.name[len(prefix) :].lower())
             extra[prefix][entry.name[len(prefix) :]] = entry.value or ""
         elif entry.name in _CORE:
             _core(entry, core, own, ups, progname, in_section=entry not in entries)
@@ -207,6 +209,8 @@ def load(
     for name, value in _convert(backend.Config, own, notes):
         values[name] = value
     config = backend.Config(**values)  # type: ignore[arg-type]
+    if config.lowbatt is not None and config.lowbatt > 100:
+        raise ConfigError(f"{own['lowbatt'].where}: lowbatt = {config.lowbatt:g} is not a percentage from 0 to 100")
     if config.maxage < LEAST_POLLS * config.pollinterval:
         notes.append(
             f"maxage = {config.maxage} is too short for pollinterval = {config.pollinterval} and is raised to "
@@ -278,6 +282,15 @@ def _unknown(entry: Entry, known: Iterable[str], backend_name: str) -> str:
     near = difflib.get_close_matches(entry.name.lower(), candidates, n=1, cutoff=0.6)
     hint = f" Did you mean '{near[0]}'?" if near else f" The options are listed by: -L -x backend={backend_name}"
     return f"Fatal error: '{entry.name}' is not a valid {kind} for this driver ({entry.where}).{hint}"
+
+
+def _mark(entry: Entry, name: str) -> None:
+    """Refuse a low mark that would make LB for nothing, or never. Raises :class:`ConfigError`."""
+    highest = {"battery.charge.low": 100.0, "battery.runtime.low": float("inf")}.get(name)
+    number = to_number(entry.value)
+    if highest is not None and (number is None or not 0 <= number <= highest):
+        what = "a percentage from 0 to 100" if name == "battery.charge.low" else "a number of seconds"
+        raise ConfigError(f"{entry.where}: {entry.name} = {entry.value} is not {what}")
 
 
 def _protect(own: Mapping[str, Entry], options: Mapping[str, Option], arguments: Sequence[Entry]) -> None:

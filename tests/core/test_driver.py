@@ -951,3 +951,111 @@ def test_a_mark_that_would_never_be_reached_is_said_once(clock: FakeClock, caplo
     run(story)
     (said,) = [record.message for record in caplog.records if "would be too late" in record.message]
     assert "LB comes at 11 %" in said
+
+
+class _Odd(Device):
+    """A backend whose offers are wrong from the second poll on."""
+
+    wrong: str = ""
+
+    @property
+    def writable(self) -> Mapping[str, Writable]:  # type: ignore[override]
+        if self.polls < 2:
+            return {}
+        if self.wrong == "raises":
+            raise KeyError("model")
+        return {"no mapping": None, "no rule": {"battery.charge": 5}, "empty rule": {"battery.charge": Writable()}}.get(self.wrong, {})  # type: ignore[return-value,dict-item]
+
+    @property
+    def commands(self) -> frozenset[str]:  # type: ignore[override]
+        if self.polls >= 2 and self.wrong == "commands raise":
+            raise KeyError("model")
+        return frozenset({7, "load.off", "x\nSETINFO ups.status \"OB LB\""}) if self.wrong == "commands" else frozenset()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", ["raises", "no mapping", "no rule", "empty rule", "commands", "commands raise"])
+def test_whatever_a_backend_offers_an_outage_is_served_and_silence_goes_stale(clock: FakeClock, wrong: str) -> None:
+    async def story() -> None:
+        world = World(clock, maxage=20)
+        world.device = _Odd(world.settings.config, clock)
+        world.device.wrong = wrong
+        world.driver = Driver(world.settings, world.device, clock)
+        world.requests = Requests(world.driver, Reload(world.driver))
+        async with world:
+            world.device.answer = Reading({"battery.charge": 50}, Status.OB)
+            await clock.advance(10)
+            assert world.status == "OB"
+            assert await world.requests.set("battery.charge", "5") is Result.INVALID
+            world.device.answer = DeviceError("away")
+            await clock.advance(40)
+            assert world.driver.snapshot.stale
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "decline",
+    [
+        Decline(load="abc", capacity=1000.0),  # type: ignore[arg-type]
+        Decline(load=1000.0, capacity="x"),  # type: ignore[arg-type]
+        Decline(load=float("nan"), capacity=-5.0, charge=float("nan"), low=float("nan"), cutoff=float("inf")),
+        Decline(low=250.0, cutoff=250.0, charge=-3.0),
+        Decline(falling=None),  # type: ignore[arg-type]
+        Decline(load=1e300, capacity=1e-300),
+        "no decline",
+    ],
+)
+def test_whatever_a_decline_holds_an_outage_is_served_without_lb_and_silence_goes_stale(clock: FakeClock, decline: Decline) -> None:
+    async def story() -> None:
+        async with World(clock, maxage=20) as world:
+            world.device.answer = Reading({"battery.charge": 50}, Status.OB, decline=decline)
+            await clock.advance(10)
+            assert world.status == "OB"
+            world.device.answer = DeviceError("away")
+            await clock.advance(40)
+            assert world.driver.snapshot.stale
+            assert not any("LB" in snapshot.variables["ups.status"].value for snapshot in world.history if not snapshot.stale)
+
+    run(story)
+
+
+@pytest.mark.parametrize("value", [10**5000, -(10**20), 1e300], ids=["endless", "large", "float"])
+def test_a_number_without_end_costs_itself_alone(clock: FakeClock, value: float) -> None:
+    async def story() -> None:
+        async with World(clock) as world:
+            world.device.answer = Reading({"experimental.x": value, "battery.charge": 50}, Status.OB)
+            await clock.advance(10)
+            assert (world.status, world.value("experimental.x"), world.value("battery.charge")) == ("OB", None, "50")
+
+    run(story)
+
+
+def test_a_client_that_sets_something_does_not_make_a_refused_login_tried_again(clock: FakeClock) -> None:
+    async def story() -> None:
+        async with World(clock, pollinterval=1) as world:
+            world.device.answer = AuthError("wrong password", rejected=True)
+            await clock.advance(3)
+            polls = world.device.polls
+            for _ in range(5):
+                await world.requests.instcmd("load.off", None)
+                await clock.advance(1)
+            assert world.device.polls == polls
+
+    run(story)
+
+
+def test_a_poll_that_blocks_the_event_loop_for_three_seconds_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with World(clock, pollinterval=1) as world:
+
+            async def block() -> Reading:
+                world.device.answer = Reading({}, Status.OL)
+                clock.now += 3.5  # nothing else runs meanwhile
+                return world.device.answer
+
+            world.device.answer = block
+            await clock.advance(10)
+
+    run(story)
+    assert caplog.text.count("could not be answered for") == 1
+

@@ -647,9 +647,9 @@ _guard = (
         because="A subscription that has died is a device that is never heard again.",
     ),
     Row(
-        name="a poll blocks the event loop for 12 s",
+        name="a poll blocks the event loop for 4 s",
         prelude=UNWATCHED,
-        steps=(Seen("OL"), Fail("block", seconds=12), Wait(15)),
+        steps=(Seen("OL"), Fail("block", seconds=4), Wait(7)),
         verdict=Open(1),
         log=("block",),
         alive=True,

@@ -188,3 +188,17 @@ def test_any_file_gives_settings_or_a_sentence(tmp_path: Path, data: bytes) -> N
         load("home", "nutdrv_py", conf=read_ups_conf(path, "home"), environ={})
     except ConfigError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["lowbatt = 250", "override.battery.charge.low = 101", "override.battery.charge.low = -1", "default.battery.charge.low = low",
+     "override.Battery.Charge.Low = nan", "default.battery.runtime.low = -5", "override.battery.runtime.low = soon"],
+)  # fmt: skip
+def test_a_low_mark_that_would_be_low_always_or_never_stops_the_start(tmp_path: Path, line: str) -> None:
+    assert "is not a" in _refused(tmp_path, BASE + line + "\n")
+
+
+@pytest.mark.parametrize("line", ["lowbatt = 100", "override.battery.charge.low = 0", "default.battery.runtime.low = 300.5"])
+def test_a_low_mark_within_its_range_is_taken(tmp_path: Path, line: str) -> None:
+    _load(tmp_path, BASE + line + "\n")

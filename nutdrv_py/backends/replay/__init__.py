@@ -27,6 +27,9 @@ from nutdrv_py.recording.file import Recording, read
 
 __all__ = ["PLAYERS", "Replay"]
 
+MOST_LOAD = 1e6
+"""W that a battery loses at most, however fast it is played: the driver takes more for nonsense."""
+
 LATE = 0.001
 """Seconds that a poll may come before its time: timers are not exact."""
 
@@ -147,7 +150,7 @@ class Replay(Backend[ReplayConfig]):
             return reading
         recorded = self._recording.options.get("lowbatt")
         low = reading.decline.low if recorded is None else float(recorded)
-        decline = dataclasses.replace(reading.decline, low=low, load=reading.decline.load * self.config.speed)
+        decline = dataclasses.replace(reading.decline, low=low, load=min(MOST_LOAD, reading.decline.load * self.config.speed))
         return dataclasses.replace(reading, decline=decline)
 
     def _end(self) -> StaleError:
