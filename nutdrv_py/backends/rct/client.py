@@ -39,6 +39,9 @@ SILENCE = 3
 IDLE = 0.3
 """Seconds without a byte after which an unfinished frame is finished: long ones do not say where they end."""
 
+TURN = 1024
+"""Bytes read in one turn of the event loop; upsd is answered between turns. A real line carries 11 bytes in a millisecond."""
+
 FRAMES = debug(5)
 """Level of the messages that show each frame."""
 
@@ -126,6 +129,8 @@ class Line:
         self._news = asyncio.Event()
         self._sent = 0.0
         self._idle: asyncio.TimerHandle | None = None
+        self._pending = bytearray()
+        self._turn: asyncio.Handle | None = None
 
     @property
     def values(self) -> Mapping[str, Datum]:
@@ -172,8 +177,11 @@ class Line:
 
     def close(self) -> None:
         """End the connection, if there is one. It takes effect at once: the line may lock up until all clients are gone."""
-        if self._idle is not None:
-            self._idle.cancel()
+        for handle in (self._idle, self._turn):
+            if handle is not None:
+                handle.cancel()
+        self._idle = self._turn = None
+        self._pending.clear()
         if self._transport is not None:
             self._transport.abort()
         self._transport = self._protocol = self.opened = None
@@ -185,10 +193,27 @@ class Line:
         self.counts.bytes_received += len(data)
         if log.isEnabledFor(FRAMES):
             log.log(FRAMES, "<- %s", data.hex(" "))
-        self._take(data)
+        self._pending += data
+        if self._turn is None:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read a part of what has arrived; the rest has its turns after others have had theirs."""
+        piece = bytes(self._pending[:TURN])
+        del self._pending[:TURN]
+        self._take(piece)
+        loop = asyncio.get_running_loop()
         if self._idle is not None:
             self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(IDLE, self._flush)
+        self._idle = None
+        self._turn = loop.call_soon(self._read_on) if self._pending else None
+        if self._transport is None:
+            return
+        if self._turn is not None:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+            self._idle = loop.call_later(IDLE, self._flush)
 
     def dropped(self, protocol: _Protocol, error: Exception | None) -> None:
         """The connection has ended."""

@@ -19,6 +19,7 @@ import binascii
 import enum
 import functools
 import re
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,12 +53,10 @@ LIMIT = 4096
 
 _PLANT = 0x40
 _LONG = frozenset({Command.LONG_WRITE, Command.LONG_RESPONSE, Command.PLANT_LONG_WRITE, Command.PLANT_LONG_RESPONSE})
-_LONG_BYTES = frozenset(bytes([command]) for command in _LONG)
 _SHORT_MOST = 251
 _ESCAPED = re.compile(rb"[+\-]")
-_SEGMENT = re.compile(rb"(?:[^+\-]|-[+\-]){0,%d}" % (LIMIT + 1))
-_SHORT_SEGMENT = re.compile(rb"(?:[^+\-]|-[+\-]){0,260}")  # the longest short frame has 259 bytes
-_ESCAPE = re.compile(rb"-([+\-])")
+_SEGMENT = re.compile(rb"[^+\-]*(?:-[+\-][^+\-]*)*")
+_PIECES = re.compile(rb"-?([^+\-]+|[+\-])")
 _BOOTLOADER = bytes.fromhex("50f705ab")
 
 
@@ -118,6 +117,12 @@ def read_request(oid: int, *, raw_crc: bool = False) -> bytes:
     return build(Command.READ, oid, raw_crc=raw_crc)
 
 
+@functools.cache
+def _at_most(count: int) -> re.Pattern[bytes]:
+    """Return the pattern of ``count`` unescaped bytes, or as many as there are."""
+    return re.compile(rb"(?:[^+\-]|-[+\-]){0,%d}" % count)
+
+
 _Shape = tuple[Command, bool, int]
 _SHAPES: dict[int, _Shape] = {
     int(command): (command, command in _LONG, 8 if command & _PLANT else 4) for command in Command
@@ -131,6 +136,7 @@ class _Waiting(Exception):
 class FrameReader:
     """Cuts a stream of bytes into frames. Feed it whatever arrives, in whatever pieces; it never raises.
 
+    The pieces make no difference to what is found. A byte is looked at a bounded number of times, whatever comes.
     A frame is given out as soon as its length is satisfied and its CRC fits. After any damage reading goes on at the next
     start byte. The length field of long frames is often wrong, so such a frame also ends at the next start byte, or when
     :meth:`flush` says that the line is silent. CRC bytes that the sender did not escape are understood.
@@ -142,6 +148,7 @@ class FrameReader:
         """Frames given out."""
         self._buffer = b""
         self._floor = 0
+        self._begun: tuple[int, bytes] | None = None
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that ``data`` completes."""
@@ -155,9 +162,11 @@ class FrameReader:
         """Forget the unfinished frame: a new connection begins."""
         self._buffer = b""
         self._floor = 0
+        self._begun = None
 
     def _read(self, buffer: bytes, *, final: bool) -> list[Frame]:
         found: list[Frame] = []
+        begun, self._begun = self._begun, None
         position = 0
         end = len(buffer)
         while True:
@@ -167,7 +176,7 @@ class FrameReader:
                 # A piece of the bootloader's call may wait for its rest.
                 self._keep(b"" if final else buffer[max(position, end - len(_BOOTLOADER) + 1) :], position)
                 break
-            if start - position > 1:
+            if start - position > 1 and position >= self._floor:
                 self._junk(buffer[position:start])
             if start >= self._floor:
                 quick = self._quick(buffer, start, end)
@@ -176,10 +185,11 @@ class FrameReader:
                     found.append(frame)
                     continue
             try:
-                slow, position = self._careful(buffer, start, final=final)
+                slow, position = self._careful(buffer, start, begun if start == 0 else None, final=final)
             except _Waiting:
                 self._keep(buffer[start:], start)
                 break
+            self._begun = None
             if slow is not None:
                 found.append(slow)
         self.frames += len(found)
@@ -211,49 +221,58 @@ class FrameReader:
             return None
         return _frame(command, body[2:], head), after
 
-    def _careful(self, buffer: bytes, start: int, *, final: bool) -> tuple[Frame | None, int]:
-        """The frame that begins at ``start``, or None if it is damaged, and where to read on. Raises :class:`_Waiting`."""
+    def _careful(
+        self, buffer: bytes, start: int, begun: tuple[int, bytes] | None, *, final: bool
+    ) -> tuple[Frame | None, int]:
+        """The frame that begins at ``start``, or None if it is damaged, and where to read on. Raises :class:`_Waiting`.
+
+        ``begun`` is how far it was read before, and what had come by then, unescaped.
+        """
         if buffer[start : start + 3] == EXTENSION:
             return None, start + 3
-        long_frame = buffer[start + 1 : start + 2] in _LONG_BYTES
-        if long_frame and start < self._floor:
-            return None, start + 1
-        matched = (_SEGMENT if long_frame else _SHORT_SEGMENT).match(buffer, start + 1)
-        stop = matched.end() if matched else start + 1
-        segment = buffer[start + 1 : stop]
-        plain = _ESCAPE.sub(rb"\1", segment)
-        # What ends the segment: a start byte, an escape of what needs none, or the end of what has arrived.
-        bounded = final or (stop < len(buffer) and (buffer[stop] == 0x2B or stop + 1 < len(buffer)))
-        shape = _SHAPES.get(plain[0]) if plain else None
+        stop, begins = _unescaped(_at_most(3), buffer, start + 1)
+        shape = _SHAPES.get(begins[0]) if begins else None
         if shape is None:
-            if not bounded and plain in (b"", EXTENSION[1:2]):
+            if begins in (b"", EXTENSION[1:2]) and _open(buffer, stop, final=final):
                 raise _Waiting
             # A lone 00 is what devices put in front of the next frame.
-            return None, self._damaged("command", buffer, start, stop) if plain.strip(b"\0") else stop
+            stop = _raw_end(buffer, start, 1)
+            return None, stop if begins[:1] in (b"", b"\0") else self._damaged("command", buffer, start, stop)
         command, long, head = shape
+        size = begins[1] + 4 if len(begins) > 1 else 1
+        if start < self._floor and (long or (start + 1 + 2 * size < self._floor and len(begins) > 1)):
+            # It hides in a damaged frame, and what ends before that one does is old.
+            return None, start + 1
+        done, plain = begun or (start + 1, b"")
+        pattern = _SEGMENT if long else _at_most(size - len(plain))
+        stop, more = _unescaped(pattern, buffer, done, start + 3 + 2 * LIMIT)
+        plain += more
+        self._begun = stop - start, plain
+        # What ends the segment: a start byte, an escape of what needs none, or the end of what has arrived.
+        bounded = not _open(buffer, stop, final=final)
         ahead = 3 if long else 2
         if len(plain) >= ahead:
             length = int.from_bytes(plain[1:ahead], "big")
             if not long and length < head:
-                return None, self._damaged("length", buffer, start, stop)
+                return None, self._damaged("length", buffer, start, _raw_end(buffer, start, ahead))
             crc_at = ahead + length
             if length >= head and len(plain) >= crc_at:
-                raw_at = start + 1 + _raw_length(segment, crc_at)
-                after = _after_crc(buffer, start, segment, plain, crc_at, raw_at)
+                raw_at = _raw_end(buffer, start, crc_at)
+                after = _after_crc(buffer, start, plain, crc_at, raw_at)
                 if after:
                     return self._accepted(_frame(command, plain[ahead:crc_at], head), buffer, start, raw_at, after)
                 if not long and len(plain) >= crc_at + 2:
-                    return None, self._damaged("crc", buffer, start, start + 1 + _raw_length(segment, crc_at + 2))
+                    return None, self._damaged("crc", buffer, start, _raw_end(buffer, start, crc_at + 2))
                 if len(plain) < crc_at + 2 and not final and stop + 2 > len(buffer):
                     # The CRC may hold an unescaped start byte or escape: what follows tells.
                     raise _Waiting
-                if len(plain) >= crc_at + 2 and not bounded:
+                if len(plain) >= crc_at + 2:
                     hidden = buffer.find(b"+", raw_at, stop)
                     if hidden >= 0 and self._quick(buffer, hidden, len(buffer)):
                         return None, self._damaged("crc", buffer, hidden - 1, hidden)
+        if len(plain) > LIMIT:
+            return None, self._damaged("overflow", buffer, start, _raw_end(buffer, start, LIMIT + 1))
         if not bounded:
-            if len(plain) > LIMIT:
-                return None, self._damaged("overflow", buffer, start, stop)
             raise _Waiting
         if long:
             for cut in (plain, plain[:-1] if plain.endswith(b"\0") else b""):
@@ -287,22 +306,38 @@ class FrameReader:
         return frame, inside
 
 
-def _after_crc(buffer: bytes, start: int, segment: bytes, plain: bytes, crc_at: int, raw_at: int) -> int:
+def _after_crc(buffer: bytes, start: int, plain: bytes, crc_at: int, raw_at: int) -> int:
     """The position after the CRC if it fits, escaped or not; 0 if it does not."""
     wanted = checksum(plain[:crc_at]).to_bytes(2, "big")
     if plain[crc_at : crc_at + 2] == wanted:
-        return start + 1 + _raw_length(segment, crc_at + 2)
+        return _raw_end(buffer, start, crc_at + 2)
     return raw_at + 2 if buffer[raw_at : raw_at + 2] == wanted else 0
 
 
-def _raw_length(segment: bytes, count: int) -> int:
-    """How many bytes of ``segment`` hold its first ``count`` unescaped ones: each escape among them makes it one more."""
-    raw = count
-    escape = segment.find(b"-")
-    while 0 <= escape < raw:
-        raw += 1
-        escape = segment.find(b"-", escape + 2)
-    return raw
+def _open(buffer: bytes, stop: int, *, final: bool) -> bool:
+    """Whether what ends at ``stop`` may go on with what is still to come."""
+    return not final and (stop >= len(buffer) or (buffer[stop] == 0x2D and stop + 1 >= len(buffer)))
+
+
+def _unescaped(pattern: re.Pattern[bytes], buffer: bytes, begin: int, end: int = sys.maxsize) -> tuple[int, bytes]:
+    """The position after what ``pattern`` matches at ``begin``, and the unescaped bytes up to there."""
+    matched = pattern.match(buffer, begin, end)
+    stop = matched.end() if matched else begin
+    raw = buffer[begin:stop]
+    return stop, b"".join(_PIECES.findall(raw)) if b"-" in raw else raw
+
+
+def _raw_end(buffer: bytes, start: int, count: int) -> int:
+    """The position after the first ``count`` unescaped bytes behind ``start``; each escape among them makes it one more."""
+    if count <= 0xFF + 4:
+        matched = _at_most(count).match(buffer, start + 1)
+        return matched.end() if matched else start + 1
+    end = start + 1 + count
+    escape = buffer.find(b"-", start + 1, end)
+    while escape >= 0:
+        end += 1
+        escape = buffer.find(b"-", escape + 2, end)
+    return end
 
 
 def _frame(command: Command, content: bytes, head: int) -> Frame:

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import binascii
+import itertools
 import random
+import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nutdrv_py.protocols.rct import frame as module
@@ -168,9 +172,99 @@ def test_the_buffer_is_bounded_whatever_comes() -> None:
         assert reader.feed(b"+" + GOOD.wire)[-1:] == [GOOD.frame]
 
 
-@pytest.mark.timeout(30)
-@pytest.mark.parametrize("rubbish", [b"-+", b"-+\x06", b"-+\x06..", b"+\x06\xff\xff", b"-+\x05\xff"])
-def test_rubbish_of_false_starts_does_not_hold_the_reader_up(rubbish: bytes) -> None:
+NOISE = st.one_of(
+    st.binary(max_size=40),
+    st.text("+-\x05\x06\x00\x08\xff<", max_size=40).map(lambda text: text.encode("latin-1")),
+    st.sampled_from([GOOD.wire, GOOD.wire[:-1], GOOD.wire[1:], b"-" + GOOD.wire, WRONG_CRC, EXTENSION, b"+\x06", b"+\x06\x00\x0c"]),
+)
+"""Pieces of a stream in which starts, escapes and frames hide in each other."""
+
+
+@settings(max_examples=400)
+@given(st.lists(NOISE, max_size=12).map(b"".join), st.lists(st.integers(1, 30), min_size=1, max_size=20))
+def test_it_makes_no_difference_how_the_stream_was_cut(stream: bytes, steps: list[int]) -> None:
+    whole, pieces = FrameReader(), FrameReader()
+    found = whole.feed(stream) + whole.flush()
+    cut: list[Frame] = []
+    position = 0
+    for step in itertools.cycle(steps):
+        if position >= len(stream):
+            break
+        cut += pieces.feed(stream[position : position + step])
+        position += step
+    assert cut + pieces.flush() == found
+    assert pieces.damage == whole.damage
+
+
+class Work:
+    """Counts the bytes that the reader looks at: each match, each checksum, each turn of its loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bytes = 0
+        for name in ("_SEGMENT", "_PIECES"):
+            monkeypatch.setattr(module, name, Counted(self, getattr(module, name)))
+        monkeypatch.setattr(module, "_at_most", lambda count, real=module._at_most: Counted(self, real(count)))
+        for name, at in (("checksum", 0), ("_frame", 1)):
+            monkeypatch.setattr(module, name, self._counting(getattr(module, name), at))
+        monkeypatch.setattr(FrameReader, "_careful", self._counting(FrameReader._careful, None))
+
+    def _counting(self, real: Callable[..., Any], at: int | None) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.bytes += 1 if at is None else len(args[at])
+            return real(*args, **kwargs)
+
+        return counted
+
+
+class Counted:
+    def __init__(self, work: Work, real: re.Pattern[bytes]) -> None:
+        self.work, self.real = work, real
+
+    def match(self, data: bytes, start: int, end: int = 1 << 30) -> re.Match[bytes] | None:
+        found = self.real.match(data, start, end)
+        self.work.bytes += found.end() - start if found else 1
+        return found
+
+    def findall(self, data: bytes) -> list[bytes]:
+        self.work.bytes += len(data)
+        return self.real.findall(data)
+
+
+RUBBISH = (
+    b"-+", b"+", b"-", b"+-", b"-+\x06", b"-+\x06..", b"+\x06\xff\xff", b"-+\x05\xff", b"-+\x05\x04", b"-+\x05--", b"+\x05\xfb",
+    b"+\x05\xfb" + b"-+\x05\xfb" * 60, b"+\x06\xff\xff" + b"-+" * 2000, b"+\x06\x00\x04abcdXX" + b"-+\x05\x20" * 200,
+)  # fmt: skip
+MOST_LOOKS = 4 * 260
+"""How often a byte is looked at, at most: four times for each byte of the longest frame that may hide in a damaged one."""
+
+
+@pytest.mark.parametrize("step", [1, 7, 1448, 1 << 20])
+@pytest.mark.parametrize("rubbish", RUBBISH)
+def test_the_work_grows_with_the_bytes_and_no_faster(rubbish: bytes, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work(monkeypatch)
+    done = []
+    for size in (20_000, 80_000):
+        reader, before = FrameReader(), work.bytes
+        stream = rubbish * (size // len(rubbish))
+        for start in range(0, len(stream), step):
+            reader.feed(stream[start : start + step])
+        done.append((work.bytes - before) / len(stream))
+    assert max(done) < MOST_LOOKS
+    assert done[1] < 1.5 * done[0] + 1
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([b"+", b"-", b"-+", b"\x05", b"\x06", b"\x20", b"\xfb", b"\xff", b"\0"]), min_size=1, max_size=12))
+def test_no_pattern_is_dear(pattern: list[bytes]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        work = Work(patch)
+        rubbish = b"".join(pattern)
+        FrameReader().feed(rubbish * (20_000 // len(rubbish)))
+        assert work.bytes < MOST_LOOKS * 20_000
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH)
+def test_the_next_frame_is_read_behind_any_rubbish(rubbish: bytes) -> None:
     reader = FrameReader()
     assert reader.feed(rubbish * (65536 // len(rubbish))) == []
     assert reader.feed(b"\0" * 10 + GOOD.wire)[-1:] == [GOOD.frame]
