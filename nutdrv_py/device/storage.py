@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nutdrv_py.device.reading import Status
 
-__all__ = ["ChargeFilter", "Charger", "Smoothed", "charger_status", "runtime"]
+__all__ = ["CONFIRMATION", "SAMPLES", "ChargeFilter", "Charger", "Smoothed", "charger_status", "runtime"]
 
 DEAD_BAND = 50.0
 DEAD_BAND_PACK = 30.0
@@ -148,4 +148,4 @@ def runtime(energy: float, load: float) -> int | None:
     """Seconds for which ``energy`` Wh carries ``load`` W; None when the load is too small to say."""
     if load < LEAST_LOAD:
         return None
-    return min(LONGEST, int(max(0.0, energy) * 3600.0 / load))
+    return int(min(LONGEST, max(0.0, energy) * 3600.0 / load))

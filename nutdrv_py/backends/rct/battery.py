@@ -11,7 +11,9 @@ from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.inventory import Inventory
 from nutdrv_py.device.mapping import translate
 from nutdrv_py.device.reading import Decline, Status, Value
-from nutdrv_py.device.storage import ChargeFilter, Charger, Smoothed, charger_status, runtime
+from nutdrv_py.device.storage import CONFIRMATION, ChargeFilter, Charger, Smoothed, charger_status, runtime
+from nutdrv_py.device.trust import Band, Drain, Standstill, Steady, most_power
+from nutdrv_py.log import Trouble
 
 __all__ = ["Battery", "Moment"]
 
@@ -49,6 +51,18 @@ EMPTY_CHARGE = 50.0
 EMPTY_CURRENT = 0.1
 """A of permitted discharge that mean none."""
 
+LIMIT = Band(0, 90, 0, 30, step=5)
+"""Percent: ``power_mng.soc_min_island``; a battery of which nothing may be used in an island is a wrong answer."""
+
+SIZE = Band(500, 1e6, LEAST_ENERGY, 3e5, share=0.3)
+"""Wh of the full battery: towers of this kind hold 3.8 to 23 kWh."""
+
+MOST_POWER = 20000.0
+"""W that the battery gives at most while its size is not known: more than any inverter of this kind."""
+
+STEP = 30.0
+"""Seconds between two readings up to which the power counts as drawn all the time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -71,16 +85,18 @@ class Moment:
 class _Emptiness:
     """A sign that the battery is empty: it counts when two answers in an outage, one after the other, have shown it.
 
-    One that shows on the grid with a full battery means something else here.
+    One that shows on the grid with a full battery means something else here. Beside a charge that is high or not known it is
+    doubted as a charge of 0 is: it must stay.
     """
 
     def __init__(self) -> None:
         self._trusted = True
         self._at: float | None = None
         self._count = 0
+        self._since = 0.0
 
-    def judge(self, active: bool, at: float | None, *, off_grid: bool, charge: float | None) -> bool:
-        """Take in what the answer made at ``at`` says; gives whether the sign makes LB."""
+    def judge(self, active: bool, at: float | None, *, off_grid: bool, charge: float | None) -> tuple[bool, bool]:
+        """Take in what the answer made at ``at`` says; return whether the sign counts, and whether beside a high charge, too."""
         if not active:
             self._trusted = True
         elif not off_grid and charge is not None and charge >= EMPTY_CHARGE:
@@ -89,7 +105,9 @@ class _Emptiness:
             self._at = at
             # A battery that rests on the grid permits no discharge either; what counts is what it says in the outage.
             self._count = self._count + 1 if active and off_grid else 0
-        return off_grid and self._count >= 2 and self._trusted
+            self._since = self._since if self._count > 1 else at
+        counts = off_grid and self._count >= 2 and self._trusted
+        return counts, counts and self._at is not None and self._at - self._since >= CONFIRMATION
 
 
 class Battery:
@@ -104,10 +122,12 @@ class Battery:
         self._charge: float | None = None
         self._charge_at = 0.0
         self._counted_at = 0.0
-        self._drain = 0.0
+        self._still = Standstill()
+        self._drain = Drain()
         self._power = Smoothed()
-        self._reserve: float | None = None
-        self._energy: float | None = None
+        self._reserve = Steady(LIMIT)
+        self._energy = Steady(SIZE)
+        self._trouble = Trouble()
         self.decline = Decline()
         """How the battery goes on while the inverter is silent, as of the last :meth:`look`."""
         self._empty = {"status": _Emptiness(), "current": _Emptiness(), "fault": _Emptiness()}
@@ -130,17 +150,24 @@ class Battery:
         if towers is not self._towers:
             # The charge of both is another one than that of the first; it has not fallen.
             self._towers, self._filter = towers, ChargeFilter(CORRECTION)
-        self._energy = site.full_energy(values, count, tower=bool(moment.inventory.tower)) or self._energy
-        predicted = (site.household_load(values, off_grid=False) or load or 0.0) + site.OWN_USE
-        drain = max(power if off_grid and power is not None and not early else predicted, LEAST_DRAIN)
-        charge = self._believed(site.charge(values, towers=towers), moment)
-        self._drain = max(drain, load or 0.0)
+        full = self._energy.update(site.full_energy(values, count, tower=bool(moment.inventory.tower)), now)
+        usual, own = site.household_load(values, off_grid=False), site.household_load(values, off_grid=off_grid)
+        house = None if usual is None and own is None else max(usual or 0.0, own or 0.0) + site.OWN_USE
+        most = most_power(full, MOST_POWER)
+        if off_grid and not early:
+            charge = self._believed(site.charge(values, towers=towers), moment, power)
+            drain = self._drain.update(power, house, now, most)
+        else:
+            charge = self._believed(site.charge(values, towers=towers), moment, None)
+            drain = self._drain.update(house, house, now, most)
+        drain = max(drain, LEAST_DRAIN)
         smooth = drain if early else self._power.update(drain, now)
         reserve = site.number(values, "power_mng.soc_min_island")
-        self._reserve = reserve * 100 if reserve is not None else self._reserve
+        told_at = moment.times.get("power_mng.soc_min_island", now)
+        cutoff = self._reserve.update(reserve * 100 if reserve is not None else None, told_at)
         left = None
-        if charge is not None and self._energy:
-            usable = max(0.0, charge - (self._reserve or 0.0)) / 100 * self._energy * site.efficiency(values)
+        if charge is not None and full:
+            usable = max(0.0, charge - (cutoff or 0.0)) / 100 * full * site.efficiency(values)
             left = runtime(usable, smooth)
         empty = self._emptiness(moment, charge, towers=towers)
         direction = self._charger.update(power, max(1, count))
@@ -168,27 +195,33 @@ class Battery:
         text = faults.battery_status(word)[0] if isinstance(word, int) else ""
         if text:
             shown["battery.status"] = text
-        if self._energy:
-            shown["experimental.battery.energy.capacity"] = round(self._energy)
+        if full:
+            shown["experimental.battery.energy.capacity"] = round(full)
             if charge is not None:
-                shown["experimental.battery.energy"] = round(self._energy * charge / 100)
+                shown["experimental.battery.energy"] = round(full * charge / 100)
         self.decline = Decline(
-            load=self._drain, capacity=self._energy or LEAST_ENERGY, charge=charge, low=self._low(moment), cutoff=self._reserve,
-            warning=WARNING, by_runtime=not early,
+            load=max(drain, min(load or 0.0, most)), capacity=full or LEAST_ENERGY, charge=charge, low=self._low(moment),
+            cutoff=cutoff, warning=WARNING, by_runtime=not early,
         )  # fmt: skip
         return status
 
-    def _believed(self, told: float | None, moment: Moment) -> float | None:
-        """The charge to go by: as told; off the grid counted down while nobody tells it."""
+    def _believed(self, told: float | None, moment: Moment, power: float | None) -> float | None:
+        """Return the charge to go by: as told, unless more was drawn; off the grid counted down while nobody tells it.
+
+        ``power`` is what the battery is told to give in the island (W); None when that is not known.
+        """
         now, at = moment.now, moment.times.get("battery.soc")
+        passed, size = max(0.0, now - self._counted_at), self._energy.value or LEAST_ENERGY
         if told is not None and at is not None and now - at <= CHARGE_AGE:
             if at > self._charge_at or self._charge is None:
-                self._charge = self._filter.update(told, at)
+                charge = self._filter.update(told, at)
+                drawn = (power or 0.0) * min(passed, STEP) / 36 / size
+                self._charge = None if charge is None else self._still.update(charge, drawn, off_grid=moment.off_grid)
                 self._charge_at = at
-            self._counted_at = now
+                self._say_standstill()
+                self._counted_at = now
         elif moment.off_grid and self._charge is not None:
-            lost = self._drain * max(0.0, now - self._counted_at) / 36 / (self._energy or LEAST_ENERGY)
-            self._charge = max(0.0, self._charge - lost)
+            self._charge = max(0.0, self._charge - max(self._drain.watts, LEAST_DRAIN) * passed / 36 / size)
             self._counted_at = now
         elif not moment.off_grid:
             self._counted_at = now
@@ -196,9 +229,15 @@ class Battery:
                 self._charge = None
         return self._charge
 
+    def _say_standstill(self) -> None:
+        if self._still.behind:
+            self._trouble.report("standstill", "The charge stands still while power is drawn: what was drawn counts")
+        else:
+            self._trouble.clear("standstill")
+
     def _low(self, moment: Moment) -> float | None:
-        if self._reserve is not None:
-            return min(99.0, self._reserve + moment.options.charge_low_margin)
+        if self._reserve.value is not None:
+            return min(99.0, self._reserve.value + moment.options.charge_low_margin)
         return LOW_UNKNOWN if moment.now - self._began >= LIMIT_WAIT else None
 
     def _emptiness(self, moment: Moment, charge: float | None, *, towers: bool) -> bool:
@@ -223,7 +262,10 @@ class Battery:
         found = [
             self._empty[name].judge(active, at, off_grid=moment.off_grid, charge=charge) for name, (active, at) in signs.items()
         ]
-        return any(found)
+        if charge is not None and charge < EMPTY_CHARGE:
+            return any(counts for counts, _ in found)
+        # Two signs are no mistake of one object.
+        return any(stayed for _, stayed in found) or sum(counts for counts, _ in found) > 1
 
 
 def _worn(moment: Moment) -> Status:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 __all__ = ["Evidence", "GridWatch"]
 
-ISLAND = 1
-"""Bit of ``prim_sm.island_flag``."""
+ISLAND, KNOWN = 1, 3
+"""Bits of ``prim_sm.island_flag``: the island, and all that were ever seen. With others in it the flag says nothing."""
 
 DEAD = 0.8
 """Part of the nominal voltage below which a phase counts as dead; grid codes disconnect there."""
@@ -51,7 +51,7 @@ class Evidence:
     def votes(self, nominal: float) -> dict[str, bool]:
         """Source by source: whether it shows an outage. ``nominal`` in V."""
         found: dict[str, bool] = {}
-        if self.flag is not None:
+        if self.flag is not None and not self.flag & ~KNOWN:
             found["island_flag"] = bool(self.flag & ISLAND)
         if self.voltages is not None and not self.deaf:
             found["switch"] = all(volts < DEAD * nominal for volts in self.voltages)

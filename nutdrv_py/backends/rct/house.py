@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.battery import Battery, Moment
 from nutdrv_py.backends.rct.client import Datum
 from nutdrv_py.backends.rct.config import RctConfig
-from nutdrv_py.backends.rct.grid import Evidence, GridWatch
+from nutdrv_py.backends.rct.grid import KNOWN, Evidence, GridWatch
 from nutdrv_py.backends.rct.inventory import Inventory
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.mapping import translate
+from nutdrv_py.device.parts import Parts
 from nutdrv_py.device.reading import Reading, Status, Value
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.log import log
+from nutdrv_py.log import Trouble, log
 
 __all__ = ["House"]
 
@@ -38,6 +40,8 @@ class House:
         self._able = False
         self._warned = False
         self._measured = False
+        self._parts = Parts()
+        self._trouble = Trouble()
 
     # The grid
 
@@ -66,6 +70,7 @@ class House:
         ``numbers`` are the active faults: they tell the reason, and whether the inverter hears its Power Switch.
         """
         evidence = _evidence(fresh, numbers)
+        self._look_at_flag(evidence.flag)
         available = fresh.get("rb485.available")
         switch = available if isinstance(available, bool) else None
         before = self._watch.off_grid
@@ -87,6 +92,13 @@ class House:
         elif before is not None:
             log.warning("The house is on the grid again")
         return before is not None or bool(self._watch.off_grid)
+
+    def _look_at_flag(self, flag: int | None) -> None:
+        if flag is not None and flag & ~KNOWN:
+            text = f"prim_sm.island_flag {flag:#06x} has unknown bits, so it is not used; please report what the grid did"
+            self._trouble.report("flag", text)
+        elif flag is not None:
+            self._trouble.clear("flag")
 
     def _because(self, numbers: frozenset[int], evidence: Evidence) -> None:
         found = faults.reasons(numbers)
@@ -115,27 +127,20 @@ class House:
             grid_faults = faults.reasons(moment.faults)
             if grid_faults:
                 self._reason = ", ".join(grid_faults)
-        shown: dict[str, Value] = {"ups.mfr": "RCT Power", "ups.model": site.model(values), "device.type": "ups"}
-        shown.update(translate(site.FIELDS, values))
-        auxiliary = site.auxiliary_firmware(values)
-        if auxiliary:
-            shown["ups.firmware.aux"] = auxiliary
-        shown.update(
-            site.phase_values(
-                values,
-                off_grid=off_grid,
-                nominal_voltage=float(options.nominal_voltage),
-                nominal_frequency=float(options.nominal_frequency),
-            )
-        )
+        shown: dict[str, Value] = {"ups.mfr": "RCT Power", "device.type": "ups"}
+        do, nothing = self._parts.do, Status(0)
+        do("identity", lambda: shown.update(_identity(values)), None)
+        volts, hertz = float(options.nominal_voltage), float(options.nominal_frequency)
+        phases = functools.partial(site.phase_values, off_grid=off_grid, nominal_voltage=volts, nominal_frequency=hertz)
+        do("phases", lambda: shown.update(phases(values)), None)
         status = Status.OB if off_grid else Status.OL
-        load = site.household_load(values, off_grid=off_grid)
-        status |= self._loading(moment, shown, load)
+        load = do("load", lambda: site.household_load(values, off_grid=off_grid), None)
+        status |= do("power", lambda: self._loading(moment, shown, load), nothing)
         if inventory.battery is not False:
-            status |= self._battery.look(moment, shown, load)
-        status |= self._off(moment)
-        self._observe(moment, shown)
-        found = faults.alarms(moment.faults)
+            status |= do("battery", lambda: self._battery.look(moment, shown, load), nothing)
+        status |= do("output", lambda: self._off(moment), nothing)
+        do("observations", lambda: self._observe(moment, shown), None)
+        found = do("alarms", lambda: faults.alarms(moment.faults), tuple[str, ...]())
         if self._battery.broken:
             found += ("Battery error",)
         decline = self._battery.decline if inventory.battery is not False else None
@@ -199,6 +204,12 @@ class House:
                 "THIS SYSTEM CANNOT REPORT AN OUTAGE: the inverter has no Power Switch that could separate the house from the "
                 "grid. In an outage it falls silent and the data go stale; do not rely on it for a shutdown."
             )
+
+
+def _identity(values: Mapping[str, object]) -> dict[str, Value]:
+    auxiliary = site.auxiliary_firmware(values)
+    found: dict[str, Value] = {"ups.model": site.model(values), **translate(site.FIELDS, values)}
+    return {**found, "ups.firmware.aux": auxiliary} if auxiliary else found
 
 
 def _evidence(fresh: Mapping[str, object], numbers: frozenset[int]) -> Evidence:

@@ -90,10 +90,10 @@ OBJECTS: tuple[Object, ...] = (
     Object(0xDB2D69AE, "g_sync.p_ac_sum_lp",                       _FLOAT,  "W",   -1e5, 1e5,     _FAST,   _INVERTER),
     Object(0x91617C58, "g_sync.p_ac_grid_sum_lp",                  _FLOAT,  "W",   -2e5, 2e5,     _FAST,   _INVERTER, "+ = import"),
     # State of the inverter and its faults
-    Object(0x37F9D5CA, "fault[0].flt",                             _UINT32, "",    None, None,    _MEDIUM, _INVERTER),
-    Object(0x234B4736, "fault[1].flt",                             _UINT32, "",    None, None,    _MEDIUM, _INVERTER),
-    Object(0x3B7FCD47, "fault[2].flt",                             _UINT32, "",    None, None,    _MEDIUM, _INVERTER),
-    Object(0x7F813D73, "fault[3].flt",                             _UINT32, "",    None, None,    _MEDIUM, _INVERTER),
+    Object(0x37F9D5CA, "fault[0].flt",                             _UINT32, "",    0, 0xFFFFFFFE, _MEDIUM, _INVERTER),
+    Object(0x234B4736, "fault[1].flt",                             _UINT32, "",    0, 0xFFFFFFFE, _MEDIUM, _INVERTER),
+    Object(0x3B7FCD47, "fault[2].flt",                             _UINT32, "",    0, 0xFFFFFFFE, _MEDIUM, _INVERTER),
+    Object(0x7F813D73, "fault[3].flt",                             _UINT32, "",    0, 0xFFFFFFFE, _MEDIUM, _INVERTER),
     Object(0x5F33284E, "prim_sm.state",                            _ENUM,   "",    0, 20,         _MEDIUM, _INVERTER),
     Object(0x97E203F9, "power_mng.is_grid",                        _BOOL,   "",    None, None,    _MEDIUM, _INVERTER),
     # Battery
