@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import statistics
@@ -24,7 +25,8 @@ def main() -> None:
                 times.append(time.monotonic() - began)
                 assert done.returncode == 0, done.stderr
                 # Killed: how a driver stops is no part of the figure, and takes its time on purpose.
-                os.kill(pid(stage, DRIVERS[ups], ups), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid(stage, DRIVERS[ups], ups), signal.SIGKILL)
                 for left in (stage.folder / "run").glob(f"*-{ups}*"):
                     left.unlink()
         ours, theirs = (statistics.median(times) for times in taken.values())
