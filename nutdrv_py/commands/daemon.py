@@ -25,6 +25,7 @@ from nutdrv_py.exporters.exporting import Exporting, check_packages
 from nutdrv_py.exporters.portfile import abandon
 from nutdrv_py.machine.paths import writable
 from nutdrv_py.process import systemd
+from nutdrv_py.process.kept import Kept
 from nutdrv_py.process.serving import contain, feed, on_signals, tell_systemd
 from nutdrv_py.process.upsconf import Entry, UpsConf, load
 
@@ -100,9 +101,13 @@ def _settings(device: Device) -> Settings:
 
 async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
     clock = Clock()
-    drivers = [Driver(settings, settings.backend(settings.config, clock), clock) for settings in devices]
     state = os.environ.get("STATE_DIRECTORY")
     folder = writable(*([Path(state)] if state else []), devices[0].paths.home, devices[0].paths.statepath, Path.cwd())
+    drivers = []
+    for settings in devices:
+        kept = Kept(settings, folder)
+        drivers.append(Driver(settings, settings.backend(settings.config, clock), clock, memory=kept.read()))
+        drivers[-1].keep = kept.keep
     exporting = Exporting(exports, [Source(driver) for driver in drivers], clock, folder)
     ended = asyncio.Event()
     on_signals(ended.set, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

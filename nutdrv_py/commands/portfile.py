@@ -28,6 +28,7 @@ from nutdrv_py.exporters.portfile import PortFile, Writer, take_away
 from nutdrv_py.exporters.portfile.file import NOCOMMS
 from nutdrv_py.nut.snapshot import Snapshot
 from nutdrv_py.process import background, systemd
+from nutdrv_py.process.kept import Kept
 from nutdrv_py.process.serving import contain, feed, on_signals, tell_systemd
 
 __all__ = ["HELP", "configure", "run"]
@@ -95,9 +96,12 @@ async def _keep(plan: Plan, *, single: bool, verbose: bool) -> int:
     clock = Clock()
     settings = _for_test(plan.settings) if plan.test_delay else plan.settings
     backend = Steps(settings.config, clock) if plan.test_delay else settings.backend(settings.config, clock)
-    driver = Driver(settings, backend, clock)
+    kept = None if plan.test_delay else Kept(settings)
+    driver = Driver(settings, backend, clock, memory=kept.read() if kept else None)
     if single:
         return await _once(driver, plan.file)
+    if kept:
+        driver.keep = kept.keep
     writer = Writer(plan.file, clock, every=plan.every, alert=plan.alert)
 
     def changed(old: Snapshot, new: Snapshot) -> None:

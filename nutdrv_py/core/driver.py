@@ -11,15 +11,17 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from nutdrv_py import __version__, log
 from nutdrv_py.clock import Clock
 from nutdrv_py.core import freshness, lowbattery
-from nutdrv_py.core.freshness import Changed, Event, Leave, Limited, Opened, Phase, Served, Tick
+from nutdrv_py.core.freshness import Changed, Early, Event, Leave, Limited, Opened, Phase, Polled, Served, Tick
 from nutdrv_py.core.guard import NAME
 from nutdrv_py.core.poller import LEAVE, Poller, pause
+from nutdrv_py.core.recall import Memory, Recall, due, noted
 from nutdrv_py.core.remarks import Remarks
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.core.variables import Marks, shape, usable, with_kinds
@@ -49,7 +51,9 @@ Listener = Callable[[Snapshot, Snapshot], None]
 class Driver:
     """Polls a backend and keeps the :class:`Snapshot` that upsd may know."""
 
-    def __init__(self, settings: Settings, backend: Backend[Any], clock: Clock, *, debug: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, backend: Backend[Any], clock: Clock, *, debug: int = 0, memory: Memory | None = None
+    ) -> None:
         self.settings = settings
         self.backend = backend
         self.clock = clock
@@ -66,6 +70,9 @@ class Driver:
         """The core's own instant commands that are listed."""
         self.alive: Callable[[], None] = lambda: None
         """Called by each beat while polls come to an end: it feeds the watchdog."""
+        self.keep: Callable[[Memory], None] = lambda memory: None
+        """Called with what the next driver should know of the battery; it must not block."""
+        self._recall, self._noted = Recall(memory), memory
         self._remarks = Remarks(self.trouble)
         self._listeners: list[Listener] = []
         self._moved = asyncio.Event()
@@ -194,6 +201,8 @@ class Driver:
     def apply(self, event: Event) -> None:
         """Take in an event and serve what follows from it."""
         before = self._served
+        if isinstance(event, Polled | Early):
+            event = replace(event, reading=self._recall.complete(event.reading, event.at, self.clock.wall()))
         self._state = freshness.after(self._state, event)
         self._served = now = freshness.served(self._state, self._state.at)
         if not isinstance(event, Tick):
@@ -202,10 +211,17 @@ class Driver:
             self._age = now.age
         self._remarks.served(before, now, self._state, self.settings.config.maxage, self._detection())
         self.refresh()
+        self._note(now)
         if self._exit_code is not None and now.may_end:
             self._ended.set()
         if now.ready and not self.ready.is_set() and self._may_start(now):
             self.ready.set()
+
+    def _note(self, now: Served) -> None:
+        memory = None if now.reading is None or now.stale else noted(now.reading, self.clock.wall())
+        if memory is not None and due(self._noted, memory):
+            self._noted = memory
+            self.keep(memory)
 
     def _internal(self, where: str, error: Exception) -> None:
         """Log a bug. It must not end the driver: a dead driver is worse than a skipped turn."""

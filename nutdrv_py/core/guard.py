@@ -102,8 +102,9 @@ def _decline(decline: object) -> Decline | None:
 
     falling = decline.falling if isinstance(decline.falling, tuple) else ()
     return Decline(
-        load=number(decline.load, 0, MOST_LOAD) or 0.0, capacity=number(decline.capacity, 1, MOST_CAPACITY),
-        charge=number(decline.charge, 0, 100), falling=tuple(name for name in falling if isinstance(name, str)),
+        load=number(decline.load, 0, MOST_LOAD) or 0.0, measured=decline.measured is True,
+        capacity=number(decline.capacity, 1, MOST_CAPACITY), charge=number(decline.charge, 0, 100),
+        falling=tuple(name for name in falling if isinstance(name, str)),
         low=number(decline.low, 0, 100), cutoff=number(decline.cutoff, 0, 100), warning=number(decline.warning, 0, 100),
         by_runtime=decline.by_runtime is True,
     )  # fmt: skip

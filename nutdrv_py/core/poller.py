@@ -179,9 +179,22 @@ class Poller:
         else:
             self._rejections = 0
             self._trouble.clear("poll", "Communications with the device are established again: the data are current")
-            self._apply(Polled(self._clock.monotonic(), reading))
+            self._hand_over(Polled, reading)
             return None
         return "internal"
+
+    def _hand_over(self, event: type[Polled] | type[Early], reading: Reading) -> None:
+        """Apply the reading; what breaks the core in it must not keep the state of the grid from upsd."""
+        at = self._clock.monotonic()
+        try:
+            self._apply(event(at, reading))
+        except Exception as error:
+            text = f"internal error while a reading was taken over, of which only the status is used: {type(error).__name__}"
+            if self._trouble.report("reading", text, logging.ERROR):
+                log.log.error("please report this:", exc_info=error)
+            self._apply(event(at, Reading({}, reading.status, at=reading.at)))
+        else:
+            self._trouble.clear("reading")
 
     async def _ask(self) -> Reading:
         await self.open()
@@ -189,7 +202,7 @@ class Poller:
 
     def _early(self, reading: Reading) -> None:
         try:
-            self._apply(Early(self._clock.monotonic(), self._guarded(reading)))
+            self._hand_over(Early, self._guarded(reading))
         except DeviceError as error:
             self._report(str(error))
 

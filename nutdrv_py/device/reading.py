@@ -67,6 +67,8 @@ class Decline:
 
     load: float = 0.0
     """W that the battery loses off the grid, at least 0."""
+    measured: bool = True
+    """Whether ``load`` follows from a power that was told; False for an assumption."""
     capacity: float | None = None
     """Wh of the full battery; None when unknown: then only the runtime counts down."""
     charge: float | None = None

@@ -92,11 +92,12 @@ class Drain:
         self._told: float | None = None
         self._told_at = 0.0
         self._load = ASSUMED_DRAIN
+        self._load_told = False
 
     @property
-    def measured(self) -> float | None:
-        """W that were told last; None before any were."""
-        return self._told
+    def measured(self) -> bool:
+        """Whether any power was ever told."""
+        return self._told is not None or self._load_told
 
     def update(self, told: float | None, load: float | None, now: float, most: float) -> float:
         """Take in what the battery loses (``told``) and what the house uses; None for what is not told now.
@@ -104,7 +105,7 @@ class Drain:
         A told power above ``most`` is ignored, a load above it counts as ``most``: the battery cannot give more.
         """
         if load is not None and load > 0:
-            self._load = min(load, most)
+            self._load, self._load_told = min(load, most), True
         if told is not None and told <= most:
             self._told, self._told_at = max(0.0, told), now
         if self._told is None:

@@ -25,6 +25,7 @@ from nutdrv_py.errors import ConfigError, Result, StartError
 from nutdrv_py.machine.paths import layout, paths, writable
 from nutdrv_py.process import background, interpreter, systemd
 from nutdrv_py.process.background import PidFile, Ready
+from nutdrv_py.process.kept import Kept
 from nutdrv_py.process.older import replace_older
 from nutdrv_py.process.oneshot import banner, command, data, dump, killpower, loader, show
 from nutdrv_py.process.options import Arguments, parse
@@ -188,7 +189,9 @@ async def _serve(
 ) -> int:
     clock = Clock()
     contain()
-    driver = Driver(settings, settings.backend(settings.config, clock), clock, debug=args.debug_level)
+    kept = Kept(settings)
+    driver = Driver(settings, settings.backend(settings.config, clock), clock, debug=args.debug_level, memory=kept.read())
+    driver.keep = kept.keep
     reload = Reload(driver, read)
     reload.told = lambda begins: systemd.notify("RELOADING=1" if begins else "READY=1", systemd.monotonic_usec())
     requests = Requests(driver, reload)

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 
+from nutdrv_py.core import driver as driver_module
 from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.freshness import FIRST_HOLD, FIRST_WAIT
 from nutdrv_py.core.reload import EXIT_RELOAD, Reload
@@ -1059,3 +1060,29 @@ def test_a_poll_that_blocks_the_event_loop_for_three_seconds_is_logged(clock: Fa
     run(story)
     assert caplog.text.count("could not be answered for") == 1
 
+
+
+@pytest.mark.parametrize("where", ["shape", "Marks.of"])
+def test_whatever_breaks_the_core_in_a_reading_the_outage_is_served(
+    clock: FakeClock, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reading on which the core itself fails is taken over as its status alone."""
+    target = "nutdrv_py.core.driver.shape" if where == "shape" else "nutdrv_py.core.driver.Marks.of"
+    real: Callable[..., object] = {"shape": driver_module.shape, "Marks.of": driver_module.Marks.of}[where]
+
+    def broken(reading: Reading, *args: object, **kwargs: object) -> object:
+        if "battery.charge" in reading.values and Status.OB in reading.status:
+            raise OverflowError("cannot convert float infinity to integer")
+        return real(reading, *args, **kwargs)
+
+    async def story() -> None:
+        async with World(clock) as world:
+            await clock.advance(6)
+            monkeypatch.setattr(target, broken)
+            world.device.answer = Reading({"battery.charge": 50}, Status.OB)
+            await clock.advance(6)
+            assert world.status == "OB"
+            await clock.advance(20)
+            assert sum("of which only the status is used" in record.getMessage() for record in caplog.records) == 1
+
+    run(story)

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nutdrv_py.device.mapping import between, to_number
+from nutdrv_py.device.mapping import between
 from nutdrv_py.device.storage import ChargeFilter
+from nutdrv_py.device.trust import Band, Drain, Standstill, Steady, most_power
+from nutdrv_py.log import Trouble
 
 __all__ = ["Charge", "State", "Told"]
 
@@ -25,9 +27,6 @@ FAR_BELOW = 10.0
 DOUBT = 120.0
 """Seconds for which a livedata charge that fell at once is put behind secctrl's; then it may be the truer one."""
 
-DRAIN_AGE = 180.0
-"""Seconds for which a power counts; after that the sun may have gone, and the last known load is taken for the loss."""
-
 HIGHEST_LOW = 50.0
 """Percent; a low mark from the device's own limits is never above it, whatever they say."""
 
@@ -35,10 +34,17 @@ LEAST_LOW = 20.0
 MARGIN = 5.0
 """Percent: the default low mark is the greatest of 20, very low limit + 5 and recovery exit + 5."""
 
-ASSUMED_DRAIN = 1000.0
-"""W that the battery is taken to lose off the grid while neither a charge nor a power was ever told: a house at evening."""
+LIMIT = Band(0, 90, 0, 30, step=5)
+"""Percent: the system's own limits, ``VLS_Limit`` and ``soc_recovery_exit``."""
+
+SIZE = Band(500, 1e6, 1000, 1e6, share=0.5)
+"""Wh of the IQ Batteries; the smallest holds 3,300, an AC Battery 1,200."""
+
+MOST_POWER = 30000.0
+"""W that the batteries give at most while their size is not known."""
 
 _PERCENT = between(0, 100)
+_ENERGY = between(0, 1e6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,36 +84,54 @@ class Charge:
         self.counted: float | None = None
         """The charge for LB, as counted last; None when none was ever believed."""
         self._counted_at = 0.0
-        self.drain = ASSUMED_DRAIN
-        """W that the battery loses off the grid, as far as is known."""
-        self._told_drain: tuple[float, float] | None = None
-        self._load = ASSUMED_DRAIN
+        self._drain = Drain()
+        self._drawn = 0.0
+        self._still = Standstill()
+        self._trouble = Trouble()
         self._off_since: float | None = None
         self._believed: tuple[float | None, float | None] = (None, None)
         self._last_live: Told | None = None
         self._sudden_since: float | None = None
         self._mixed = False
         self._empty_at: float | None = None
-        self._estimate: float | None = None
-        self._verylow: float | None = None
-        self._exit: float | None = None
-        self.capacity: float | None = None
-        """Wh of the IQ Batteries, the last one told; None when there are none."""
+        self._estimate = Steady(SIZE)
+        self._verylow, self._exit = Steady(LIMIT), Steady(LIMIT)
+        self._capacity = Steady(SIZE)
+
+    @property
+    def capacity(self) -> float | None:
+        """Wh of the IQ Batteries, the last one to be believed; None when there are none."""
+        return self._capacity.value
+
+    @property
+    def drain(self) -> float:
+        """W that the battery loses off the grid, as far as is known."""
+        return self._drain.watts
+
+    @property
+    def measured(self) -> bool:
+        """Whether :attr:`drain` follows from a power that was told."""
+        return self._drain.measured
+
+    @property
+    def most(self) -> float:
+        """W that the batteries give at most."""
+        return most_power(self.size, MOST_POWER)
 
     @property
     def size(self) -> float | None:
         """Wh to count down with: the capacity, else what livedata's energy and charge come to."""
-        return self.capacity or self._estimate
+        return self.capacity or self._estimate.value
 
     @property
     def verylow(self) -> float:
         """Percent at which the system stops, the last one told; 0 when it never was."""
-        return self._verylow or 0.0
+        return self._verylow.value or 0.0
 
     @property
     def low(self) -> float:
         """The low mark in percent that follows from the device's own limits, remembered for the life of the driver."""
-        limits = [limit + MARGIN for limit in (self._verylow, self._exit) if limit is not None]
+        limits = [limit.value + MARGIN for limit in (self._verylow, self._exit) if limit.value is not None]
         return min(HIGHEST_LOW, max([LEAST_LOW, *limits]))
 
     def update(
@@ -125,36 +149,25 @@ class Charge:
         ``drain`` is what the battery loses and ``load`` what the house uses, in W; None when it is not told now.
         """
         self._off_since = None if on_grid else now if self._off_since is None else self._off_since
-        self._lose(drain, load, now)
+        self._drain.update(drain, load, now, self.most)
         if control is not None:
             self._learn(*control)
         told = self._choose(live, control, now)
-        believed = self._believe(told)
-        self._count(now)
+        # What was drawn until now belongs to the charge that is told now.
+        self._count(now, measured=drain is not None)
+        believed = self._believe(told, off_grid=not on_grid)
+        self._count(now, measured=False)
         if told is None:
             return State(decisive=self.counted, capacity=self.capacity)
         charge, backup = believed
         return State(charge, backup, self.counted, self._energy, self.capacity)
 
-    def _lose(self, drain: float | None, load: float | None, now: float) -> None:
-        if load is not None and load > 0:
-            self._load = load
-        if drain is not None:
-            self._told_drain = max(0.0, drain), now
-        fresh = self._told_drain is not None and now - self._told_drain[1] <= DRAIN_AGE
-        last = self._told_drain[0] if self._told_drain is not None else 0.0
-        self.drain = last if fresh else max(last, self._load)
-
     def _learn(self, control: object, at: float) -> None:
-        capacity = _number(control, "Enc_max_available_capacity")
         self._empty_at = None if _knows_batteries(control) else at
         self._mixed = self._mixed or bool(_number(control, "ACB_agg_energy") or _number(control, "ACB_agg_soc"))
-        if capacity is not None and capacity > 0:
-            self.capacity = capacity
-        verylow = _PERCENT(_get(control, "VLS_Limit"))
-        leave = _PERCENT(_get(control, "soc_recovery_exit"))
-        self._verylow = verylow if isinstance(verylow, float) else self._verylow
-        self._exit = leave if isinstance(leave, float) else self._exit
+        self._capacity.update(_number(control, "Enc_max_available_capacity"), at)
+        self._verylow.update(_percent(control, "VLS_Limit"), at)
+        self._exit.update(_percent(control, "soc_recovery_exit"), at)
 
     def _choose(
         self, live: tuple[object, float] | None, control: tuple[object, float] | None, now: float
@@ -216,10 +229,10 @@ class Charge:
             return None
         energy = _number(payload, "enc_agg_energy")
         if energy and backup and backup >= FAR_BELOW:
-            self._estimate = energy / backup * 100
+            self._estimate.update(energy / backup * 100, at)
         return Told(charge, self._carrying(backup, charge, energy), energy, at)
 
-    def _believe(self, told: Told | None) -> tuple[float | None, float | None]:
+    def _believe(self, told: Told | None, *, off_grid: bool) -> tuple[float | None, float | None]:
         if told is None or told.charge is None:
             return None, None
         if self._taken is not None and told.at < self._taken.at:
@@ -233,18 +246,34 @@ class Charge:
             if not doubted:
                 usable = told.energy is not None and (told.energy > 0 or (charge or 0.0) <= self.verylow + 1)
                 self._energy = told.energy if usable else None
-                self.counted = backup if backup is not None else charge
-                self._counted_at = told.at
-        self._believed = charge, backup
-        return charge, backup
+                self._decide(backup if backup is not None else charge, told.at, off_grid=off_grid)
+        behind = self._still.behind
+        self._believed = _less(charge, behind), _less(backup, behind)
+        return self._believed
 
-    def _count(self, now: float) -> None:
+    def _decide(self, decisive: float | None, at: float, *, off_grid: bool) -> None:
+        """Take over the charge for LB, unless it stands still while energy is drawn."""
+        drawn, self._drawn = self._drawn, 0.0
+        self.counted = None if decisive is None else self._still.update(decisive, drawn, off_grid=off_grid)
+        self._counted_at = at
+        if self._still.behind:
+            self._trouble.report("standstill", "The charge stands still while power is drawn: what was drawn counts")
+        else:
+            self._trouble.clear("standstill")
+
+    def _count(self, now: float, *, measured: bool) -> None:
         """On the grid nothing is lost; off it the charge falls from the last one told, or from when the relay opened."""
         if self._off_since is None or self.counted is None or not self.size:
             return
         began = max(self._counted_at, self._off_since)
-        self.counted = max(0.0, self.counted - self.drain * max(0.0, now - began) / 36 / self.size)
+        lost = self.drain * max(0.0, now - began) / 36 / self.size
+        self._drawn += lost if measured else 0.0
+        self.counted = max(0.0, self.counted - lost)
         self._counted_at = max(began, now)
+
+
+def _less(charge: float | None, behind: float) -> float | None:
+    return None if charge is None else max(0.0, charge - behind)
 
 
 def _knows_batteries(control: object) -> bool:
@@ -261,7 +290,8 @@ def _get(source: object, key: str) -> object:
 
 
 def _number(source: object, key: str) -> float | None:
-    return to_number(_get(source, key))
+    value = _ENERGY(_get(source, key))
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _percent(source: object, key: str) -> float | None:

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from nutdrv_py.backends.enphase import site
-from nutdrv_py.backends.enphase.charge import Charge
+from nutdrv_py.backends.enphase.charge import Charge, State
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.site import Grid
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.mapping import find, to_number, translate
+from nutdrv_py.device.parts import Parts
 from nutdrv_py.device.reading import Decline, Reading, Status, Value
 from nutdrv_py.device.storage import Charger, Smoothed, charger_status, runtime
 from nutdrv_py.errors import DeviceError
@@ -37,6 +39,7 @@ class House:
         self._bad_since: float | None = None
         self._warned = False
         self._able = False
+        self._parts = Parts()
 
     def transfer(self, state: Grid) -> None:
         """The relay has moved. Powers known so far were measured in the former state, until :meth:`settle`."""
@@ -70,82 +73,49 @@ class House:
         state = self.grid
         if state is None:
             raise DeviceError("the state of the grid is not known yet")
-        raw = site.measured(raw)
-        measured_in = self._measured_in if self._measured_in is not None else state
-        raw.update(site.meters(raw, measured_in))
-        values = translate(site.FIELDS, raw)
-        values.update(_FIXED)
+        do, nothing = self._parts.do, Status(0)
         status = Status.OL if state.on_grid else Status.OB
-
-        power = site.storage_power(raw)
-        watts = site.load(raw, measured_in)
-        rated = site.rated_power(raw)
-        packs = site.packs(raw)
-        direction = self._charger.update(power, packs.count if packs is not None else 1)
-        seen = self._charge.update(
-            _timed(find(raw, "livedata.meters"), times.get("livedata")),
-            _timed(raw.get("secctrl"), times.get("secctrl")),
-            on_grid=state.on_grid,
-            # On the grid it is the load that the battery would have to carry, whatever it does now.
-            drain=power if power is not None and not measured_in.on_grid else watts,
-            load=watts,
-            now=now,
+        measured_in = self._measured_in if self._measured_in is not None else state
+        raw = do("meters", functools.partial(_metered, raw, measured_in), dict(raw))
+        values = dict(_FIXED)
+        do("fields", lambda: values.update(translate(site.FIELDS, raw)), None)
+        power = do("storage", lambda: site.storage_power(raw), None)
+        watts = do("load", lambda: site.load(raw, measured_in), None)
+        rated = do("rating", lambda: site.rated_power(raw), None)
+        packs = do("packs", lambda: site.packs(raw), None)
+        direction = do("charger", lambda: self._charger.update(power, packs.count if packs is not None else 1), nothing)
+        most = self._charge.most
+        seen = do(
+            "charge",
+            lambda: self._charge.update(
+                _timed(find(raw, "livedata.meters"), times.get("livedata")),
+                _timed(raw.get("secctrl"), times.get("secctrl")),
+                on_grid=state.on_grid,
+                # On the grid it is the load that the battery would have to carry, whatever it does now.
+                drain=power if power is not None and not measured_in.on_grid else None if watts is None else min(watts, most),
+                load=watts,
+                now=now,
+            ),
+            State(decisive=self._charge.counted),
         )
-        charge, backup = seen.charge, seen.backup
-
-        left = None
-        if watts is not None:
-            smooth = self._load.update(watts, now)
-            if seen.energy is not None and seen.capacity:
-                left = runtime(seen.energy - self._charge.verylow / 100 * seen.capacity, smooth)
-        most = rated or (seen.capacity or 0.0) / 1000 * options.loadkwh
-        if not state.on_grid and not early and watts is not None and most and watts > most:
+        given = rated or (seen.capacity or 0.0) / 1000 * options.loadkwh
+        if not state.on_grid and not early and watts is not None and given and watts > given:
             status |= Status.OVER
-        status |= direction | self._replace(packs, now)
-
-        if charge is not None:
-            values["battery.charge"] = round(charge)
-            highest = to_number(options.overrides.get("battery.voltage.high")) or site.HIGHEST_VOLTAGE
-            values["battery.voltage"] = site.battery_voltage(charge, highest)
-            values["battery.charger.status"] = charger_status(direction, charge)
-        if backup is not None:
-            values[_BACKUP_CHARGE] = round(backup)
-        if seen.capacity:
-            values["battery.capacity"] = seen.capacity / site.NOMINAL_VOLTAGE
-            values["experimental.battery.energy.capacity"] = round(seen.capacity)
-            values.update(_BATTERY_FIXED)
-        if seen.energy is not None and seen.capacity:
-            values["experimental.battery.energy"] = round(seen.energy)
-        if left is not None:
-            values["battery.runtime"] = left
-        if power is not None and (seen.capacity or power):
-            values["experimental.storage.realpower"] = power
-            volts = to_number(find(raw, "storage.cumulative.rmsVoltage")) or to_number(find(raw, "bus.cumulative.rmsVoltage"))
-            if volts:
-                values["battery.current"] = power / volts
-        if packs is not None:
-            values["battery.packs"] = packs.count
-            values["battery.packs.bad"] = packs.bad
-            if packs.temperature is not None:
-                values["battery.temperature"] = packs.temperature
-        if rated is not None:
-            values["ups.realpower.nominal"] = rated
-        percent = site.load_percent(watts, rated, seen.capacity, options.loadkwh)
-        if percent is not None and watts is not None:
-            values["ups.load"] = percent
-        if watts is not None:
-            values["ups.realpower"] = watts
-        values.update(site.phase_values(raw, state, site.phases(raw) or 1, watts))
-        if "output.power" in values:
-            values["ups.power"] = values["output.power"]
-        self._observe(values, state, raw)
+        status |= direction | do("replacement", lambda: self._replace(packs, now), nothing)
+        do("battery", lambda: values.update(self._battery(seen, direction, options, watts, now)), None)
+        do("flow", lambda: values.update(_flow(raw, power, seen.capacity)), None)
+        do("equipment", lambda: values.update(_equipment(packs, rated)), None)
+        percent = do("percent", lambda: site.load_percent(watts, rated, seen.capacity, options.loadkwh), None)
+        do("output", lambda: values.update(_output(raw, state, watts, percent)), None)
+        do("observations", lambda: self._observe(values, state, raw), None)
         if token_days is not None:
             values["experimental.token.days"] = token_days
         if live_age is not None and "livedata" in raw:
             values["experimental.livedata.age"] = max(0, round(live_age))
         decline = Decline(
             # While polls fail, the battery loses what the house uses; the sun may go at any time.
-            load=max(self._charge.drain, watts or 0.0),
+            load=max(self._charge.drain, min(watts or 0.0, self._charge.most)),
+            measured=self._charge.measured,
             capacity=self._charge.size,
             charge=seen.decisive,
             falling=("battery.charge", _BACKUP_CHARGE),
@@ -153,7 +123,33 @@ class House:
             cutoff=self._charge.verylow,
             by_runtime=not early,
         )
-        return Reading(values, status, self._alarms(raw, packs), raw, decline=decline)
+        return Reading(values, status, do("alarms", lambda: self._alarms(raw, packs), tuple[str, ...]()), raw, decline=decline)
+
+    def _battery(
+        self, seen: State, direction: Status, options: EnphaseConfig, watts: float | None, now: float
+    ) -> dict[str, Value]:
+        """Return charge, runtime and what follows from them."""
+        values: dict[str, Value] = {}
+        if watts is not None:
+            smooth = self._load.update(watts, now)
+            if seen.energy is not None and seen.capacity:
+                left = runtime(seen.energy - self._charge.verylow / 100 * seen.capacity, smooth)
+                if left is not None:
+                    values["battery.runtime"] = left
+        if seen.charge is not None:
+            values["battery.charge"] = round(seen.charge)
+            highest = to_number(options.overrides.get("battery.voltage.high")) or site.HIGHEST_VOLTAGE
+            values["battery.voltage"] = site.battery_voltage(seen.charge, highest)
+            values["battery.charger.status"] = charger_status(direction, seen.charge)
+        if seen.backup is not None:
+            values[_BACKUP_CHARGE] = round(seen.backup)
+        if seen.capacity:
+            values["battery.capacity"] = seen.capacity / site.NOMINAL_VOLTAGE
+            values["experimental.battery.energy.capacity"] = round(seen.capacity)
+            values.update(_BATTERY_FIXED)
+            if seen.energy is not None:
+                values["experimental.battery.energy"] = round(seen.energy)
+        return values
 
     def _replace(self, packs: site.Packs | None, now: float) -> Status:
         if packs is None or not packs.bad:
@@ -193,6 +189,45 @@ class House:
                 )
         else:
             values["experimental.outage.detection"] = "possible" if able else "unknown"
+
+
+def _metered(raw: Mapping[str, object], state: Grid) -> dict[str, object]:
+    found = site.measured(raw)
+    return {**found, **site.meters(found, state)}
+
+
+def _flow(raw: Mapping[str, object], power: float | None, capacity: float | None) -> dict[str, Value]:
+    """Return the battery's power and current."""
+    if power is None or not (capacity or power):
+        return {}
+    values: dict[str, Value] = {"experimental.storage.realpower": power}
+    volts = to_number(find(raw, "storage.cumulative.rmsVoltage")) or to_number(find(raw, "bus.cumulative.rmsVoltage"))
+    if volts:
+        values["battery.current"] = power / volts
+    return values
+
+
+def _equipment(packs: site.Packs | None, rated: float | None) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    if packs is not None:
+        values.update({"battery.packs": packs.count, "battery.packs.bad": packs.bad})
+        if packs.temperature is not None:
+            values["battery.temperature"] = packs.temperature
+    if rated is not None:
+        values["ups.realpower.nominal"] = rated
+    return values
+
+
+def _output(raw: Mapping[str, object], state: Grid, watts: float | None, percent: float | None) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    if watts is not None:
+        values["ups.realpower"] = watts
+        if percent is not None:
+            values["ups.load"] = percent
+    values.update(site.phase_values(raw, state, site.phases(raw) or 1, watts))
+    if "output.power" in values:
+        values["ups.power"] = values["output.power"]
+    return values
 
 
 def _timed(payload: object, at: float | None) -> tuple[object, float] | None:

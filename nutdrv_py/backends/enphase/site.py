@@ -54,10 +54,13 @@ _CELL_VOLTAGE = (250, 290, 310, 320, 325, 330, 335, 340, 345, 350, 360, 365)
 LIVE_AGE = 60.0
 """Seconds of age of livedata beyond which the stream is taken for frozen."""
 
-W = between(-1e6, 1e6)
+MOST = 1e5
+"""W and VA; the largest connection of a house (400 A at 240 V) carries less."""
+
+W = between(-MOST, MOST)
 """A power in W that a house can have."""
 
-MW = between(-1e6, 1e6, scaled(0.001))
+MW = between(-MOST, MOST, scaled(0.001))
 """The same, told in mW (livedata's ``agg_p_mw``) or mVA."""
 
 PERCENT = between(0, 100, integer)
@@ -262,7 +265,7 @@ def rated_power(raw: Raw) -> float | None:
     if not isinstance(serials, Mapping):
         return None
     total = sum(_positive(device, "encharge_rated_power") or 0.0 for device in serials.values())
-    return total or None
+    return total if 0 < total <= MOST else None
 
 
 def battery_voltage(charge: float, highest: float = HIGHEST_VOLTAGE) -> float:
@@ -286,10 +289,10 @@ def storage_power(raw: Raw) -> float | None:
         return live
     listed = find(raw, "power.devices:")
     if isinstance(listed, list) and listed:
-        powers = [p for d in listed if (p := _number(d, "real_power_mw")) is not None]
+        powers = [p for d in listed if isinstance(p := MW(find(d, "real_power_mw")), float)]
         if powers:
-            return sum(powers) / 1000
-    return _number(find(raw, "storage.cumulative"), "currW")
+            return sum(powers)
+    return _watts(raw, "storage")
 
 
 def load(raw: Raw, state: Grid) -> float | None:
@@ -306,11 +309,11 @@ def load(raw: Raw, state: Grid) -> float | None:
             return None
         if isinstance(live, float) and (kinds is not None or live > 0):
             return max(0.0, live)
-        made, bought = (_number(find(raw, f"{name}.cumulative"), "currW") for name in ("production", "net"))
+        made, bought = (_watts(raw, name) for name in ("production", "net"))
         if made is not None and bought is not None and storage is not None:
             return max(0.0, made + bought + storage)
         # The total counts a charging battery as consumption on most systems, so it only serves while there is none.
-        return _number(find(raw, "total.cumulative"), "currW") if not storage else None
+        return _watts(raw, "total") if not storage else None
     if isinstance(live, float) and live > 0:
         return live
     if storage is None:
@@ -479,6 +482,12 @@ def _devices(inventory: object, kind: str) -> Iterable[Mapping[str, object]]:
 
 def _number(source: object, key: str) -> float | None:
     value = number(source.get(key)) if isinstance(source, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _watts(raw: Raw, name: str) -> float | None:
+    """The power in W of a report."""
+    value = W(find(raw, f"{name}.cumulative.currW"))
     return float(value) if isinstance(value, int | float) else None
 
 

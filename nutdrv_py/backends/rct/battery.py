@@ -159,7 +159,7 @@ class Battery:
             drain = self._drain.update(power, house, now, most)
         else:
             charge = self._believed(site.charge(values, towers=towers), moment, None)
-            drain = self._drain.update(house, house, now, most)
+            drain = self._drain.update(None if house is None else min(house, most), house, now, most)
         drain = max(drain, LEAST_DRAIN)
         smooth = drain if early else self._power.update(drain, now)
         reserve = site.number(values, "power_mng.soc_min_island")
@@ -200,8 +200,8 @@ class Battery:
             if charge is not None:
                 shown["experimental.battery.energy"] = round(full * charge / 100)
         self.decline = Decline(
-            load=max(drain, min(load or 0.0, most)), capacity=full or LEAST_ENERGY, charge=charge, low=self._low(moment),
-            cutoff=cutoff, warning=WARNING, by_runtime=not early,
+            load=max(drain, min(load or 0.0, most)), measured=self._drain.measured, capacity=full or LEAST_ENERGY, charge=charge,
+            low=self._low(moment), cutoff=cutoff, warning=WARNING, by_runtime=not early,
         )  # fmt: skip
         return status
 

@@ -98,7 +98,8 @@ def test_counting_down_follows_the_power_and_ends_with_the_next_word() -> None:
         (PLAIN | {"soc_recovery_exit": 30}, 35),
         (PLAIN | {"VLS_Limit": 25}, 30),
         (PLAIN | {"VLS_Limit": 255}, 20),
-        (PLAIN | {"VLS_Limit": 95}, 50),
+        (PLAIN | {"VLS_Limit": 95}, 20),
+        (PLAIN | {"VLS_Limit": 50}, 20),
         (PLAIN | {"VLS_Limit": None, "soc_recovery_exit": "unknown"}, 20),
     ],
 )
@@ -191,6 +192,42 @@ def test_a_zero_of_the_iq_batteries_beside_energy_left_was_not_told() -> None:
     assert state.decisive == 80
     control = PLAIN | {"agg_soc": 80, "ENC_agg_soc": 0, "ENC_agg_avail_energy": 8000}
     assert _first(control=control).backup == 80
+
+
+def test_a_limit_that_jumps_in_an_outage_counts_when_it_has_stayed() -> None:
+    charge = Charge()
+    for at in range(0, 300, 60):
+        charge.update(None, (PLAIN, at), on_grid=False, drain=500, now=at)
+    for at in range(300, 400, 60):
+        charge.update(None, (PLAIN | {"VLS_Limit": 70}, at), on_grid=False, drain=500, now=at)
+    assert (charge.verylow, charge.low) == (10, 20)
+    for at in range(420, 700, 60):
+        charge.update(None, (PLAIN | {"VLS_Limit": 70}, at), on_grid=False, drain=500, now=at)
+    assert (charge.verylow, charge.low) == (70, 50)
+
+
+def test_a_charge_that_stands_still_while_kilowatts_are_drawn_is_not_believed(caplog: pytest.LogCaptureFixture) -> None:
+    charge = Charge()
+    for at in range(0, 1800, 5):
+        state = charge.update(
+            (_live(22), at), (PLAIN | {"agg_soc": 22, "ENC_agg_soc": 22}, at - at % 60), on_grid=False, drain=4500, now=at
+        )
+        if at < 360:
+            assert state.decisive == pytest.approx(22, abs=0.1), "5 points of 10 kWh last 400 s at 4.5 kW"
+    assert state.decisive is not None
+    assert state.decisive < 1
+    assert state.charge is not None
+    assert state.charge < 1
+    assert sum("stands still" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_a_charge_that_is_told_in_whole_percents_and_rarely_is_believed() -> None:
+    charge = Charge()
+    for at in range(0, 6000, 5):
+        true = 90 - at * 3000 / 3600 / 100
+        slow = PLAIN | {"agg_soc": int(true), "ENC_agg_soc": int(true)}
+        state = charge.update(None, (slow, at), on_grid=False, drain=3000, now=at)
+        assert state.decisive == int(true)
 
 
 # Whole stories
