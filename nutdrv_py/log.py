@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import syslog
 import time
@@ -18,7 +19,9 @@ from urllib.parse import quote
 
 from nutdrv_py.errors import ConfigError
 
-__all__ = ["Trouble", "apply", "debug", "debug_level", "hidden", "hide", "log", "set_debug_level", "to_stderr", "to_syslog"]
+__all__ = [
+    "Trouble", "apply", "debug", "debug_level", "hidden", "hide", "log", "printable", "set_debug_level", "to_stderr", "to_syslog",
+]  # fmt: skip
 
 log = logging.getLogger("nutdrv_py")
 
@@ -51,6 +54,7 @@ def debug_level() -> int:
     return max(0, logging.DEBUG + 1 - log.level) if log.level <= logging.DEBUG else 0
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _hidden: dict[str, None] = {}
 
 
@@ -73,20 +77,26 @@ def _redacted(text: str) -> str:
     return text
 
 
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return ``text`` with its control characters spelt out, so that no device moves a terminal's cursor or forges a line.
+
+    With ``lines`` the line feeds stay.
+    """
+    return _CONTROL.sub(lambda found: found[0] if lines and found[0] == "\n" else ascii(found[0])[1:-1], text)
+
+
 def _record(*args: Any, **more: Any) -> logging.LogRecord:
-    """Make a record whose message and traceback hold no secret, whatever handler and format it meets."""
+    """Make a record whose message and traceback hold no secret and no control character, whatever handler it meets."""
     record = logging.LogRecord(*args, **more)
-    if not _hidden:
-        return record
     try:
         message = record.getMessage()
     except (TypeError, ValueError):
         return record  # the handler says what is wrong with it
-    if (shown := _redacted(message)) != message:
+    if (shown := printable(_redacted(message))) != message:
         record.msg, record.args = shown, None
     if record.exc_info and record.exc_info[0] is not None:
         # A formatter takes the text that it finds here.
-        record.exc_text = _redacted(logging.Formatter().formatException(record.exc_info))
+        record.exc_text = printable(_redacted(logging.Formatter().formatException(record.exc_info)), lines=True)
     return record
 
 

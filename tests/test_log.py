@@ -49,7 +49,7 @@ def test_the_background_writes_to_syslog_with_nuts_priorities(monkeypatch: pytes
     log.log.info("i")
     log.log.log(log.debug(1), "d")
     assert opened == [("nutdrv_py", syslog.LOG_PID, syslog.LOG_DAEMON)]
-    assert [priority for priority, _ in said] == [syslog.LOG_ERR, syslog.LOG_ERR, syslog.LOG_WARNING, syslog.LOG_INFO, syslog.LOG_DEBUG]
+    assert [priority for priority, _ in said] == [syslog.LOG_ERR, syslog.LOG_WARNING, syslog.LOG_INFO, syslog.LOG_DEBUG]
     said.clear()
     log.to_syslog("nutdrv_py", quiet=1)
     log.log.info("i")
@@ -111,3 +111,21 @@ def test_a_logging_section_with_a_level_alone_still_writes_somewhere() -> None:
     finally:
         root.handlers[:] = before
         root.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("SN\x1b[2J\nforged", "SN\\x1b[2J\\nforged"), ("a\rb\x00\x9b", "a\\rb\\x00\\x9b"), ("\u202egnp", "\\u202egnp"), ("Zähler 230 V", "Zähler 230 V")],
+)
+def test_no_text_of_a_device_moves_the_cursor_or_makes_a_line_of_its_own(said: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    log.to_stderr()
+    log.log.warning("serial %s", said)
+    log.log.warning(said)
+    try:
+        raise ValueError(said)
+    except ValueError:
+        log.log.exception("failed")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [f"serial {shown}", shown]
+    assert lines[-1].startswith("ValueError: ") or lines[-1] == "forged", "a traceback has lines"
+    assert not any(char in text for text in lines for char in "\x1b\x00\x9b\u202e")

@@ -302,6 +302,7 @@ def test_what_is_learnt_late_is_taken_out_of_what_was_written_before(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "plain"),
     [("D8.2.4345", True), ("2.3.5687", True), ("830-00703-r64", True), ("1.5.5229_rel/22.13", True), ("192.168.1.20", False),
+     ("192.168.178.56/24", False), ("1.192.168.1.20", False), ("8.3.5433.300", True),
      ("122333444455", False), ("A12345", False), ("00:1D:C0:11:22:33", False), ("", False)],
 )  # fmt: skip
 def test_versions_are_told_and_addresses_are_not(text: str, plain: bool) -> None:
@@ -404,3 +405,9 @@ def test_every_scenario_of_the_inverter_is_covered_by_the_rules() -> None:
         text = harmless.get(row.name, "0089M63148700")
         [line] = Ear(StandIns()).heard(0.0, build(Command.RESPONSE, row.oid, encode(Kind.STRING, text, size=32)))
         assert (decode(Kind.STRING, _frame(line["in"]).payload) == text) is (row.name in harmless), row.name
+
+
+@pytest.mark.parametrize("key", ["passcode", "pass_code", "coords", "gpsCoords", "wifi_psk", "wifiPassphrase", "latlng"])
+def test_a_number_whose_key_tells_who_or_where_is_replaced(key: str) -> None:
+    kept = scrub({"device": {key: 481516}}, StandIns())
+    assert "481516" not in json.dumps(kept)

@@ -24,7 +24,7 @@ from nutdrv_py.exporters.config import Device, Exports, Prometheus, port_files, 
 from nutdrv_py.exporters.exporting import Exporting, check_packages
 from nutdrv_py.exporters.portfile import abandon
 from nutdrv_py.machine.paths import writable
-from nutdrv_py.process import systemd
+from nutdrv_py.process import background, systemd
 from nutdrv_py.process.kept import Kept
 from nutdrv_py.process.serving import contain, feed, on_signals, tell_systemd
 from nutdrv_py.process.upsconf import Entry, UpsConf, load
@@ -100,6 +100,7 @@ def _settings(device: Device) -> Settings:
 
 
 async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
+    background.forbid_dumps()
     clock = Clock()
     state = os.environ.get("STATE_DIRECTORY")
     folder = writable(*([Path(state)] if state else []), devices[0].paths.home, devices[0].paths.statepath, Path.cwd())

@@ -32,6 +32,9 @@ UPS = "house"
 SPEED = 25.0
 """The house's clock against ours: a charge lasts seconds instead of minutes."""
 
+LOOKS = 8.0
+"""Seconds after which a driver ends at once: its option looks, and one more."""
+
 PATIENCE = 45.0
 """Seconds the demo waits for each step before it says what went wrong."""
 
@@ -192,6 +195,8 @@ def _tell(screen: _Screen, stage: Stage, running: RunningDevice[Any], device: _D
     screen.line(f"upsc says {stage.upsc('ups.status').stdout.strip()}, {took:.1f} s after the grid came back")
     if watched:
         screen.plain("FSD is upsd's own note of the shutdown; it keeps it until it is restarted")
+    # upsdrvctl from 2.8.1 on waits 5 s and kills; the driver lets upsmon see for longer that the outage is over.
+    time.sleep(LOOKS)
     stopped = stage.upsdrvctl("stop", stage.ups)
     if stopped.returncode != 0:
         raise _Missed(f"upsdrvctl stop ended with {stopped.returncode}: {stopped.stderr}")

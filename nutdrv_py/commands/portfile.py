@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _become_owner(file: Path) -> None:
     """Started by root, go on as the user whom the port file belongs to: what root would leave beside it stops the unit later."""
+    background.forbid_dumps()
     if os.geteuid() != 0:
         return
     for name in (file, file.with_name(file.name + NOCOMMS)):

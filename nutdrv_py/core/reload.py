@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 
@@ -17,12 +18,18 @@ EXIT_RELOAD = 138
 """Exit code of reload-or-exit when something needs a restart: 128 + SIGUSR1, as in main.c."""
 
 
+REST = 0.5
+"""Seconds from one reading of the configuration to the next, at least."""
+
+
 class Reload:
     """Reads the configuration anew with ``load`` (None: there is none to read), which raises :class:`ConfigError`."""
 
     def __init__(self, driver: Driver, load: Callable[[], Settings] | None = None) -> None:
         self._driver = driver
         self._load = load
+        self._next: asyncio.Future[list[str] | None] | None = None
+        self._read_at = float("-inf")
         self.told: Callable[[bool], None] = lambda begins: None
         """Called with True when a reload begins, with False when it has ended."""
 
@@ -34,32 +41,45 @@ class Reload:
         """
         if self._load is None:
             raise CommandError("there is no configuration file to reload", Result.FAILED)
-        driver = self._driver
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._read(self._load))
+        stuck = await asyncio.shield(self._next)
+        if stuck is None:
+            if or_error:
+                raise CommandError("the new configuration has an error", Result.INVALID)
+            return
+        sentence = f"changed, but only a restart takes it over: {', '.join(stuck)}"
+        if stuck and or_exit:
+            log.log.warning("Configuration reloaded; %s; exiting for it", sentence)
+            self._driver.stop(EXIT_RELOAD)
+        elif stuck and or_error:
+            raise CommandError(sentence, Result.INVALID)
+
+    async def _read(self, load: Callable[[], Settings]) -> list[str] | None:
+        """Read and take over, once for all who ask until it begins; return what needs a restart, None for a faulty file.
+
+        Clients that ask without end get two readings in a second: each holds the event loop for some milliseconds.
+        """
+        driver, loop = self._driver, asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._read_at + REST - loop.time()))
+        self._next, self._read_at = None, loop.time()
         self.told(True)
         driver.set_state("reloading")
         try:
-            new = self._load()
+            new = load()
         except ConfigError as error:
             log.log.error("The configuration was not reloaded, the old one stays in force: %s", error)
-            if or_error:
-                raise CommandError("the new configuration has an error", Result.INVALID) from error
-            return
+            return None
         finally:
             driver.set_state("quiet")
             self.told(False)
         stuck = driver.settings.unchangeable(new)
         await self._take_over(new, stuck)
-        if not stuck:
+        if stuck:
+            log.log.warning("Configuration reloaded; changed, but only a restart takes it over: %s", ", ".join(stuck))
+        else:
             log.log.info("Configuration reloaded")
-            return
-        sentence = f"changed, but only a restart takes it over: {', '.join(stuck)}"
-        if or_exit:
-            log.log.warning("Configuration reloaded; %s; exiting for it", sentence)
-            driver.stop(EXIT_RELOAD)
-            return
-        log.log.warning("Configuration reloaded; %s", sentence)
-        if or_error:
-            raise CommandError(sentence, Result.INVALID)
+        return stuck
 
     async def _take_over(self, new: Settings, fixed: list[str]) -> None:
         driver, old = self._driver, self._driver.settings

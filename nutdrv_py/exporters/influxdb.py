@@ -7,11 +7,11 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from nutdrv_py.core.telemetry import Source, View
-from nutdrv_py.errors import ConfigError
+from nutdrv_py.errors import ConfigError, ProtocolError
 from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import InfluxDB
 from nutdrv_py.exporters.delivery import FLUSH, Backlog, Delivery, RefusedError, Send
@@ -19,11 +19,15 @@ from nutdrv_py.exporters.points import device_points, driver_point, line
 from nutdrv_py.exporters.tls import trusting
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.machine.extras import load
+from nutdrv_py.protocols import http
 
 __all__ = ["InfluxExporter"]
 
 SLACK = 0.1
 """Seconds beyond the last flush that the thread gets to end; then it is left to die with the process."""
+
+MOST_ANSWER = 64 * 1024
+"""Bytes of an answer; a server says in some hundred what it refuses."""
 
 SAME = 0.1
 """Seconds: data whose times differ by less are the same. The time is reckoned from two clocks, and polls are a second apart."""
@@ -69,7 +73,7 @@ class InfluxExporter(Exporter):
         loop = asyncio.get_running_loop()
 
         def connect(timeout: float) -> Send:
-            return _first(options, tls, timeout) if options.database else _second(self._library, options, tls, timeout)
+            return _connection(options, tls, timeout)
 
         def ended() -> None:
             with contextlib.suppress(RuntimeError):
@@ -157,39 +161,27 @@ def _tls(options: InfluxDB) -> ssl.SSLContext:
         raise ConfigError(f"influxdb.ca_cert: {options.ca_cert} cannot be used: {why}") from error
 
 
-def _second(library: ModuleType, options: InfluxDB, tls: ssl.SSLContext, timeout: float) -> Send:
-    """The write call of 2.x, which 1.8 has too."""
-    from influxdb_client.client.write_api import SYNCHRONOUS
-
-    milliseconds = max(1, int(timeout * 1000))
-    client = library.InfluxDBClient(
-        options.url, options.token, org=options.org, timeout=milliseconds, ssl_context=tls, retries=False
-    )
-    writer = client.write_api(write_options=SYNCHRONOUS)
-
-    def send(data: bytes) -> None:
-        try:
-            writer.write(bucket=options.bucket, org=options.org, record=data, write_precision="ms")
-        except library.rest.ApiException as error:
-            if not error.status:
-                raise
-            raise RefusedError(error.status, str(error.body)) from None
-
-    return send
-
-
-def _first(options: InfluxDB, tls: ssl.SSLContext, timeout: float) -> Send:
-    """The write call of 1.x."""
+def _connection(options: InfluxDB, tls: ssl.SSLContext, timeout: float) -> Send:
+    """The write call of 2.x, which 1.8 has too; with ``database`` that of 1.x. Nothing of an answer but its begin is kept."""
     import httpx
 
-    auth = (options.username, options.password) if options.username else None
-    client = httpx.Client(auth=auth, verify=tls, timeout=timeout, trust_env=False)
-    url = options.url.rstrip("/") + "/write"
-    query = {"db": options.database, "precision": "ms"}
+    if options.database:
+        path, query = "/write", {"db": options.database}
+        login, auth = {}, (options.username, options.password) if options.username else None
+    else:
+        path, query = "/api/v2/write", {"bucket": options.bucket, "org": options.org}
+        login, auth = {"Authorization": f"Token {options.token}"} if options.token else {}, None
+    headers = {**http.PLAIN, **login, "Content-Type": "text/plain; charset=utf-8"}
+    client = httpx.Client(auth=auth, headers=headers, verify=tls, timeout=timeout, trust_env=False)
+    url = options.url.rstrip("/") + path
 
     def send(data: bytes) -> None:
-        answer = client.post(url, params=query, content=data, headers={"Content-Type": "text/plain; charset=utf-8"})
+        with client.stream("POST", url, params={**query, "precision": "ms"}, content=data) as answer:
+            try:
+                text = http.read_now(answer, MOST_ANSWER).decode("utf-8", "replace")
+            except ProtocolError as error:
+                text = str(error)
         if not answer.is_success:
-            raise RefusedError(answer.status_code, answer.text)
+            raise RefusedError(answer.status_code, text)
 
     return send

@@ -43,6 +43,9 @@ LEAVE = 0.4
 MOST_UNCONFIRMED = 8
 """Messages of QoS 1 that paho may keep."""
 
+MOST_PACKET = 256 * 1024
+"""Bytes of a packet from the broker; what is subscribed to here has some hundred. A longer one ends the connection."""
+
 _TOPIC = "broker"
 
 _LOGIN = "refuses the login; see auth_user and auth_pass"
@@ -95,7 +98,7 @@ class Broker:
         paho = load("mqtt", "the section mqtt")
         # 2.x wants to be told the manner of its callbacks; those below take both manners.
         version = getattr(paho, "CallbackAPIVersion", None)
-        client = paho.Client(*([version.VERSION2] if version is not None else []), client_id=options.client_name)
+        client = _bounded(paho.Client)(*([version.VERSION2] if version is not None else []), client_id=options.client_name)
         if options.auth_user:
             client.username_pw_set(options.auth_user, options.auth_pass)
         if context is not None:
@@ -218,6 +221,22 @@ class Broker:
 
 
 # What only an administrator can mend
+
+
+def _bounded(base: Any) -> Any:
+    """Return paho's class for a client that does not read a packet which its header announces as too long.
+
+    paho 1.6.1 and 2.x both keep what they know of the packet in ``_in_packet``, and read by ``_sock_recv``.
+    """
+
+    class Client(base):  # type: ignore[misc]
+        def _sock_recv(self, size: int) -> bytes:
+            packet = self._in_packet
+            if packet["have_remaining"] and packet["remaining_length"] > MOST_PACKET:
+                raise ConnectionResetError(f"a packet of {packet['remaining_length']} bytes")
+            return super()._sock_recv(size)  # type: ignore[no-any-return]
+
+    return Client
 
 
 def check(options: Mqtt) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -32,6 +33,9 @@ LONGEST = 10.0
 
 PATIENCE = 5.0
 """Seconds in which the event loop must have made an answer."""
+
+REST = 0.5
+"""Seconds of rest after a connection that could not be taken."""
 
 MOST_CLIENTS = 32
 """Connections at once; more are closed."""
@@ -123,6 +127,14 @@ class _Server(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
+    def get_request(self) -> Any:
+        try:
+            return super().get_request()
+        except OSError:
+            # Out of descriptors the connection stays in the queue, and would be tried again without a pause.
+            time.sleep(REST)
+            raise
+
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
@@ -206,7 +218,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         path = urlsplit(self.path).path
         route = self.server.routes.get(path)
-        if route is None:
+        if len(self.headers.get_all("Host", ())) > 1:
+            # RFC 9112, 3.2; which of them counts would be a guess of whoever looks.
+            answer = Answer(b"There is more than one Host header.\n", "text/plain", status=HTTPStatus.BAD_REQUEST)
+        elif route is None:
             known = " ".join(sorted(self.server.routes))
             text = f"There is no {path[:100]!a} here. There is: {known}\n"
             answer = Answer(text.encode(), "text/plain", status=HTTPStatus.NOT_FOUND)

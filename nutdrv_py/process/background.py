@@ -11,6 +11,7 @@ import contextlib
 import grp
 import os
 import pwd
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from nutdrv_py import log
 from nutdrv_py.errors import StartError
 
-__all__ = ["PidFile", "Ready", "background", "drop_privileges", "group_id", "own_group"]
+__all__ = ["PidFile", "Ready", "background", "drop_privileges", "forbid_dumps", "group_id", "own_group"]
 
 # User and group
 
@@ -40,10 +41,11 @@ def own_group(user: str) -> str | None:
 
 
 def drop_privileges(user: str) -> None:
-    """Become ``user`` with its primary group and its other groups, when started as root; else nothing.
+    """Become ``user`` with its primary group and its other groups, when started as root. A crash leaves no core dump.
 
     Raises :class:`StartError` when the user does not exist.
     """
+    forbid_dumps()
     try:
         account = pwd.getpwnam(user)
     except KeyError:
@@ -55,6 +57,19 @@ def drop_privileges(user: str) -> None:
     os.initgroups(account.pw_name, account.pw_gid)
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
+
+
+PR_SET_DUMPABLE = 4
+
+
+def forbid_dumps() -> None:
+    """Keep passwords and tokens out of core dumps. The kernel does so by itself when root becomes another user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if os.geteuid() != 0:
+        # Imported here: it costs memory, and is rarely needed. A pipe that takes dumps does not heed the limit.
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 # Background

@@ -13,6 +13,8 @@ import functools
 import logging
 import os
 import socket
+import struct
+from collections import Counter
 from pathlib import Path
 from typing import cast
 
@@ -30,7 +32,7 @@ MAX_BACKLOG = 1 << 20
 """Bytes a client may leave unread, then it is cut off. A large dump is 40 kB; a reader may pause for minutes."""
 
 MAX_CLIENTS = 128
-"""Clients at once. upsd needs one; the limit keeps file descriptors for the device."""
+"""Clients at once. upsd needs one; the limit keeps file descriptors for the device. See :meth:`Server.join` for one more."""
 
 MAX_READ = 4096
 """Bytes taken from one client at a time, so that a flood from one leaves time for the others."""
@@ -134,11 +136,25 @@ class Server:
         return self._dumped[1]
 
     def join(self, client: _Client) -> bool:
-        """A client has come; false when there are too many."""
+        """A client has come; false when there are too many.
+
+        One that is too many takes the place of the client that was silent for longest, among those of the process which has
+        the most: so upsd, which has one connection and sends PING, always gets in and is not driven out.
+        """
         if len(self._clients) >= MAX_CLIENTS:
-            return False
+            counts = Counter(one.process for one in self._clients)
+            most = max(counts.values())
+            if counts[client.process] == most:
+                return False
+            log.log.warning("More than %d clients on the driver's socket; the most silent one has to go", MAX_CLIENTS)
+            min((one for one in self._clients if counts[one.process] == most), key=lambda one: one.heard).abort()
         self._clients.add(client)
         return True
+
+    @property
+    def now(self) -> float:
+        """Monotonic time."""
+        return self._driver.clock.monotonic()
 
     def leave(self, client: _Client) -> None:
         """A client has gone."""
@@ -161,11 +177,16 @@ class _Client(asyncio.BufferedProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._buffer = bytearray(MAX_READ)
         self._unknown = 0
+        self.process = -id(self)
+        """Number of the process on the other side; one of its own where the kernel does not tell it (another namespace)."""
+        self.heard = server.now
+        """Monotonic time of the last bytes from it."""
 
     def get_buffer(self, sizehint: int) -> bytearray:
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.heard = self._server.now
         for request in self._connection.receive(bytes(self._buffer[:nbytes])):
             if self._transport is None or self._transport.is_closing():
                 return
@@ -174,6 +195,9 @@ class _Client(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        with contextlib.suppress(OSError, AttributeError, struct.error):
+            found = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            self.process = struct.unpack("iII", found)[0] or self.process
         if not self._server.join(self):
             log.log.warning("More than %d clients on the driver's socket; the newest is refused", MAX_CLIENTS)
             self._transport.abort()
@@ -238,6 +262,11 @@ class _Client(asyncio.BufferedProtocol):
             log.log.warning(
                 "WARNING: send_to_all: a client left %d bytes unread (limit %d), disconnecting it", backlog, MAX_BACKLOG
             )
+            self._transport.abort()
+
+    def abort(self) -> None:
+        self._server.leave(self)
+        if self._transport is not None:
             self._transport.abort()
 
     def close(self) -> None:

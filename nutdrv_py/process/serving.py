@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import logging
 import signal
@@ -38,6 +39,10 @@ def contain() -> None:
     trouble = Trouble()
 
     def report(what: str, error: BaseException | None) -> None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            text = "No more files or connections can be opened, so that upsd may not get in; see ulimit -n and LimitNOFILE"
+            trouble.report("descriptors", text)
+            return
         name = type(error).__name__ if error is not None else "no exception"
         if trouble.report("task", f"internal error: {what}: {name}", logging.ERROR) and error is not None:
             log.log.error("please report this:", exc_info=error)

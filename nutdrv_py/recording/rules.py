@@ -6,7 +6,6 @@ The keys are those of the IQ Gateway's local API, firmware 7 to 8.3.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 
@@ -58,6 +57,7 @@ _STATE = re.compile(r"(?:[a-z]+|[A-Z]+)(?:[_.-](?:[a-z]+|[A-Z]+))*")
 _MOST_STATE = 48
 _VERSION = re.compile(r"[A-Z]?\d{1,5}(?:[._/-](?:rel|[A-Za-z]?\d{1,5}))+")
 _MOST_VERSION = 32
+_ADDRESS = re.compile(r"(?<!\d)(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?!\d)")
 _QUANTITY = re.compile(r"-?\d{1,5}(?:\.\d{1,3})?")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_:]{0,60}")
 _NAME = re.compile(r"[A-Z][a-z]{2,}")
@@ -75,12 +75,14 @@ _COUNTS_FAR = re.compile(r"eid|time|date|created|installed|update|_mw$|_mva$|cum
 _PERSONAL = _words("""
     serial serialnum sn mac ip lat latitude lon lng longitude altitude geo position coordinates zip postal postcode phone tel
     email mail user username name site installation owner account address addr street city pass password passwd token secret
-    session cookie ssid key imei iccid uuid guid pin host hostname plz gps location
+    session cookie ssid key imei iccid uuid guid pin host hostname plz gps location passcode passphrase pwd psk coord coords
 """)
 """Words in a key that say that even a number tells who or where."""
 
 _RUN_TOGETHER = re.compile(
-    r"serial|zipcode|postal|(?:site|system|account|customer|owner|user)_?id$|latitud|longitud|customer|owner", re.IGNORECASE
+    r"serial|zipcode|postal|passw|passc|passphrase|coord|(?:site|system|account|customer|owner|user)_?id$|latitud|latl|longitud"
+    r"|customer|owner",
+    re.IGNORECASE,
 )
 """The same in keys that are written without a break between their words."""
 
@@ -91,14 +93,10 @@ _PLACES = _words("""
 
 
 def version(text: str) -> bool:
-    """Whether the text is a version or a part number, and not an address of the network."""
+    """Whether the text is a version or a part number, and holds no address of the network."""
     if len(text) > _MOST_VERSION or not _VERSION.fullmatch(text):
         return False
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return True
-    return False
+    return not any(all(int(part) < 256 for part in found) for found in _ADDRESS.findall(text))
 
 
 def scrub(content: object, stand_ins: StandIns, key: str = "", depth: int = 0, *, place: bool = False) -> object:

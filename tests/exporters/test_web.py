@@ -127,6 +127,17 @@ def test_a_port_that_is_taken_is_a_sentence_and_nothing_is_left_listening() -> N
     asyncio.run(story())
 
 
+def test_more_than_one_host_is_refused() -> None:
+    async def story() -> None:
+        async with served({"/": hello}) as base:
+            read, write = await asyncio.open_connection("127.0.0.1", int(base.rpartition(":")[2]))
+            write.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+            assert b" 400 " in await asyncio.wait_for(read.readline(), 10)
+            write.close()
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 200), ("localhost:1", 200), ("evil.example", 421), ("", 421)])
 def test_on_a_loopback_address_only_this_machines_own_names_are_answered(host: str, status: int) -> None:
     async def story() -> None:

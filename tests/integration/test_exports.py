@@ -30,6 +30,9 @@ from tests.integration.conftest import Watched, wait
 from tests.integration.test_influxdb import Victoria
 from tests.integration.test_mqtt import Mosquitto
 
+LOOKS = 8
+"""Seconds after a transfer in which a driver takes its time to end: the option looks, and one more."""
+
 UNIT = REPO / "packaging" / "systemd" / "nutdrv_py-daemon.service"
 
 
@@ -348,6 +351,7 @@ def test_the_driver_serves_upsd_and_all_exporters_and_both_say_the_same(inverter
             shown = stage.variables()
             assert shown["driver.parameter.config"] == "exports.yml"
             assert "s3cret" not in json.dumps(shown) + stage.log()
+            time.sleep(LOOKS)
             began = time.monotonic()
             stopped = stage.upsdrvctl("stop")
             assert stopped.returncode == 0, stopped.stderr
@@ -387,6 +391,7 @@ def test_upsd_and_all_real_servers_at_once_say_the_same(device: str, tmp_path: P
             }
             for name, test in told.items():
                 wait(test, timeout=20, what=name)
+            time.sleep(LOOKS)
             assert stage.upsdrvctl("stop").returncode == 0
             wait(lambda: broker.retained().get("rctmon/availability") == "offline", timeout=10)
             assert "rctmon/ups/home/battery.charge" not in broker.retained()

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
+import os
+import resource
 
 import pytest
 
-from nutdrv_py.process import serving
+from nutdrv_py.process import background, serving
 
 
 def test_a_background_task_that_dies_is_logged_although_the_backend_keeps_it(
@@ -41,3 +45,23 @@ def test_a_callback_that_fails_is_logged_once(caplog: pytest.LogCaptureFixture) 
 
     asyncio.run(story())
     assert sum("ZeroDivisionError" in record.message for record in caplog.records) == 1
+
+
+def test_descriptors_that_are_used_up_are_said_once_and_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        serving.contain()
+        for _ in range(3):
+            asyncio.get_running_loop().call_exception_handler({"message": "accept", "exception": OSError(24, "Too many open files")})
+
+    asyncio.run(story())
+    assert [record.message.partition(",")[0] for record in caplog.records] == ["No more files or connections can be opened"]
+
+
+def test_a_crash_leaves_no_core_dump() -> None:
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(OSError):
+            os.setuid(65534)
+        background.forbid_dumps()
+        os._exit(ctypes.CDLL(None).prctl(3) + resource.getrlimit(resource.RLIMIT_CORE)[0])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

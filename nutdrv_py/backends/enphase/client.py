@@ -22,7 +22,8 @@ import httpx
 
 from nutdrv_py.backends.enphase.wire import LEAVE, Wire
 from nutdrv_py.core.confined import SelfCancelledError, confined
-from nutdrv_py.errors import AuthError, DeviceError
+from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
+from nutdrv_py.protocols import http
 
 __all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "decode"]
 
@@ -160,7 +161,7 @@ class Gateway:
                 follow_redirects=False,
                 trust_env=False,
             )
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **http.PLAIN}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         request = self._client.build_request(
@@ -171,14 +172,12 @@ class Gateway:
         response = await self._client.send(request, stream=True)
         try:
             _judge(path, response.status_code)
-            body = bytearray()
-            async for piece in response.aiter_bytes():
-                body += piece
-                if len(body) > MOST_BODY:
-                    raise DeviceError(f"{path}: the answer is longer than {MOST_BODY} bytes")
+            body = await http.read(response, MOST_BODY)
+        except ProtocolError as error:
+            raise DeviceError(f"{path}: {error}") from None
         finally:
             await response.aclose()
-        return Answer(bytes(body), _date(response.headers.get("Date")))
+        return Answer(body, _date(response.headers.get("Date")))
 
     def _transport(self) -> httpx.AsyncBaseTransport | None:
         """What carries the requests; None for the network itself. A recording listens here, and is played here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -14,6 +15,7 @@ from nutdrv_py.backends.enphase.jwt import MOST_TEXT, Token
 from nutdrv_py.backends.enphase.wire import Wire
 from nutdrv_py.core.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, ProtocolError
+from nutdrv_py.protocols import http
 
 __all__ = ["ask_cloud"]
 
@@ -24,6 +26,8 @@ async def ask_cloud(config: EnphaseConfig, credentials: Credentials, serial: str
         return await _Cloud(config, credentials).token(serial)
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, TimeoutError, SelfCancelledError) as error:
         raise AuthError(f"Enphase's cloud cannot be reached for a token: {type(error).__name__}") from None
+    except ProtocolError as error:
+        raise AuthError(f"Enphase's cloud gave no token: {error}") from None
 
 
 class _Cloud:
@@ -43,6 +47,7 @@ class _Cloud:
             timeout=self._config.login_timeout,
             follow_redirects=False,
             trust_env=not local,
+            headers=http.PLAIN,
             event_hooks={"request": [self._followed]},
         )
 
@@ -80,19 +85,19 @@ class _Cloud:
 
     async def _login(self, client: httpx.AsyncClient) -> str:
         form = {"user[email]": self._credentials.username or "", "user[password]": self._credentials.password or ""}
-        answer = await client.post(self._config.login_url, data=form, headers={"Accept": "application/json"})
-        said = _object(answer.content)
+        status, body = await _asked(client, "POST", self._config.login_url, data=form, headers={"Accept": "application/json"})
+        said = _object(body)
         message = str(said.get("message", ""))
         if said.get("isBlocked") is True or said.get("is_blocked") is True:
             raise AuthError("the Enlighten account is locked; unlock it in the Enphase app before the next try", rejected=True)
         if "many" in message.lower():
             raise AuthError("the Enlighten account has too many active sessions")
-        if answer.status_code in (400, 401, 403, 422):
+        if status in (400, 401, 403, 422):
             raise AuthError(
                 "Enphase's cloud refused USERNAME or PASSWORD; correct the credentials file, then reload", rejected=True
             )
-        if answer.status_code != 200:
-            raise AuthError(f"Enphase's cloud answered the login with HTTP {answer.status_code}")
+        if status != 200:
+            raise AuthError(f"Enphase's cloud answered the login with HTTP {status}")
         session = said.get("session_id")
         if not isinstance(session, str) or not session:
             if said:
@@ -106,25 +111,31 @@ class _Cloud:
 
     async def _route_a(self, client: httpx.AsyncClient, session: str, serial: str) -> str:
         body = {"session_id": session, "serial_num": serial, "username": self._credentials.username}
-        return _body(await client.post(self._config.token_url, json=body))
+        return (await _good(client, "POST", self._config.token_url, json=body)).decode("utf-8", "replace")
 
     async def _route_b(self, client: httpx.AsyncClient, session: str, serial: str) -> str:
         parts = urlsplit(self._config.login_url)
         url = urlunsplit((parts.scheme, parts.netloc, "/entrez-auth-token", "", ""))
         client.cookies.set("_enlighten_4_session", session)
-        answer = await client.get(url, params={"serial_num": serial}, headers={"Accept": "application/json"})
-        return str(_object(_body(answer).encode()).get("token", ""))
+        body = await _good(client, "GET", url, params={"serial_num": serial}, headers={"Accept": "application/json"})
+        return str(_object(body).get("token", ""))
 
 
-def _body(answer: httpx.Response) -> str:
-    if answer.status_code != 200:
-        raise ProtocolError(f"HTTP {answer.status_code}")
-    return answer.text[:MOST_TEXT]
+async def _asked(client: httpx.AsyncClient, method: str, url: str, **more: Any) -> tuple[int, bytes]:
+    async with client.stream(method, url, **more) as answer:
+        return answer.status_code, await http.read(answer, MOST_TEXT)
+
+
+async def _good(client: httpx.AsyncClient, method: str, url: str, **more: Any) -> bytes:
+    status, body = await _asked(client, method, url, **more)
+    if status != 200:
+        raise ProtocolError(f"HTTP {status}")
+    return body
 
 
 def _object(body: bytes) -> dict[str, object]:
     try:
-        said = json.loads(body[:MOST_TEXT])
+        said = json.loads(body)
     except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
