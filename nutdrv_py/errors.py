@@ -18,10 +18,11 @@ The text of every error is a sentence for the person who has to act: what is wro
 from __future__ import annotations
 
 import enum
+import re
 
 __all__ = [
     "AuthError", "CommandError", "ConfigError", "DeviceError", "NutdrvError", "ProtocolError",
-    "Result", "StaleError", "StartError",
+    "Result", "StaleError", "StartError", "without_login", "word",
 ]  # fmt: skip
 
 
@@ -78,3 +79,17 @@ class CommandError(NutdrvError):
 
 class ProtocolError(NutdrvError):
     """Text that breaks the rules of its protocol."""
+
+
+# What an error may quote of a configuration: a password may stand where it does not belong.
+
+
+def word(text: str) -> str:
+    """Return the name at the beginning of ``text``: of ``password:secret`` the part before the colon."""
+    found = re.match(r"[A-Za-z0-9._-]{1,64}", text)
+    return found.group() if found else "?"
+
+
+def without_login(address: str) -> str:
+    """Return an address or URL with ``***`` in place of a user and password in front of its host."""
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*:.*@", r"\1***@", address)

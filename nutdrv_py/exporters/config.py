@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import logging.config
 import os
+import re
 import stat
 import types
 import typing
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from nutdrv_py.errors import ConfigError
+from nutdrv_py.errors import ConfigError, word
 from nutdrv_py.machine.private import private_file
 
 __all__ = [
@@ -165,9 +166,15 @@ def read_exports(path: Path, environ: Mapping[str, str] = os.environ) -> Exports
         return _Reader(path, environ).read()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: this is not right: {error.problem}") from None
+        raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: this is not right: {_problem(error)}") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: this is not YAML that can be used: {type(error).__name__}") from None
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """Return what is wrong without what YAML quotes of the file: a password may begin like an alias or a tag."""
+    found = re.sub(r"'(?!<)[^']*'|\"[^\"]*\"", "that", str(error.problem))
+    return f"{found}; put a value that holds special characters into quotes"
 
 
 def port_files(path: Path, ups: str | None = None) -> list[Path]:
@@ -203,7 +210,7 @@ class _Reader:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: this is not YAML: {error.problem}") from None
+            raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: this is not YAML: {_problem(error)}") from None
         found: dict[str, object] = {}
         disabled: set[str] = set()
         for name, name_node, node in self._entries(root, "the file"):
@@ -249,14 +256,17 @@ class _Reader:
             if not name:
                 raise ConfigError(f"{self._where(name_node)}: a key must be a word")
             if name in seen:
-                raise ConfigError(f"{self._where(name_node)}: {name} is there twice; remove one")
+                raise ConfigError(f"{self._where(name_node)}: {word(name)} is there twice; remove one")
             seen.add(name)
             yield name, name_node, value
 
     def _unknown(self, node: yaml.Node, name: str, known: list[str], kind: str = "key") -> ConfigError:
-        near = difflib.get_close_matches(name, known, n=1)
+        shown = word(name)
+        near = difflib.get_close_matches(shown, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"the {kind}s are {', '.join(sorted(known))}"
-        return ConfigError(f"{self._where(node)}: there is no {kind} {name}; {hint}")
+        if shown in known:
+            hint = f"write a blank behind the colon: {shown}: ..."
+        return ConfigError(f"{self._where(node)}: there is no {kind} {shown}{'' if shown == name else '...'}; {hint}")
 
     def _section(self, section: str, kind: type, node: yaml.Node) -> typing.Any:
         fields = {item.name: item for item in dataclasses.fields(kind)}
@@ -280,7 +290,7 @@ class _Reader:
                 text = self._scalar(value, str, f"{section}.{name}")
                 values[target] = self._from_file(str(text), value) if name.endswith("_file") else self._from_env(str(text), value)
                 continue
-            found = self._scalar(value, hints[name], f"{section}.{name}", secret=spec.secret)
+            found = self._scalar(value, hints[name], f"{section}.{name}")
             self._secret = self._secret or (spec.secret and bool(found))
             if isinstance(found, int | float) and spec.least is not None and not spec.least <= found <= spec.most:
                 most = f"to {spec.most:g}" if spec.most < float("inf") else "or more"
@@ -304,14 +314,14 @@ class _Reader:
             raise ConfigError(f"{self._where(node)}: the environment variable {name} is not set")
         return self._environ[name]
 
-    def _scalar(self, node: yaml.Node, hint: object, what: str, *, secret: bool = False) -> object:
+    def _scalar(self, node: yaml.Node, hint: object, what: str) -> object:
         """The value as the type ``hint``. Where a text is due, one that looks like a number is a text: a password of digits."""
         kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         optional = type(None) in kinds
         kind = next(kind for kind in kinds if kind is not type(None))
-        word = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
+        kind_name = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
         if not isinstance(node, yaml.ScalarNode):
-            raise ConfigError(f"{self._where(node)}: {what} must be {word}")
+            raise ConfigError(f"{self._where(node)}: {what} must be {kind_name}")
         value = yaml.SafeLoader("").construct_object(node, deep=True)
         if value is None and optional:
             return None
@@ -323,8 +333,8 @@ class _Reader:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not kind or value != value:
-            shown = "" if secret else f", not {node.value!r}"
-            raise ConfigError(f"{self._where(node)}: {what} must be {word}{shown}")
+            # What it is stays unsaid: somebody may have put a password there.
+            raise ConfigError(f"{self._where(node)}: {what} must be {kind_name}")
         return typing.cast(object, value)
 
     def _rctmon_device(self, node: yaml.Node) -> Device:
@@ -356,11 +366,32 @@ class _Reader:
         if not isinstance(value, dict):
             raise ConfigError(f"{self._where(node)}: logging must hold what Python's logging.config.dictConfig takes")
         settings = {"version": 1, "disable_existing_loggers": False, **value}
+        _refuse_code(settings, f"{self._where(node)}: logging")
         try:
             logging.config.DictConfigurator(settings)
         except (ValueError, TypeError, AttributeError, ImportError) as error:
             raise ConfigError(f"{self._where(node)}: logging: {error}") from None
         return settings
+
+
+_LOGGING_CLASS = re.compile(r"logging\.(?:handlers\.)?\w+")
+_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+
+
+def _refuse_code(content: object, where: str) -> None:
+    """Refuse what dictConfig would call: whoever may write the file could run programs as the driver's user."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            if name in ("()", ".", "factory"):
+                raise ConfigError(f"{where}: {name!r} would run code; use the handlers and formatters of Python's logging")
+            if name == "class" and not _LOGGING_CLASS.fullmatch(str(value)):
+                raise ConfigError(f"{where}: class must be one of Python's logging or logging.handlers")
+            _refuse_code(value, where)
+    elif isinstance(content, list):
+        for value in content:
+            _refuse_code(value, where)
+    elif isinstance(content, str) and content.startswith("ext://") and content not in _STREAMS:
+        raise ConfigError(f"{where}: of ext:// only {' and '.join(_STREAMS)} are taken")
 
 
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -392,9 +423,9 @@ def _check(section: object, where: str) -> None:
                     raise ConfigError(f"{where}.{name} is {text!r}; write a topic without + and #, without / at its ends")
         case InfluxDB():
             if not section.url.startswith(("http://", "https://")):
-                raise ConfigError(f"{where}.url is {section.url!r}; it must begin with http:// or https://")
+                raise ConfigError(f"{where}.url must begin with http:// or https://")
             if not urlsplit(section.url).hostname:
-                raise ConfigError(f"{where}.url is {section.url!r}; write it like http://localhost:8086")
+                raise ConfigError(f"{where}.url has no host; write it like http://localhost:8086")
             if "@" in section.url.split("/")[2]:
                 raise ConfigError(f"{where}.url must not hold a user or password; write token, or username and password")
             if (section.username or section.password) and not section.database:

@@ -22,7 +22,7 @@ from nutdrv_py.core.settings import Settings, backend_options
 from nutdrv_py.device import backend as backends
 from nutdrv_py.device.backend import Config, Option
 from nutdrv_py.device.mapping import to_number
-from nutdrv_py.errors import ConfigError
+from nutdrv_py.errors import ConfigError, word
 from nutdrv_py.machine.paths import Paths, paths
 from nutdrv_py.nut.parseconf import BadLine, parse
 
@@ -136,11 +136,11 @@ def read_ups_conf(path: Path, ups: str) -> UpsConf:
         elif len(words) >= 3 and words[1] == "=":
             sections[current is not None].append(Entry(words[0], words[2], where))
             if len(words) > 3:
-                notes.append(f"{where}: only {words[2]!r} is used as the value of {words[0]}; put the value in quotes")
+                notes.append(f"{where}: only the first word is used as the value of {word(words[0])}; put the value in quotes")
         elif len(words) == 1:
             sections[current is not None].append(Entry(words[0], None, where))
         else:
-            notes.append(f"{where}: the line {words[0]!r} ... is ignored; write name = value, and [section] without blanks")
+            notes.append(f"{where}: the line {word(words[0])} ... is ignored; write name = value, and [section] without blanks")
     if not found:
         raise ConfigError("Error: Section " + ups + " not found in ups.conf")
     return UpsConf(tuple(sections[False]), tuple(sections[True]), tuple(notes))
@@ -279,9 +279,9 @@ def _core(
 def _unknown(entry: Entry, known: Iterable[str], backend_name: str) -> str:
     kind = "flag" if entry.value is None else "variable name"
     candidates = list(known)
-    near = difflib.get_close_matches(entry.name.lower(), candidates, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word(entry.name).lower(), candidates, n=1, cutoff=0.6)
     hint = f" Did you mean '{near[0]}'?" if near else f" The options are listed by: -L -x backend={backend_name}"
-    return f"Fatal error: '{entry.name}' is not a valid {kind} for this driver ({entry.where}).{hint}"
+    return f"Fatal error: '{word(entry.name)}' is not a valid {kind} for this driver ({entry.where}).{hint}"
 
 
 def _mark(entry: Entry, name: str) -> None:
@@ -310,17 +310,23 @@ def _convert(config: type[Config], own: Mapping[str, Entry], notes: list[str]) -
         if name not in own:
             continue
         entry = own[name]
-        value = _typed(entry, hints[name])
+        try:
+            value = _typed(entry, hints[name])
+        except ConfigError:
+            if not settled.sensitive:
+                raise
+            raise ConfigError(f"{entry.where}: {name} is not what it must be; see the options of the backend") from None
         if settled.choices and value not in settled.choices:
             near = difflib.get_close_matches(str(value), settled.choices, n=1)
             raise ConfigError(
-                f"{entry.where}: {name} = {value} is not one of {', '.join(settled.choices)}"
+                f"{entry.where}: {name}{'' if settled.sensitive else f' = {value}'} is not one of {', '.join(settled.choices)}"
                 + (f"; did you mean {near[0]}?" if near else "")
             )
         if name == "pollinterval" and isinstance(value, int) and value < 1:
             raise ConfigError(f"Error: {entry.where}: invalid pollinterval: {value}")
         if settled.minimum is not None and isinstance(value, int | float) and value < settled.minimum:
-            notes.append(f"{entry.where}: {name} = {value} is below the minimum and is raised to {settled.minimum:g}")
+            given = name if settled.sensitive else f"{name} = {value}"
+            notes.append(f"{entry.where}: {given} is below the minimum and is raised to {settled.minimum:g}")
             value = type(value)(settled.minimum)
         yield name, value
 

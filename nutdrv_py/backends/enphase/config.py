@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from nutdrv_py.device.backend import Config, option
-from nutdrv_py.errors import ConfigError
+from nutdrv_py.errors import ConfigError, without_login
 from nutdrv_py.machine.paths import writable
 from nutdrv_py.machine.private import private_file
 
@@ -84,9 +84,9 @@ def gateway_url(port: str) -> str:
         parts = urlsplit(url)
         host, number = parts.hostname, parts.port
     except ValueError:
-        raise ConfigError(f"port = {port!r} is not a host, host:port or URL") from None
+        raise ConfigError(f"port = {without_login(port)!r} is not a host, host:port or URL") from None
     if not host or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or re.search(r"[\s@\\]", port):
-        raise ConfigError(f"port = {port!r} is not a host, host:port or URL such as https://envoy.local")
+        raise ConfigError(f"port = {without_login(port)!r} is not a host, host:port or URL such as https://envoy.local")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(
             f"port = {port!r}: plain http would show the token to everyone on the network; write https or only the host"
@@ -156,12 +156,12 @@ def check(config: EnphaseConfig) -> None:
     for name in ("login_url", "token_url"):
         parts = urlsplit(getattr(config, name))
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{name} = {getattr(config, name)!r} is not a URL")
+            raise ConfigError(f"{name} = {without_login(getattr(config, name))!r} is not a URL")
         if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ConfigError(f"{name}: plain http would show the password to everyone on the way; write https")
     if config.serial is not None and not config.serial.isalnum():
         raise ConfigError(
-            f"serial = {config.serial!r} is not the gateway's serial number (twelve digits, on its label and in the app)"
+            f"serial = {without_login(config.serial)!r} is not the gateway's serial number (twelve digits, on its label, in the app)"
         )
     found = credentials(config)
     path = token_path(config)

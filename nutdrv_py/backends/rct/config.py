@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nutdrv_py.device.backend import Config, option
-from nutdrv_py.errors import ConfigError
+from nutdrv_py.errors import ConfigError, without_login
 
 __all__ = ["PORT", "RctConfig", "address", "check"]
 
@@ -44,7 +44,7 @@ class RctConfig(Config):
 
 def address(port: str) -> tuple[str, int]:
     """Host and TCP port for host, host:port or [address]:port. Raises :class:`ConfigError`."""
-    wrong = ConfigError(f"port = {port!r} is not a host or host:port such as 192.168.1.50 or 192.168.1.50:{PORT}")
+    wrong = ConfigError(f"port = {without_login(port)!r} is not a host or host:port such as 192.168.1.50 or 192.168.1.50:{PORT}")
     text = f"[{port}]" if port.count(":") > 1 and not port.startswith("[") else port
     if not text or re.search(r"[\s/@?#\\]", text):
         raise wrong

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from nutdrv_py.device.backend import Config, option
-from nutdrv_py.errors import ConfigError
+from nutdrv_py.errors import ConfigError, without_login
 
 __all__ = ["PORT", "RepeaterConfig", "Source", "check", "source"]
 
@@ -60,7 +60,7 @@ class Source:
 def source(port: str) -> Source:
     """What ``ups``, ``ups@host`` or ``ups@host:port`` means, IPv6 addresses in brackets. Raises :class:`ConfigError`."""
     found = _FORM.fullmatch(port)
-    wrong = ConfigError(f"port = {port!r} does not name the UPS of a NUT server; {EXAMPLE}")
+    wrong = ConfigError(f"port = {without_login(port)!r} does not name the UPS of a NUT server; {EXAMPLE}")
     if found is None or not found["ups"].isprintable() or not found["ups"].isascii():
         raise wrong
     number = int(found["port"] or PORT)
