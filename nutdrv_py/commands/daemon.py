@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     log.set_debug_level(FRAME_DEBUG if args.frame_debug else DEBUG if args.debug else 0)
     path = Path(args.config)
     if args.away:
-        abandon(port_files(path))
+        _abandon(path)
         return 0
     try:
         exports = _exports(path)
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         check_packages(exports)
     except ConfigError:
         # Nobody will keep the port files with this configuration, and dummy-ups would serve them for ever.
-        abandon(port_files(path))
+        _abandon(path)
         raise
     for settings in devices:
         for note in settings.notes:
@@ -79,6 +79,13 @@ def run(args: argparse.Namespace) -> int:
     sys.stderr.flush()
     logging.shutdown()
     os._exit(code)
+
+
+def _abandon(path: Path) -> None:
+    files = port_files(path)
+    for file in files[:1]:
+        background.become_keeper(file)
+    abandon(files)
 
 
 def _exports(path: Path) -> Exports:
@@ -100,10 +107,11 @@ def _settings(device: Device) -> Settings:
 
 
 async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
-    background.forbid_dumps()
     clock = Clock()
     state = os.environ.get("STATE_DIRECTORY")
     folder = writable(*([Path(state)] if state else []), devices[0].paths.home, devices[0].paths.statepath, Path.cwd())
+    # Whom the port file is left to, else whom the history is.
+    background.become_keeper(next(iter(port_files(exports.path)), folder / "history"))
     drivers = []
     for settings in devices:
         kept = Kept(settings, folder)

@@ -13,9 +13,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
-import pwd
 import signal
-from pathlib import Path
 
 from nutdrv_py import log
 from nutdrv_py.backends.steps import STEPS, Steps
@@ -52,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     log.to_stderr()
     log.set_debug_level(args.debug)
     file = find_file(args.ups, args.config, os.environ)
-    _become_owner(file)
+    # What root would leave beside the file stops the unit later, too.
+    background.become_keeper(file if os.path.lexists(file) else file.with_name(file.name + NOCOMMS))
     if args.away:
         try:
             take_away(file)
@@ -71,17 +70,6 @@ def run(args: argparse.Namespace) -> int:
     if args.expire:
         _forget_token(plan.settings)
     return asyncio.Runner().run(_keep(plan, single=args.single, verbose=args.verbose))
-
-
-def _become_owner(file: Path) -> None:
-    """Started by root, go on as the user whom the port file belongs to: what root would leave beside it stops the unit later."""
-    background.forbid_dumps()
-    if os.geteuid() != 0:
-        return
-    for name in (file, file.with_name(file.name + NOCOMMS)):
-        with contextlib.suppress(OSError, KeyError):
-            background.drop_privileges(pwd.getpwuid(name.stat().st_uid).pw_name)
-            return
 
 
 def _forget_token(settings: Settings) -> None:

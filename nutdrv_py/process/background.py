@@ -18,8 +18,10 @@ from pathlib import Path
 
 from nutdrv_py import log
 from nutdrv_py.errors import StartError
+from nutdrv_py.machine.owners import keeper
+from nutdrv_py.machine.paths import layout
 
-__all__ = ["PidFile", "Ready", "background", "drop_privileges", "forbid_dumps", "group_id", "own_group"]
+__all__ = ["PidFile", "Ready", "background", "become_keeper", "drop_privileges", "forbid_dumps", "group_id", "own_group"]
 
 # User and group
 
@@ -58,6 +60,31 @@ def drop_privileges(user: str) -> None:
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
 
+
+def become_keeper(path: Path) -> None:
+    """Started by root, go on as the user whom the way to ``path`` is left to (see :mod:`nutdrv_py.machine.owners`)."""
+    forbid_dumps()
+    if os.geteuid() != 0:
+        return
+    try:
+        otherwise = pwd.getpwnam(layout().user).pw_uid
+    except KeyError:
+        otherwise = NOBODY
+    number = keeper(path, otherwise)
+    if number == 0:
+        return
+    try:
+        account = pwd.getpwuid(number)
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setgid(account.pw_gid)
+    except KeyError:
+        os.setgroups([])
+        os.setgid(number)
+    os.setuid(number)
+
+
+NOBODY = 65534
+"""Number of the user that owns nothing."""
 
 PR_SET_DUMPABLE = 4
 

@@ -80,7 +80,11 @@ def _abandon(args: Arguments) -> None:
             from nutdrv_py.exporters.config import port_files
             from nutdrv_py.exporters.portfile import abandon
 
-            abandon(port_files(where / named[-1], args.ups))
+            files = port_files(where / named[-1], args.ups)
+            # The start has failed, perhaps before root was given up; the process ends after this.
+            for file in files[:1]:
+                background.become_keeper(file)
+            abandon(files)
 
 
 def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:

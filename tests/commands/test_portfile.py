@@ -14,6 +14,7 @@ from nutdrv_py.cli import main
 from nutdrv_py.commands.portfile_config import Plan, read_plan
 from nutdrv_py.errors import ConfigError, StartError
 from nutdrv_py.exporters.portfile import take_away
+from nutdrv_py.machine.owners import keeper
 from tests.backends.enphase.conftest import house, run
 from tests.commands.script import divided, script
 from tests.conftest import REPO
@@ -269,17 +270,18 @@ def test_root_goes_on_as_the_user_whom_the_port_file_belongs_to(
     folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise the lock, the token and the pin that it leaves would stop the unit, which runs as that user."""
-    became: list[str] = []
+    became: list[int] = []
 
-    def become(user: str) -> None:
-        became.append(user)
+    def become(path: Path) -> None:
+        became.append(keeper(path, 1))
         raise StartError("this far")
 
-    monkeypatch.setattr("nutdrv_py.process.background.drop_privileges", become)
+    monkeypatch.setattr("nutdrv_py.process.background.become_keeper", become)
     monkeypatch.setenv("NUT_CONFPATH", str(folder))
-    os.chown(folder / "enphase.dev", pwd.getpwnam("nobody").pw_uid, -1)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.chown(folder / "enphase.dev", nobody, -1)
     assert main(["nutdrv_py", "portfile", "-c", str(folder / "enphase-home.conf"), *words]) == 1
-    assert became == ["nobody"]
+    assert became == [nobody]
 
 
 @needs_root

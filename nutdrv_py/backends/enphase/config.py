@@ -161,7 +161,7 @@ def check(config: EnphaseConfig) -> None:
             raise ConfigError(f"{name}: plain http would show the password to everyone on the way; write https")
     if config.serial is not None and not config.serial.isalnum():
         raise ConfigError(
-            f"serial = {without_login(config.serial)!r} is not the gateway's serial number (twelve digits, on its label, in the app)"
+            f"serial = {without_login(config.serial)!r} is not the gateway's serial number (twelve digits, see its label)"
         )
     found = credentials(config)
     path = token_path(config)

@@ -92,7 +92,7 @@ def _lock_of(path: Path) -> Path:
 
 def _lock(path: Path) -> int:
     """Be the only keeper of the file until the descriptor is closed. Raises BlockingIOError when there is another one."""
-    descriptor = os.open(_lock_of(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(_lock_of(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
