@@ -14,7 +14,7 @@ NUT := packaging/install-nut
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
 	@echo "make test    the same set-up, then every test"
-	@echo "make drills  each story with the real upsmon at each phase of its look; make test plays a quick set"
+	@echo "make drills  each story with the real upsmon at each phase of its look (ten minutes); writes docs/reliability.md"
 	@echo "make check   ruff, mypy --strict, the layer test"
 	@echo "make docs    the documentation as a web site, in build/docs"
 	@echo "make bench   the benchmarks, side by side with dummy-ups"
@@ -31,7 +31,7 @@ test: servers $(STAMP)
 	@$(VENV)/bin/python -m pytest tests/drills
 
 drills: servers $(STAMP)
-	@DRILLS=all $(VENV)/bin/python -m pytest tests/drills
+	@DRILLS=all DRILLS_PAGE=docs/reliability.md $(VENV)/bin/python -m pytest tests/drills
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .

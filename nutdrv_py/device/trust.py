@@ -40,6 +40,8 @@ class Band:
     """Difference from the last value that needs no confirmation."""
     share: float = 0.0
     """The same as a part of the last value."""
+    rises: bool = False
+    """Whether a higher value needs the answers, but not the time: a size is told while the parts are still being found."""
 
 
 class Steady:
@@ -69,7 +71,8 @@ class Steady:
             if self._candidate is None or not self._near(told, self._candidate):
                 self._candidate, self._since, self._samples = told, at, 0
             self._samples += 1
-            if self._samples < SAMPLES or at - self._since < CONFIRMATION:
+            wait = 0.0 if band.rises and self.value is not None and told > self.value else CONFIRMATION
+            if self._samples < SAMPLES or at - self._since < wait:
                 return self.value
         self.value, self._candidate = told, None
         return told

@@ -11,7 +11,7 @@ from nutdrv_py.device.storage import CONFIRMATION, SAMPLES
 from nutdrv_py.device.trust import ASSUMED_DRAIN, DIFFERENCE, DRAIN_AGE, Band, Drain, Standstill, Steady, most_power
 
 LIMIT = Band(0, 90, 0, 30, step=5)
-SIZE = Band(500, 1e6, 1000, 1e6, share=0.5)
+SIZE = Band(500, 1e6, 1000, 1e6, share=0.5, rises=True)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,13 @@ def test_a_setting_that_jumps_counts_when_it_has_stayed(band: Band, told: list[f
     for index, value in enumerate(told):
         steady.update(value, index * CONFIRMATION / (SAMPLES - 1))
     assert steady.value == believed
+
+
+def test_a_size_that_grows_while_the_parts_are_found_waits_for_answers_and_not_for_minutes() -> None:
+    steady = Steady(SIZE)
+    for at, told in enumerate((1900, 3800, 3800, 3800)):
+        steady.update(told, at)
+    assert steady.value == 3800
 
 
 def test_one_answer_that_is_looked_at_often_confirms_nothing() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.simulators.nut import Stage
 from tests.conftest import REPO
 from tests.drills.scripted import PASSWORD
 
@@ -66,11 +67,11 @@ class Device:
 
     def text(self, answer: Answer) -> str | None:
         """Return the file's content."""
-        raise NotImplementedError
+        return ""
 
     def change(self, **changes: object) -> None:
         """Change a simulator; a file has nothing to change."""
-        raise NotImplementedError
+        raise AssertionError("only a simulator can be changed")
 
     def close(self) -> None:
         """End what was started."""
@@ -107,6 +108,29 @@ class DummyDevice(Device):
         return "".join(f"{name}: {value}\n" for name, value in lines.items())
 
 
+class RepeaterDevice(DummyDevice):
+    """``backend = repeater`` of another upsd, whose driver reads a ``.dev`` file."""
+
+    usual: ClassVar[Mapping[str, str]] = {"backend": "repeater"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._source = Stage({"driver": "nutdrv_py", "backend": "dummy", "port": FILE, "pollinterval": "1", "maxage": "3"}, ups="source")
+        self.section = {**self.usual, "port": self._source.address}
+        self.path = self._source.folder / "etc" / FILE
+
+    def prepare(self, folder: Path) -> None:
+        """Start the other upsd; its file is not in the scratch NUT."""
+        super().say(Answer())
+        done = self._source.upsdrvctl("start")
+        assert done.returncode == 0, done.stdout + done.stderr
+        self._source.upsd()
+
+    def close(self) -> None:
+        """End the other upsd and its driver."""
+        self._source.close()
+
+
 class SkeletonDevice(Device):
     """``drivers/skeleton.py``: the values are the device's own names."""
 
@@ -134,8 +158,8 @@ class SimulatedDevice(Device):
         self.running.set(offline=bool(answer.how))
 
     def change(self, **changes: object) -> None:
-        """Change the house or the device."""
-        self.running.set(**changes)
+        """Change the house or the device, which is on the network again."""
+        self.running.set(offline=False, **changes)
 
     def close(self) -> None:
         """End the simulator."""
@@ -172,6 +196,7 @@ class EnphaseDevice(SimulatedDevice):
 DEVICES: Mapping[str, Callable[[], Device]] = {
     "scripted": ScriptedDevice,
     "dummy": DummyDevice,
+    "repeater": RepeaterDevice,
     "skeleton": SkeletonDevice,
     "rct": RctDevice,
     "enphase": EnphaseDevice,

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPO
+from tests.drills.page import page
 from tests.drills.rows import ROWS
 from tests.drills.stage import GONE, STALE, Record, Sample, alone
 from tests.drills.verdicts import ALL_PHASES, RELEASE, Outcome, Row, early_silences, play
@@ -55,8 +57,19 @@ def test_upsmon_acts_in_each_row_as_it_must_and_upsd_serves_nothing_that_it_must
     table = "\n".join([head, *(outcome.line for outcome in outcomes)])
     if os.environ.get("DRILLS_TABLE"):
         Path(os.environ["DRILLS_TABLE"]).write_text(table + "\n", encoding="utf-8")
+    if os.environ.get("DRILLS_PAGE"):
+        played: dict[str, list[Outcome]] = {}
+        for outcome in outcomes:
+            played.setdefault(outcome.row.name, []).append(outcome)
+        Path(os.environ["DRILLS_PAGE"]).write_text(page(played, ROWS, ".".join(map(str, RELEASE))), encoding="utf-8")
     red = [outcome.line for outcome in outcomes if outcome.wrong]
     assert not red, "\n".join([head, *red])
+
+
+def test_the_page_of_what_was_played_names_every_row() -> None:
+    text = (REPO / "docs" / "reliability.md").read_text(encoding="utf-8")
+    missing = [row.name for row in ROWS if f"| {row.name.replace('|', '/')} |" not in text]
+    assert not missing, "type: make drills"
 
 
 STATUSES = (

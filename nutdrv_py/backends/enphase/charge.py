@@ -37,7 +37,7 @@ MARGIN = 5.0
 LIMIT = Band(0, 90, 0, 30, step=5)
 """Percent: the system's own limits, ``VLS_Limit`` and ``soc_recovery_exit``."""
 
-SIZE = Band(500, 1e6, 1000, 1e6, share=0.5)
+SIZE = Band(500, 1e6, 1000, 1e6, share=0.5, rises=True)
 """Wh of the IQ Batteries; the smallest holds 3,300, an AC Battery 1,200."""
 
 MOST_POWER = 30000.0

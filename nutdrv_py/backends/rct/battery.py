@@ -54,7 +54,7 @@ EMPTY_CURRENT = 0.1
 LIMIT = Band(0, 90, 0, 30, step=5)
 """Percent: ``power_mng.soc_min_island``; a battery of which nothing may be used in an island is a wrong answer."""
 
-SIZE = Band(500, 1e6, LEAST_ENERGY, 3e5, share=0.3)
+SIZE = Band(500, 1e6, LEAST_ENERGY, 3e5, share=0.3, rises=True)
 """Wh of the full battery: towers of this kind hold 3.8 to 23 kWh."""
 
 MOST_POWER = 20000.0
@@ -121,7 +121,7 @@ class Battery:
         self._word = faults.Confirmed()
         self._charge: float | None = None
         self._charge_at = 0.0
-        self._counted_at = 0.0
+        self._counted_at = began
         self._still = Standstill()
         self._drain = Drain()
         self._power = Smoothed()

@@ -413,10 +413,19 @@ def test_a_charge_that_stands_still_while_kilowatts_are_drawn_is_not_believed(ca
     async def story() -> None:
         async with home(changes={"soc": 26.5, "load": 3600, "pv": 0, "grid": "outage"}) as house:
             await house.polls(3)
+            assert house.backend._house._battery._still._drawn < 1, "nothing was drawn before the start"
             house.sim.set(override={"battery.soc": 0.265})
             while Status.LB not in (await house.poll()).status:
                 assert house.sim.value("battery.soc") > 0.135, "LB must come before the battery is empty"
             assert sum("stands still" in record.getMessage() for record in caplog.records) == 1
+
+    run(story)
+
+
+def test_the_size_of_the_battery_is_that_of_all_modules_within_seconds_of_the_start() -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 60, "load": 900, "pv": 0}) as house:
+            assert house.shown(await house.polls(5))["experimental.battery.energy.capacity"] == "3763"
 
     run(story)
 
