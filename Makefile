@@ -9,7 +9,9 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python
 STAMP := $(VENV)/.installed
 NUT := packaging/install-nut
 
-.PHONY: demo test drills check bench deb matrix man nut servers clean help docs
+MINUTES ?= 10
+
+.PHONY: demo test drills fuzz sbom check bench deb matrix man nut servers clean help docs
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
@@ -17,6 +19,8 @@ help:
 	@echo "make drills  each story with the real upsmon at each phase of its look (ten minutes); writes docs/reliability.md"
 	@echo "make check   ruff, mypy --strict, the layer test"
 	@echo "make docs    the documentation as a web site, in build/docs"
+	@echo "make fuzz    a fuzzer for MINUTES=10 over all that reads what others have written"
+	@echo "make sbom    the bill of materials (CycloneDX) in build/sbom.json, and what is known against it"
 	@echo "make bench   the benchmarks, side by side with dummy-ups"
 	@echo "make deb     the Debian package, in build/deb (installs what the build needs)"
 	@echo "make man     the man page and bash's completion, in build/man"
@@ -38,6 +42,15 @@ check: $(STAMP)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy drivers/skeleton.py
 	@$(VENV)/bin/python -m pytest tests/test_layers.py
+
+fuzz: $(STAMP)
+	@$(VENV)/bin/python -c 'import atheris' 2>/dev/null || $(VENV)/bin/pip install --quiet --disable-pip-version-check atheris || true
+	@$(VENV)/bin/python -m fuzz $(MINUTES)
+
+sbom: $(STAMP)
+	@test -x $(VENV)/bin/cyclonedx-py || $(VENV)/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom pip-audit
+	@mkdir -p build
+	@packaging/sbom $(VENV) build/sbom.json
 
 bench: nut $(STAMP)
 	@for f in benchmarks/bench_*.py; do $(VENV)/bin/python $$f || exit 1; done

@@ -51,8 +51,8 @@ class OverheardEnphase(Enphase):
 class _Pin(Pin):
     """Remembers a certificate for as long as we run: a file of ours could be one that the driver may not read."""
 
-    def remember(self, serial: str, fingerprint: str) -> None:
-        self.serial, self._fingerprint = serial, fingerprint
+    def remember(self, serial: str, fingerprint: str, key: str) -> None:
+        self.serial, self._fingerprint, self._key = serial, fingerprint, key
 
 
 class _Authority(Authority):

@@ -397,7 +397,7 @@ class Enphase(Backend[EnphaseConfig]):
         self._data["info"] = _Datum(
             {"sn": found.serial, "pn": found.part, "software": found.software}, self.clock.monotonic()
         )
-        self._pin.introduced(found.serial)
+        self._pin.introduced(found.serial, self._gateway.key)
 
     # The certificate
 
@@ -419,12 +419,19 @@ class Enphase(Backend[EnphaseConfig]):
                 f"the certificate at {self.config.port} has changed and the gateway names serial {found.serial} instead of "
                 f"{expected}: nothing secret was sent. If the gateway was replaced, remove {self._pin.path}"
             )
+        change, same = self.config.certificate_change, self._pin.same_key(self._gateway.key)
+        if not same and change != "accept":
+            what = f"; if it was updated, type: rm {self._pin.path}" if change == "ask" else "; certificate_change = refuse"
+            raise DeviceError(
+                f"the gateway at {self.config.port} shows a certificate with another key and names serial {found.serial}, as "
+                f"anybody on the network could: nothing secret was sent{what}"
+            )
         log.warning(
-            "The gateway %s shows a new certificate (SHA-256 %s); it named the right serial number, so it is trusted from now on",
-            found.serial, fingerprint,
+            "The gateway %s shows a new certificate (SHA-256 %s) with %s; it is trusted from now on",
+            found.serial, fingerprint, "the same key" if same else "another key, and named the right serial number",
         )  # fmt: skip
         self._introduced(found)
-        self._pin.remember(found.serial, fingerprint)
+        self._pin.remember(found.serial, fingerprint, self._gateway.key)
 
     # The reading
 

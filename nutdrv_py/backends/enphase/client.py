@@ -25,7 +25,7 @@ from nutdrv_py.core.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
 from nutdrv_py.protocols import http
 
-__all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "decode"]
+__all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "decode", "public_key"]
 
 MOST_BODY = 2 << 20
 """Bytes of an answer. /ivp/ensemble/status of a large system is 100 kB."""
@@ -91,6 +91,8 @@ class Gateway:
         self._context.verify_mode = ssl.CERT_NONE
         self.fingerprint: str | None = None
         """Of the certificate on the present connection."""
+        self.key = ""
+        """SHA-256 (hex) of the public key in the certificate seen last; empty when it could not be found in it."""
         self._accepting = False
 
     async def close(self) -> None:
@@ -190,12 +192,37 @@ class Gateway:
             self.fingerprint = None
         elif event.endswith("start_tls.complete"):
             tls = info["return_value"].get_extra_info("ssl_object")
-            self.fingerprint = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest()
+            certificate = tls.getpeercert(binary_form=True) or b""
+            self.fingerprint, self.key = hashlib.sha256(certificate).hexdigest(), public_key(certificate)
             if not self._accepting and not self._trusted(self.fingerprint):
                 raise Stranger("the gateway shows a certificate that is not the trusted one", self.fingerprint)
         elif event.endswith("send_request_headers.started") and self.fingerprint is None and self._url.startswith("https:"):
             # Fail closed: should httpcore name its events otherwise one day, no token leaves.
             raise Stranger("the gateway's certificate could not be looked at", "")
+
+
+def public_key(certificate: bytes) -> str:
+    """Return the SHA-256 (hex) of the SubjectPublicKeyInfo of a certificate in DER (RFC 5280, 4.1); empty when there is none."""
+
+    def element(at: int) -> tuple[int, int]:
+        """Return where the content of the element at ``at`` begins and ends."""
+        length, begin = certificate[at + 1], at + 2
+        if length & 0x80:
+            size = length & 0x7F
+            length, begin = int.from_bytes(certificate[begin : begin + size], "big"), begin + size
+        if not 0 <= length <= len(certificate) - begin:
+            raise IndexError
+        return begin, begin + length
+
+    try:
+        at, end = element(element(0)[0])
+        # Behind the version, which may be absent: serial number, algorithm, issuer, validity, subject.
+        for _ in range(6 if certificate[at] == 0xA0 else 5):
+            at = element(at)[1]
+        stop = element(at)[1]
+        return hashlib.sha256(certificate[at:stop]).hexdigest() if at < stop <= end else ""
+    except IndexError:
+        return ""
 
 
 def _judge(path: str, status: int) -> None:

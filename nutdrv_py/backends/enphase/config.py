@@ -56,6 +56,11 @@ class EnphaseConfig(Config):
     certificate: str = option(
         "pin (remember the first one of the serial), any, or a file with a PEM certificate or SHA-256 fingerprint", default="pin"
     )
+    certificate_change: str = option(
+        "what to do when a pinned gateway of the right serial shows a certificate with another key: accept it, ask (the data go "
+        "stale and the log says what to type), or refuse it",
+        default="accept", choices=("accept", "ask", "refuse"), reload=True,
+    )  # fmt: skip
     login_url: str = option("where to log in", default=LOGIN_URL)
     token_url: str = option("where to fetch the token", default=TOKEN_URL)
 

@@ -13,6 +13,10 @@ from nutdrv_py.log import Trouble
 __all__ = ["Pin"]
 
 
+MOST = 1024
+"""Bytes of the file that are read; it has about 150."""
+
+
 class Pin:
     """The trust in fingerprints (SHA-256 of the certificate, hex), as ``certificate =`` wants it.
 
@@ -29,7 +33,7 @@ class Pin:
         self.path = token_path(config).with_suffix(".pin")
         self.serial = ""
         """Serial number for which the fingerprint was remembered; empty when none was."""
-        self._fingerprint = ""
+        self._fingerprint = self._key = ""
         if self.changeable:
             self._read()
 
@@ -48,19 +52,23 @@ class Pin:
             self._fingerprint = fingerprint
         return fingerprint == self._fingerprint
 
-    def introduced(self, serial: str) -> None:
-        """The gateway behind the first certificate has named its serial number: remember both."""
-        if self.changeable and self._fingerprint and not self.serial:
-            self.remember(serial, self._fingerprint)
+    def introduced(self, serial: str, key: str) -> None:
+        """The gateway behind the first certificate has named its serial number: remember both, and the certificate's key."""
+        if self.changeable and self._fingerprint and (not self.serial or not self._key):
+            self.remember(serial, self._fingerprint, key)
 
-    def remember(self, serial: str, fingerprint: str) -> None:
+    def same_key(self, key: str) -> bool:
+        """Whether a certificate holds the remembered key: whoever shows it has the gateway's private key."""
+        return bool(key) and key == self._key
+
+    def remember(self, serial: str, fingerprint: str, key: str) -> None:
         """Trust this certificate for this serial number from now on, also after a restart."""
-        self.serial, self._fingerprint = serial, fingerprint
+        self.serial, self._fingerprint, self._key = serial, fingerprint, key
         new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(fd, "w", encoding="ascii") as file:
-                file.write(f"{serial} {fingerprint}\n")
+                file.write(f"{serial} {fingerprint} {key}".rstrip() + "\n")
             new.replace(self.path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -69,7 +77,8 @@ class Pin:
 
     def _read(self) -> None:
         try:
-            words = self.path.read_text(encoding="ascii", errors="replace").split()
+            with os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+                words = file.read(MOST).decode("ascii", "replace").split()
         except FileNotFoundError:
             return
         except OSError as error:
@@ -77,5 +86,5 @@ class Pin:
                 f"{self.path}, which holds the fingerprint of the gateway's certificate, cannot be read: {error.strerror}; "
                 f"type: chown {os.geteuid()} {self.path}"
             ) from error
-        if len(words) == 2 and len(words[1]) == 64 and self._wanted_serial in (None, words[0]):
-            self.serial, self._fingerprint = words
+        if len(words) in (2, 3) and len(words[1]) == 64 and self._wanted_serial in (None, words[0]):
+            self.serial, self._fingerprint, self._key = (*words, "")[:3]

@@ -613,7 +613,7 @@ class Oracle:
 
     def __init__(self, answers: dict[str, bytes]) -> None:
         self.answers = answers
-        self.fingerprint = ""
+        self.fingerprint = self.key = ""
 
     async def get(self, path: str, **more: object) -> Answer:
         return Answer(self.answers.get(path, b"null"), None)

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import ssl
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from nutdrv_py.backends.enphase.client import public_key
 from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.simulators.enphase import GatewaySimulator, load_scenario
 from tests.backends.enphase.conftest import house, run
@@ -18,7 +23,8 @@ def test_the_first_certificate_is_remembered_with_its_serial(tmp_path: Path) -> 
         async with house(tmp_path) as h:
             await h.poll()
             pin = tmp_path / "home.pin"
-            assert pin.read_text() == f"{h.sim.serial} {h.sim.fingerprint}\n"
+            serial, fingerprint, key = pin.read_text().split()
+            assert (serial, fingerprint, len(key)) == (h.sim.serial, h.sim.fingerprint, 64)
             assert stat.S_IMODE(pin.stat().st_mode) == 0o600
 
     run(story)
@@ -34,6 +40,48 @@ def test_a_new_certificate_of_the_same_gateway_is_taken_and_said(tmp_path: Path,
 
     run(story)
     assert sum("new certificate" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize(("change", "said"), [("ask", r"another key.*type: rm .*home\.pin"), ("refuse", r"another key.*refuse")])
+def test_another_key_is_not_trusted_unless_that_is_wanted(tmp_path: Path, change: str, said: str) -> None:
+    async def story() -> None:
+        async with house(tmp_path, certificate_change=change) as h:
+            await h.polls(2)
+            h.sim.rotate_certificate()
+            asked = len(h.sim.requests)
+            for _ in range(3):
+                with pytest.raises(DeviceError, match=said):
+                    await h.poll()
+            assert {request.path for request in list(h.sim.requests)[asked:]} <= {"/info"}, "nothing that takes a token"
+            (tmp_path / "home.pin").unlink()
+        async with house(tmp_path, certificate_change=change) as h:
+            await h.poll()
+
+    run(story)
+
+
+def test_a_new_certificate_with_the_same_key_is_taken_whatever_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nutdrv_py.backends.enphase.client.public_key", lambda certificate: "k" * 64)
+
+    async def story() -> None:
+        async with house(tmp_path, certificate_change="refuse") as h:
+            await h.polls(2)
+            h.sim.rotate_certificate()
+            await h.polls(3)
+            assert h.sim.fingerprint in (tmp_path / "home.pin").read_text()
+
+    run(story)
+
+
+def test_the_key_of_a_certificate_is_found_as_openssl_finds_it(tmp_path: Path) -> None:
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", "/dev/null"]
+    pem = subprocess.run(openssl, capture_output=True, check=True).stdout.decode()
+    der = ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :])
+    key = subprocess.run(["openssl", "x509", "-pubkey", "-noout"], input=pem.encode(), capture_output=True, check=True).stdout
+    raw = base64.b64decode(b"".join(key.splitlines()[1:-1]))
+    assert public_key(der) == hashlib.sha256(raw).hexdigest()
+    for cut in range(0, len(der), 7):
+        assert public_key(der[:cut]) in ("", hashlib.sha256(raw).hexdigest())
 
 
 def test_a_stranger_with_another_serial_gets_no_token(tmp_path: Path) -> None:
