@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``make soak``: eight simulated days in fast time, then a real driver for some minutes; memory, descriptors and threads stay flat.
+
+The fast days go through a house and the core, with an outage each day; the real driver polls a simulated device beside upsd, with
+``--exporters`` also a page and Prometheus that are asked all the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import logging
+import math
+import os
+import sys
+import time
+import tracemalloc
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from stage import home, pid
+
+from fuzz.targets import METERS, ROW, SECCTRL, USUAL, Hand, Watched
+from nutdrv_py.backends.enphase import site
+from nutdrv_py.backends.enphase.config import EnphaseConfig
+from nutdrv_py.backends.enphase.house import House as Gateway
+from nutdrv_py.backends.rct.client import Datum
+from nutdrv_py.backends.rct.config import RctConfig
+from nutdrv_py.backends.rct.house import House as Inverter
+from nutdrv_py.backends.rct.inventory import discover
+
+DAYS, STEP, DAY = 8, 10.0, 86400.0
+GROWTH_FAST, GROWTH_REAL = 200_000, 1024
+"""Bytes from the second day to the last, and KiB of resident memory from the first third to the last, at most."""
+
+
+def _times() -> Iterator[tuple[float, bool, float]]:
+    """Seconds, whether the house is off the grid (an hour each day), and the charge in percent."""
+    for step in itertools.count():
+        at = step * STEP
+        yield at, 43200 <= at % DAY < 46800, 70 + 25 * math.sin(at / DAY * 2 * math.pi)
+
+
+def enphase(clock: Hand) -> Callable[[bool, float], None]:
+    house, watched, config = Gateway(clock), Watched(clock), EnphaseConfig(ups="home", port="x")
+
+    def poll(outage: bool, charge: float) -> None:
+        state = site.Grid.OUTAGE if outage else site.Grid.ON_GRID
+        if house.grid is not state:
+            house.transfer(state)
+            house.settle()
+        raw: dict[str, Any] = {
+            "secctrl": {**SECCTRL, "agg_soc": int(charge), "ENC_agg_soc": int(charge)},
+            "livedata": {"meters": {**METERS, "soc": charge, "enc_agg_soc": charge, "load": {"agg_p_mw": 400_000}}},
+            "reports": [{"reportType": "production", "cumulative": dict(ROW), "lines": [dict(ROW)]}],
+        }
+        reading = house.reading(raw, dict.fromkeys(raw, clock.now), config, token_days=30, live_age=1.0)
+        watched.look(reading, off_grid=outage, charged=False)
+
+    return poll
+
+
+def rct(clock: Hand) -> Callable[[bool, float], None]:
+    house, watched, config = Inverter(clock), Watched(clock), RctConfig(ups="home", port="x")
+
+    def poll(outage: bool, charge: float) -> None:
+        values = {**USUAL, "battery.soc": charge / 100, "prim_sm.island_flag": 3 if outage else 2}
+        values |= {f"rb485.u_l_grid[{index}]": 0.0 if outage else 230.0 for index in range(3)}
+        house.judge(values, config, frozenset())
+        if house.off_grid is not None:
+            data = {name: Datum(value, clock.now) for name, value in values.items()}  # type: ignore[arg-type]
+            watched.look(house.reading(data, config, discover(values)), off_grid=house.off_grid, charged=False)
+
+    return poll
+
+
+def fast(name: str, make: Callable[[Hand], Callable[[bool, float], None]]) -> bool:
+    clock, began = Hand(), time.monotonic()
+    poll, sizes = make(clock), []
+    tracemalloc.start()
+    for at, outage, charge in _times():
+        clock.now = 1000 + at
+        poll(outage, charge)
+        if at and at % DAY == 0:
+            gc.collect()
+            sizes.append(tracemalloc.get_traced_memory()[0])
+            if len(sizes) == DAYS:
+                break
+    tracemalloc.stop()
+    growth = sizes[-1] - sizes[1]
+    print(f"{name}: {DAYS} days in {time.monotonic() - began:.0f} s, {growth:+d} bytes from the second day to the last", flush=True)
+    return growth <= GROWTH_FAST
+
+
+def _state(process: int) -> tuple[int, int, int]:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    return int(status["VmRSS"].split()[0]), len(os.listdir(f"/proc/{process}/fd")), int(status["Threads"])
+
+
+def real(backend: str, minutes: float, *, exporters: bool) -> bool:
+    options = {"config": "exports.yml"} if exporters else {}
+    with home(backend, **options) as (running, stage):
+        port = stage.port + 1
+        exports = stage.folder / "etc" / "exports.yml"
+        exports.write_text(f"prometheus: {{enable: true, bind_port: {port}, exposition: true}}\npage: {{enable: true, bind_port: {port}}}\n")
+        done = stage.upsdrvctl("start", "home")
+        assert done.returncode == 0, done.stderr
+        stage.upsd()
+        process, seen, until, outage = pid(stage, "nutdrv_py", "home"), [], time.monotonic() + minutes * 60, False
+        time.sleep(20)
+        while time.monotonic() < until:
+            outage = not outage
+            running.set(grid="outage" if outage else "on")
+            for _ in range(5):
+                time.sleep(3)
+                stage.upsc()
+                if exporters:
+                    for path in ("metrics", "status.json"):
+                        urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10).read()
+            seen.append(_state(process))
+        third = max(1, len(seen) // 3)
+        first, last = (max(one[0] for one in part) for part in (seen[:third], seen[-third:]))
+        descriptors, threads = ({one[index] for one in seen[third:]} for index in (1, 2))
+        print(
+            f"{backend}{' with exporters' if exporters else ''}: {minutes:g} min, resident {first} to {last} KiB ({last - first:+d}), "
+            f"descriptors {sorted(descriptors)}, threads {sorted(threads)}", flush=True,
+        )  # fmt: skip
+        return last - first <= GROWTH_REAL and max(descriptors) - min(descriptors) <= 2 and max(threads) - min(threads) <= 2
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=45.0)
+    args = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    good = [fast("enphase", enphase), fast("rct", rct)]
+    logging.disable(logging.NOTSET)
+    good += [real(backend, args.minutes / 4, exporters=exporters) for backend in ("enphase", "rct") for exporters in (False, True)]
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
