@@ -34,7 +34,7 @@ from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.house import House as Inverter
 from nutdrv_py.backends.rct.inventory import discover
 
-DAYS, STEP, DAY = 8, 10.0, 86400.0
+DAYS, STEP, DAY = 8, 60.0, 86400.0
 GROWTH_FAST, GROWTH_REAL = 200_000, 1024
 """Bytes from the second day to the last, and KiB of resident memory from the first third to the last, at most."""
 

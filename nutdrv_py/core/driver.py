@@ -72,7 +72,8 @@ class Driver:
         """Called by each beat while polls come to an end: it feeds the watchdog."""
         self.keep: Callable[[Memory], None] = lambda memory: None
         """Called with what the next driver should know of the battery; it must not block."""
-        self._recall, self._noted = Recall(memory), memory
+        # A device that says LB itself is repeated as it is.
+        self._recall, self._noted = Recall(None if backend.says_low else memory), memory
         self._remarks = Remarks(self.trouble)
         self._listeners: list[Listener] = []
         self._moved = asyncio.Event()
@@ -218,7 +219,9 @@ class Driver:
             self.ready.set()
 
     def _note(self, now: Served) -> None:
-        memory = None if now.reading is None or now.stale else noted(now.reading, self.clock.wall())
+        if now.reading is None or now.stale or self.backend.says_low:
+            return
+        memory = noted(now.reading, self.clock.wall())
         if memory is not None and due(self._noted, memory):
             self._noted = memory
             self.keep(memory)

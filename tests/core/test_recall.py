@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.recall import EACH, KEPT, Memory, Recall, due, noted, parsed
 from nutdrv_py.device.reading import Decline, Reading, Status
 from tests.conftest import FakeClock
-from tests.core.test_driver import World, run
+from tests.core.test_driver import Device, World, run
 from tests.device.test_mapping import json_values
 
 WALL = 1_800_000_000.0
@@ -149,3 +150,9 @@ def test_a_driver_that_knows_nothing_says_that_low_battery_cannot_be_seen(clock:
             assert (world.value("experimental.lowbattery.detection") or "").startswith("impossible")
 
     run(story)
+
+
+def test_a_device_that_says_low_battery_itself_is_repeated_as_it_is(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Device, "says_low", True)
+    made = World(clock)
+    assert Driver(made.settings, made.device, clock, memory=OUTAGE)._recall.complete(NOTHING, 0, WALL) is NOTHING
