@@ -51,10 +51,8 @@ fuzz: $(STAMP)
 soak: nut $(STAMP)
 	@$(VENV)/bin/python benchmarks/soak.py
 
-sbom: $(STAMP)
-	@test -x $(VENV)/bin/cyclonedx-py || $(VENV)/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom pip-audit
-	@mkdir -p build
-	@packaging/sbom $(VENV) build/sbom.json
+sbom:
+	@test -n "$(PYTHON)" && mkdir -p build && packaging/sbom $(PYTHON) build/sbom.json
 
 bench: nut $(STAMP)
 	@for f in benchmarks/bench_*.py; do $(VENV)/bin/python $$f || exit 1; done

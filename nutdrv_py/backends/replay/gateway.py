@@ -95,4 +95,4 @@ class _Transport(httpx.AsyncBaseTransport):
         if answer.error is not None:
             raise _FAILURES[answer.error]("as it was recorded")
         headers = {name: value for name, value in (("Date", answer.date), ("Content-Type", answer.kind)) if value}
-        return httpx.Response(answer.status, headers=headers, content=answer.body)
+        return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(answer.body))
