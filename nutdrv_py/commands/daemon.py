@@ -23,6 +23,7 @@ from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.config import Device, Exports, Prometheus, port_files, read_exports
 from nutdrv_py.exporters.exporting import Exporting, check_packages
 from nutdrv_py.exporters.portfile import abandon
+from nutdrv_py.machine.files import regular
 from nutdrv_py.machine.paths import writable
 from nutdrv_py.process import systemd
 from nutdrv_py.process.serving import contain, feed, on_signals, tell_systemd
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     log.to_stderr()
     log.set_debug_level(FRAME_DEBUG if args.frame_debug else DEBUG if args.debug else 0)
     path = Path(args.config)
+    regular(path)
     if args.away:
         abandon(port_files(path))
         return 0

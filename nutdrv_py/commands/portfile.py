@@ -26,6 +26,7 @@ from nutdrv_py.core.settings import Settings
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.portfile import PortFile, Writer, take_away
 from nutdrv_py.exporters.portfile.file import NOCOMMS
+from nutdrv_py.machine.files import look, remove
 from nutdrv_py.nut.snapshot import Snapshot
 from nutdrv_py.process import background, systemd
 from nutdrv_py.process.serving import contain, feed, on_signals, tell_systemd
@@ -77,8 +78,10 @@ def _become_owner(file: Path) -> None:
     if os.geteuid() != 0:
         return
     for name in (file, file.with_name(file.name + NOCOMMS)):
-        with contextlib.suppress(OSError, KeyError):
-            background.drop_privileges(pwd.getpwuid(name.stat().st_uid).pw_name)
+        found = look(name)
+        if found is not None:
+            with contextlib.suppress(KeyError):
+                background.drop_privileges(pwd.getpwuid(found.st_uid).pw_name)
             return
 
 
@@ -87,8 +90,7 @@ def _forget_token(settings: Settings) -> None:
     from nutdrv_py.backends.enphase.config import EnphaseConfig, token_path
 
     if isinstance(settings.config, EnphaseConfig):
-        with contextlib.suppress(FileNotFoundError):
-            token_path(settings.config).unlink()
+        remove(token_path(settings.config))
 
 
 async def _keep(plan: Plan, *, single: bool, verbose: bool) -> int:

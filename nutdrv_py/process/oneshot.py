@@ -21,6 +21,7 @@ from nutdrv_py.core.settings import Settings, backend_options, default
 from nutdrv_py.device.backend import load as load_backend
 from nutdrv_py.device.backend import names
 from nutdrv_py.errors import ConfigError, NutdrvError, Result
+from nutdrv_py.machine.files import regular
 from nutdrv_py.machine.paths import paths
 from nutdrv_py.nut.parseconf import escape
 from nutdrv_py.process import older
@@ -79,6 +80,9 @@ def loader(args: Arguments, progname: str) -> Callable[[], Loaded]:
 
     def read() -> Loaded:
         conf = read_ups_conf(paths().confpath / "ups.conf", ups) if args.use_conf else None
+        for entry in conf.section if conf is not None else ():
+            if entry.name == "config" and entry.value:
+                regular(paths().confpath / entry.value)
         return load(ups, progname, conf=conf, arguments=args.after, before=args.before)
 
     return read

@@ -22,6 +22,7 @@ from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.reload import Reload
 from nutdrv_py.core.requests import Requests
 from nutdrv_py.errors import ConfigError, Result, StartError
+from nutdrv_py.machine.files import regular
 from nutdrv_py.machine.paths import layout, paths, writable
 from nutdrv_py.process import background, interpreter, systemd
 from nutdrv_py.process.background import PidFile, Ready
@@ -67,19 +68,27 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _abandon(args: Arguments) -> None:
-    """The driver is not started: nobody will keep the port files of its exporters."""
+    """The driver is not started: nobody will keep the port files of its exporters.
+
+    Root becomes the driver's user first: the port files may lie in a folder of that user.
+    """
     if args.ups is None or not args.use_conf or args.dump or args.killpower or args.command is not None:
         return
     where = paths().confpath
-    with contextlib.suppress(ConfigError):
-        entries = (*read_ups_conf(where / "ups.conf", args.ups).section, *args.after)
-        named = [entry.value for entry in entries if entry.name == "config" and entry.value]
+    with contextlib.suppress(ConfigError, StartError):
+        conf = read_ups_conf(where / "ups.conf", args.ups)
+        section = (*args.before, *conf.section, *args.after)
+        named = [entry.value for entry in section if entry.name == "config" and entry.value]
         if named:
             # Imported here: a driver without exporters stays small.
             from nutdrv_py.exporters.config import port_files
             from nutdrv_py.exporters.portfile import abandon
 
-            abandon(port_files(where / named[-1], args.ups))
+            regular(where / named[-1])
+            files = port_files(where / named[-1], args.ups)
+            users = [entry.value for entry in (*conf.globals, *section) if entry.name == "user" and entry.value]
+            background.drop_privileges(args.user or (users or [layout().user])[-1])
+            abandon(files)
 
 
 def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
