@@ -17,7 +17,6 @@ import errno
 import grp
 import os
 import pwd
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,7 +149,7 @@ def place(path: Path, *, follow: bool = True) -> Iterator[Place]:
 
     Without ``follow`` the place is that of the last name itself, also where it is a link: to replace or remove what stands there.
     """
-    found = _walk(Path.cwd() / path, follow)
+    found = _walk(path if path.is_absolute() else Path.cwd() / path, follow)
     try:
         yield found
     finally:
@@ -297,7 +296,7 @@ class New:
 def replacing(path: Path, mode: int = 0o600) -> Iterator[New]:
     """Make a file beside ``path``, to be written and committed; it is removed when it was not. Raises OSError."""
     with place(path, follow=False) as at:
-        name = f".{at.path.name}.{secrets.token_hex(8)}.new"
+        name = f".{at.path.name}.{os.urandom(8).hex()}.new"
         fd = at.create(name, 0o600)
         new = New(at, name, fd)
         try:

@@ -87,7 +87,11 @@ def _abandon(args: Arguments) -> None:
             regular(where / named[-1])
             files = port_files(where / named[-1], args.ups)
             users = [entry.value for entry in (*conf.globals, *section) if entry.name == "user" and entry.value]
-            background.drop_privileges(args.user or (users or [layout().user])[-1])
+            # A user that is not there must not leave an old file in force: then NUT's own takes it away, or root does.
+            for user in (args.user or (users or [layout().user])[-1], layout().user):
+                with contextlib.suppress(StartError):
+                    background.drop_privileges(user)
+                    break
             abandon(files)
 
 
