@@ -197,6 +197,9 @@ def _walk(path: Path, follow: bool) -> Place:
 
 def _into(folder: int, name: str) -> int:
     """Open the folder ``name`` of a folder, in its place."""
+    with contextlib.suppress(OSError):
+        # An automount is made by passing through it, and O_PATH does not pass.
+        os.stat(f"{name}/.", dir_fd=folder)
     inner = os.open(name, _FOLDER, dir_fd=folder)
     os.close(folder)
     return inner
