@@ -8,7 +8,8 @@ import stat
 from pathlib import Path
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.machine.files import MOST, Place, Unsafe, place, read
+from nutdrv_py.machine.files import MOST, read
+from nutdrv_py.machine.place import Place, Unsafe, place
 
 __all__ = ["private_file", "read_private", "read_trusted"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nutdrv_py import log
 from nutdrv_py.errors import StartError
-from nutdrv_py.machine.files import Unsafe, place
+from nutdrv_py.machine.place import Unsafe, place
 from nutdrv_py.nut.messages import InstCmd, Message, NoBroadcast, Request, Set, Tracking, parse_message
 from nutdrv_py.nut.parseconf import BadLine, Reader
 from nutdrv_py.process.background import PidFile

@@ -20,7 +20,8 @@ from nutdrv_py import log
 from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.requests import Requests
 from nutdrv_py.errors import Result, StartError
-from nutdrv_py.machine.files import place, remove
+from nutdrv_py.machine.files import remove
+from nutdrv_py.machine.place import place
 from nutdrv_py.nut.connection import Connection, answer, encode
 from nutdrv_py.nut.messages import DumpAll, InstCmd, Logout, Request, Set, Tracking, Unknown
 from nutdrv_py.nut.snapshot import Snapshot, diff, dump

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nutdrv_py.errors import ConfigError, ProtocolError
-from nutdrv_py.machine.files import place, replace
+from nutdrv_py.machine.files import replace
+from nutdrv_py.machine.place import place
 from nutdrv_py.recording.gateway import Exchange
 from nutdrv_py.recording.inverter import Bytes, LineState
 from nutdrv_py.recording.standins import StandIns

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.machine.files import Unsafe, look, place, read, remove, replace, replacing
+from nutdrv_py.machine.files import look, read, remove, replace, replacing
+from nutdrv_py.machine.place import Unsafe, place
 from nutdrv_py.machine.private import private_file, read_private, read_trusted
 
 OTHER = 65_533

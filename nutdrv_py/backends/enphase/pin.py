@@ -8,7 +8,8 @@ import os
 from nutdrv_py.backends.enphase.config import EnphaseConfig, pinned, token_path
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.log import Trouble
-from nutdrv_py.machine.files import Unsafe, replace
+from nutdrv_py.machine.files import replace
+from nutdrv_py.machine.place import Unsafe
 from nutdrv_py.machine.private import read_trusted
 
 __all__ = ["Pin"]

@@ -15,7 +15,8 @@ from urllib.parse import quote, unquote
 
 from nutdrv_py.errors import ConfigError, ProtocolError
 from nutdrv_py.log import log
-from nutdrv_py.machine.files import MOST, Place, Unsafe, look, place, remove, replacing
+from nutdrv_py.machine.files import MOST, look, remove, replacing
+from nutdrv_py.machine.place import Place, Unsafe, place
 from nutdrv_py.nut.portfile import MAX_ENTRY, Entry, entry, fitting, parse, update
 
 __all__ = ["FIRST", "NOCOMMS", "SETTABLE", "PortFile", "abandon", "locate", "take_away"]
@@ -134,11 +135,12 @@ class PortFile:
                 with contextlib.suppress(OSError):
                     for litter in at.names(f".{path.name}.", ".new"):
                         at.remove(litter)
+        except Unsafe:
+            raise
         except OSError as error:
             lock = _lock_of(path)
             why = (
                 "another process keeps it; end that one first" if isinstance(error, BlockingIOError)
-                else str(error) if isinstance(error, Unsafe)
                 else f"{lock}: {error.strerror}; when nothing runs that keeps it, type: rm {lock}"
             )  # fmt: skip
             raise ConfigError(f"the port file {path} cannot be kept: {why}") from None
@@ -146,7 +148,7 @@ class PortFile:
         if self.left_from_before():
             log.warning("The port file %s was left from before; it is taken away until there are data", path)
             self.hide()
-        text = self._read()
+        text = _text(self._old())
         marked = _marked(text)
         # What differs from what was written last, or was not written here, is the user's.
         self._user = {
@@ -184,7 +186,7 @@ class PortFile:
             # dummy-ups 2.8.3 never clears an ALARM that it has read in the status.
             values["ups.status"] = values["ups.status"].removeprefix(_ALARM)
         old = self._old()
-        before = _text(old[0]) if old is not None else ""
+        before = _text(old)
         for name, value in _settables(before).items():
             # What the user has changed since the last write is kept; it counts from the next start.
             if name in self._last and value != self._last[name]:
@@ -226,10 +228,6 @@ class PortFile:
                 return data, os.fstat(file.fileno())
         return None
 
-    def _read(self) -> str:
-        old = self._old()
-        return _text(old[0]) if old is not None else ""
-
     def _replace(self, text: str, old: os.stat_result | None) -> None:
         with replacing(self.path, 0o600 if old is None else old.st_mode & 0o666) as new:
             new.write(text.encode("utf-8", "surrogateescape"))
@@ -258,8 +256,8 @@ class PortFile:
             raise PermissionError(1, f"the group of the file ({old.st_gid}) cannot be given to the new one")
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+def _text(old: tuple[bytes, os.stat_result] | None) -> str:
+    return old[0].decode("utf-8", "surrogateescape") if old is not None else ""
 
 
 def _wanted(name: str, value: str) -> bool:
