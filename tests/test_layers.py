@@ -24,7 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "core.confined": (),
     "backends": ("backends", "clock", "core.confined", "device", "errors", "log", "machine", "nut.parseconf", "nut.portfile", "protocols"),
     "backends.replay": ("backends", "clock", "device", "errors", "log", "protocols", "recording"),
-    "recording": ("errors", "protocols", "recording"),
+    "recording": ("errors", "machine.files", "machine.place", "protocols", "recording"),
     "simulators": ("protocols", "simulators"),
     "simulators.nut": ("errors", "machine.launcher", "nut.parseconf"),
     "exporters": ("clock", "core.telemetry", "device.reading", "errors", "exporters", "log", "machine", "nut.kinds", "nut.portfile", "protocols"),

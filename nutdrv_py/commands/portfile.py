@@ -24,6 +24,7 @@ from nutdrv_py.core.settings import Settings
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.portfile import PortFile, Writer, take_away
 from nutdrv_py.exporters.portfile.file import NOCOMMS
+from nutdrv_py.machine.files import remove
 from nutdrv_py.nut.snapshot import Snapshot
 from nutdrv_py.process import background, systemd
 from nutdrv_py.process.kept import Kept
@@ -77,8 +78,7 @@ def _forget_token(settings: Settings) -> None:
     from nutdrv_py.backends.enphase.config import EnphaseConfig, token_path
 
     if isinstance(settings.config, EnphaseConfig):
-        with contextlib.suppress(FileNotFoundError):
-            token_path(settings.config).unlink()
+        remove(token_path(settings.config))
 
 
 async def _keep(plan: Plan, *, single: bool, verbose: bool) -> int:

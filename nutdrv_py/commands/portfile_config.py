@@ -15,8 +15,9 @@ from nutdrv_py.device.backend import names
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.portfile import PortFile
 from nutdrv_py.machine.assignments import read_assignments
+from nutdrv_py.machine.files import read
 from nutdrv_py.machine.paths import paths
-from nutdrv_py.machine.private import private_file
+from nutdrv_py.machine.private import read_private
 from nutdrv_py.process.upsconf import Entry, UpsConf, load, read_ups_conf
 
 __all__ = ["TEST_DELAY", "Plan", "find_file", "read_plan"]
@@ -56,7 +57,7 @@ def find_file(ups: str | None, config: str | None, environ: Mapping[str, str]) -
     """Where the port file is, from a configuration that need not be right otherwise. Raises :class:`ConfigError`."""
     script = _find(ups, config, environ)
     try:
-        text = script.path.read_text(encoding="utf-8", errors="replace")
+        text = read(script.path).decode("utf-8", "replace")
     except OSError:
         text = ""
     return _port_file(_read(script, text, lenient=True), environ)
@@ -94,9 +95,8 @@ def read_plan(ups: str | None, config: str | None, environ: Mapping[str, str]) -
     """Everything that was told. Raises :class:`ConfigError` for what cannot be meant so."""
     script = _find(ups, config, environ)
     path = script.path
-    private_file(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_private(path).decode()
     except OSError as error:
         raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:

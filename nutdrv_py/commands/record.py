@@ -26,6 +26,7 @@ from nutdrv_py.device.backend import Backend, Config
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import ConfigError, DeviceError, StartError
 from nutdrv_py.machine.paths import paths
+from nutdrv_py.machine.place import place
 from nutdrv_py.process.upsconf import load, read_ups_conf
 from nutdrv_py.recording.file import Recorder
 from nutdrv_py.recording.standins import StandIns
@@ -105,7 +106,8 @@ def _settings(ups: str) -> Settings:
 def _claim(path: Path) -> None:
     """Make the file now: nobody wants to hear after ten minutes that it cannot be written."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with place(path, follow=False) as at:
+            os.close(at.create(path.name, 0o600))
     except FileExistsError:
         raise ConfigError(f"{path} is there already; remove it, or name another file") from None
     except OSError as error:

@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from nutdrv_py.errors import ConfigError, word
-from nutdrv_py.machine.private import private_file
+from nutdrv_py.machine.files import read
+from nutdrv_py.machine.private import read_private
 
 __all__ = [
     "Device", "Exports", "InfluxDB", "Mqtt", "Page", "PortFileSection", "Prometheus", "key", "port_files", "read_exports",
@@ -183,7 +184,7 @@ def port_files(path: Path, ups: str | None = None) -> list[Path]:
     They are those of the driver ``ups``, or of the devices that the file itself names.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8", errors="replace"), Loader=yaml.SafeLoader)
+        content = yaml.load(read(path).decode("utf-8", "replace"), Loader=yaml.SafeLoader)
         devices = content.get("devices") or [content.get("device") or {}]
         names = [str(device.get("name", DEFAULT_NAME)) for device in devices] if ups is None else [ups]
         name = str(content["portfile"]["path"])
@@ -201,7 +202,7 @@ class _Reader:
     def read(self) -> Exports:
         path = self._path
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read(path).decode()
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError:
@@ -303,9 +304,8 @@ class _Reader:
 
     def _from_file(self, name: str, node: yaml.Node) -> str:
         path = Path(name) if Path(name).is_absolute() else self._path.parent / name
-        private_file(path)
         try:
-            return path.read_bytes()[:MOST_SECRET].decode(errors="replace").strip()
+            return read_private(path, MOST_SECRET).decode(errors="replace").strip()
         except OSError as error:
             raise ConfigError(f"{self._where(node)}: {path} cannot be read: {error.strerror}") from error
 

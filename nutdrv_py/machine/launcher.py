@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.machine import place as places
 from nutdrv_py.machine.paths import layout
 
 __all__ = ["NAME", "driver_path", "launcher", "link"]
@@ -42,6 +43,7 @@ def link(target: Path, folder: Path) -> Path:
     if place.exists() and not place.is_symlink() and not place.samefile(target):
         raise ConfigError(f"{place} is there and is not a link of ours; remove it first")
     if not (place.exists() and place.samefile(target)):
-        place.unlink(missing_ok=True)
-        place.symlink_to(target)
+        with places.place(place, follow=False) as at:
+            at.remove()
+            at.link(target)
     return place

@@ -18,10 +18,13 @@ from pathlib import Path
 
 from nutdrv_py import log
 from nutdrv_py.errors import StartError
+from nutdrv_py.machine.files import read, remove, replace
 from nutdrv_py.machine.owners import keeper
 from nutdrv_py.machine.paths import layout
 
 __all__ = ["PidFile", "Ready", "background", "become_keeper", "drop_privileges", "forbid_dumps", "group_id", "own_group"]
+
+_MOST_DIGITS = 32  # bytes of a pid file
 
 # User and group
 
@@ -169,19 +172,14 @@ class PidFile:
     def write(self) -> None:
         """Write the file; a failure is only logged, as in main.c."""
         try:
-            new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            with os.fdopen(fd, "w") as file:
-                os.fchmod(file.fileno(), 0o644)
-                file.write(f"{os.getpid()}\n")
-            new.replace(self.path)
+            replace(self.path, f"{os.getpid()}\n".encode("ascii"), 0o644, sync=False)
         except OSError as error:
             log.log.warning("writepid: fopen %s: %s", self.path, error.strerror)
 
     def read(self) -> int | None:
         """The number in the file, None when there is none."""
         try:
-            number = int(self.path.read_text(encoding="ascii").strip())
+            number = int(read(self.path, _MOST_DIGITS))
         except (OSError, ValueError):
             return None
         return number if number > 1 else None
@@ -190,4 +188,4 @@ class PidFile:
         """Remove the file if it is ours."""
         if self.read() == os.getpid():
             with contextlib.suppress(OSError):
-                self.path.unlink()
+                remove(self.path)

@@ -58,8 +58,10 @@ def make_named_interpreter(progname: str) -> Path:
         try:
             os.link(source, new)
         except OSError:
-            shutil.copy2(source, new)
-            new.chmod(0o755)
+            # "x": what another user has put there in the meantime is not written to.
+            with source.open("rb") as original, new.open("xb") as copy:
+                shutil.copyfileobj(original, copy)
+                os.fchmod(copy.fileno(), 0o755)
         # It must find its own library and the packages of this environment.
         question = f"import asyncio, sys; sys.exit(sys.prefix != {sys.prefix!r})"
         tried = subprocess.run([new, "-c", question], capture_output=True, check=False, timeout=30)

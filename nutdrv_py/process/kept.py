@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from nutdrv_py.core.recall import Memory, parsed
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.log import Trouble
+from nutdrv_py.machine.files import read, replace
 from nutdrv_py.machine.paths import writable
 
 __all__ = ["Kept"]
@@ -37,11 +37,7 @@ class Kept:
     def read(self) -> Memory | None:
         """Return what was kept; None when nothing, or nothing usable, is there."""
         try:
-            file = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                return parsed(json.loads(os.read(file, MOST)))
-            finally:
-                os.close(file)
+            return parsed(json.loads(read(self.path, MOST)))
         except (OSError, ValueError, RecursionError):
             return None
 
@@ -59,14 +55,8 @@ class Kept:
             self._job.add_done_callback(self._write_next)
 
     def _write(self, memory: Memory) -> None:
-        new = self.path.with_name(f".{self.path.name}.new")
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(new)
-            file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-            with os.fdopen(file, "w", encoding="ascii") as out:
-                json.dump(memory.values(), out)
-            os.replace(new, self.path)
+            replace(self.path, json.dumps(memory.values()).encode("ascii"), 0o640, sync=False)
         except OSError as error:
             text = f"{self.path} cannot be written ({error.strerror}), so a restart in an outage forgets the charge"
             self._trouble.report("kept", text)

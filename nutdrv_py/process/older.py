@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import stat
 import struct
 import time
 import uuid
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from nutdrv_py import log
 from nutdrv_py.errors import StartError
+from nutdrv_py.machine.place import Unsafe, place
 from nutdrv_py.nut.messages import InstCmd, Message, NoBroadcast, Request, Set, Tracking, parse_message
 from nutdrv_py.nut.parseconf import BadLine, Reader
 from nutdrv_py.process.background import PidFile
@@ -28,6 +30,22 @@ GOODBYE = 5.0
 """Seconds beyond ``looks`` that an older instance gets to end after each way of asking, before the next."""
 
 
+def _connected(path: Path, timeout: float) -> socket.socket:
+    """Connect to the socket at ``path``. A link to another program's socket is not followed: that program would be ended."""
+    with place(path) as at:
+        found = at.stat()
+        if found is not None and not stat.S_ISSOCK(found.st_mode):
+            raise Unsafe(f"{at.path} is no socket; type: rm {at.path}")
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(timeout)
+            sock.connect(os.fspath(path))
+        except BaseException:
+            sock.close()
+            raise
+    return sock
+
+
 def ask(path: Path, *requests: Request, timeout: float = ANSWER) -> Iterator[Message]:
     """Send the requests to the driver at socket ``path`` and give what it answers, until it closes or time is up.
 
@@ -35,9 +53,7 @@ def ask(path: Path, *requests: Request, timeout: float = ANSWER) -> Iterator[Mes
     """
     deadline = time.monotonic() + timeout
     reader = Reader()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(timeout)
-        sock.connect(os.fspath(path))
+    with _connected(path, timeout) as sock:
         sock.sendall(b"".join(request.encode() for request in requests))
         while (left := deadline - time.monotonic()) > 0:
             sock.settimeout(left)
@@ -73,9 +89,7 @@ def killpower_running(path: Path, timeout: float) -> int | None:
 def listening_pid(path: Path) -> int | None:
     """The process that listens on socket ``path``, as the kernel tells, so a hanging one is found too; None when nobody does."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(ANSWER)
-            sock.connect(os.fspath(path))
+        with _connected(path, ANSWER) as sock:
             pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     except OSError:
         return None

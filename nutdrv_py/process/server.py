@@ -22,6 +22,8 @@ from nutdrv_py import log
 from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.requests import Requests
 from nutdrv_py.errors import Result, StartError
+from nutdrv_py.machine.files import remove
+from nutdrv_py.machine.place import place
 from nutdrv_py.nut.connection import Connection, answer, encode
 from nutdrv_py.nut.messages import DumpAll, InstCmd, Logout, Request, Set, Tracking, Unknown
 from nutdrv_py.nut.snapshot import Snapshot, diff, dump
@@ -59,13 +61,13 @@ def bind(path: Path, group: int | None = None) -> socket.socket:
         )
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        path.unlink(missing_ok=True)
-        old = os.umask(0o007)
+        remove(path)
+        # The mode by the umask: a chmod would follow what another user of the folder puts there in the meantime.
+        old = os.umask(0o117)
         try:
             sock.bind(os.fspath(path))
         finally:
             os.umask(old)
-        path.chmod(0o660)
         sock.listen(16)
     except OSError as error:
         sock.close()
@@ -75,8 +77,8 @@ def bind(path: Path, group: int | None = None) -> socket.socket:
         ) from error
     if group is not None:
         try:
-            os.chown(path, -1, group)
-            path.chmod(0o660)
+            with place(path, follow=False) as at:
+                at.give(group)
         except OSError as error:
             log.log.warning(
                 "WARNING: Needed to fix group access to filesystem socket of this driver, but failed; "
@@ -101,7 +103,7 @@ class Server:
     async def start(self, group: int | None = None) -> None:
         """Listen; raises :class:`StartError`."""
         sock = bind(self._path, group)
-        found = self._path.stat()
+        found = self._path.lstat()
         self._identity = (found.st_dev, found.st_ino)
         client = functools.partial(_Client, self, self._driver, self._requests)
         self._server = await asyncio.get_running_loop().create_unix_server(client, sock=sock)
@@ -112,9 +114,9 @@ class Server:
         """Remove the socket file if it is still ours, let the clients have what was written, close."""
         if self._identity is not None:
             with contextlib.suppress(OSError):
-                found = self._path.stat()
+                found = self._path.lstat()
                 if (found.st_dev, found.st_ino) == self._identity:
-                    self._path.unlink()
+                    remove(self._path)
         if self._server is not None:
             self._server.close()
         for client in list(self._clients):

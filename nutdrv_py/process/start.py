@@ -68,13 +68,17 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _abandon(args: Arguments) -> None:
-    """The driver is not started: nobody will keep the port files of its exporters."""
+    """The driver is not started: nobody will keep the port files of its exporters.
+
+    Root becomes the driver's user first: the port files may lie in a folder of that user.
+    """
     if args.ups is None or not args.use_conf or args.dump or args.killpower or args.command is not None:
         return
     where = paths().confpath
-    with contextlib.suppress(ConfigError):
-        entries = (*read_ups_conf(where / "ups.conf", args.ups).section, *args.after)
-        named = [entry.value for entry in entries if entry.name == "config" and entry.value]
+    with contextlib.suppress(ConfigError, StartError):
+        conf = read_ups_conf(where / "ups.conf", args.ups)
+        section = (*args.before, *conf.section, *args.after)
+        named = [entry.value for entry in section if entry.name == "config" and entry.value]
         if named:
             # Imported here: a driver without exporters stays small.
             from nutdrv_py.exporters.config import port_files

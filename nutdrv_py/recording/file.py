@@ -9,17 +9,16 @@ of that line, ``same``, counted from 1.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nutdrv_py.errors import ConfigError, ProtocolError
+from nutdrv_py.machine.files import replace
+from nutdrv_py.machine.place import place
 from nutdrv_py.recording.gateway import Exchange
 from nutdrv_py.recording.inverter import Bytes, LineState
 from nutdrv_py.recording.standins import StandIns
@@ -113,18 +112,7 @@ class Recorder:
         """
         self._sweep()
         data = gzip.compress(("\n".join(self._lines) + "\n").encode("ascii"), compresslevel=9, mtime=0)
-        # In a folder that others may write to, like /tmp, the name must be new: mkstemp makes it so, with mode 0600.
-        fd, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(new, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(new)
-            raise
+        replace(path, data)
         return len(data)
 
     def _sweep(self) -> None:
@@ -143,9 +131,9 @@ def _dumped(content: object) -> str:
 def read(path: Path) -> Recording:
     """The recording in a file. Raises :class:`ConfigError`."""
     try:
-        if not path.is_file():
-            raise ConfigError(f"{path} is not a file; write port = the file that nutdrv_py record has made")
         lines = list(_lines(path))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise ConfigError(f"{path} is not a file; write port = the file that nutdrv_py record has made") from None
     except OSError as error:
         hint = "; type: chown to the user of the driver" if isinstance(error, PermissionError) else ""
         raise ConfigError(f"the recording {path} cannot be read: {error.strerror or error}{hint}") from error
@@ -159,7 +147,7 @@ def _lines(path: Path) -> Iterator[dict[str, object]]:
     wrong = f"{path} is no recording, or a damaged one"
     total = number = 0
     try:
-        with gzip.open(path, "rb") as file:
+        with place(path) as at, at.open() as packed, gzip.open(packed, "rb") as file:
             while line := file.readline(MOST_LINE + 1):
                 number, total = number + 1, total + len(line)
                 if len(line) > MOST_LINE or total > MOST_BYTES:

@@ -303,7 +303,7 @@ def test_a_disk_that_hangs_delays_neither_the_driver_nor_its_end(tmp_path: Path,
     path = tmp_path / "u.history"
     path.write_bytes(before := json.dumps(GOOD).encode())
     release = threading.Event()
-    monkeypatch.setattr(module.os, "fsync", lambda descriptor: release.wait(30))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: release.wait(30))
 
     async def story() -> None:
         async with kept(path, clock, stop=False) as (history, file):

@@ -392,7 +392,7 @@ def test_a_write_that_fails_is_tried_again_and_said_once(clock: FakeClock, file:
         home = Home(clock, file)
         await home.tell()
         good = os.replace
-        monkeypatch.setattr(os, "replace", lambda *words: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+        monkeypatch.setattr(os, "replace", lambda *words, **more: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
         for _ in range(5):
             await home.tell(6, ups_status="OB", battery_charge="50")
         monkeypatch.setattr(os, "replace", good)

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from nutdrv_py.device.backend import Config, option
 from nutdrv_py.errors import ConfigError, without_login
+from nutdrv_py.machine.files import look, read
 from nutdrv_py.machine.paths import writable
-from nutdrv_py.machine.private import private_file
+from nutdrv_py.machine.private import private_file, read_private
 
 __all__ = ["Credentials", "EnphaseConfig", "check", "credentials", "gateway_url", "is_loopback", "token_path"]
 
@@ -123,9 +124,8 @@ def credentials(config: EnphaseConfig) -> Credentials:
     if not config.credentials:
         return found
     path = _resolved(config, config.credentials)
-    private_file(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_private(path).decode().splitlines()
     except OSError as error:
         raise ConfigError(
             f"credentials = {path} cannot be read: {error.strerror}; it should be owned by root with NUT's group, mode 0640"
@@ -174,7 +174,7 @@ def check(config: EnphaseConfig) -> None:
     if bool(found.username) != bool(found.password):
         missing = "password" if found.username else "username"
         raise ConfigError(f"the {missing} of the Enlighten account is missing; USERNAME= and PASSWORD= go together")
-    if not found.account and not found.token and not path.exists():
+    if not found.account and not found.token and look(path) is None:
         raise ConfigError(
             f"there is no way to log in to the gateway of [{config.ups}]: write credentials = FILE into its section, "
             "the file holding USERNAME= and PASSWORD= lines, or TOKEN="
@@ -192,7 +192,7 @@ def fingerprints(path: Path) -> frozenset[str]:
     import ssl
 
     try:
-        text = path.read_text(encoding="ascii", errors="replace")
+        text = read(path).decode("ascii", "replace")
     except OSError as error:
         raise ConfigError(f"certificate = {path} cannot be read: {error.strerror}; write pin, any, or a file") from error
     found: set[str] = set()

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from nutdrv_py.backends.enphase.config import EnphaseConfig, pinned, token_path
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.log import Trouble
+from nutdrv_py.machine.files import replace
+from nutdrv_py.machine.place import Unsafe
+from nutdrv_py.machine.private import read_trusted
 
 __all__ = ["Pin"]
 
@@ -64,23 +66,18 @@ class Pin:
     def remember(self, serial: str, fingerprint: str, key: str) -> None:
         """Trust this certificate for this serial number from now on, also after a restart."""
         self.serial, self._fingerprint, self._key = serial, fingerprint, key
-        new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(fd, "w", encoding="ascii") as file:
-                file.write(f"{serial} {fingerprint} {key}".rstrip() + "\n")
-            new.replace(self.path)
+            replace(self.path, f"{serial} {fingerprint} {key}".rstrip().encode("ascii") + b"\n", sync=False)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                new.unlink()
             self._trouble.report("pin", f"The certificate's fingerprint could not be kept in {self.path}: {error.strerror}")
 
     def _read(self) -> None:
         try:
-            with os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-                words = file.read(MOST).decode("ascii", "replace").split()
+            words = read_trusted(self.path, MOST).decode("ascii", "replace").split()
         except FileNotFoundError:
             return
+        except Unsafe:
+            raise
         except OSError as error:
             raise ConfigError(
                 f"{self.path}, which holds the fingerprint of the gateway's certificate, cannot be read: {error.strerror}; "

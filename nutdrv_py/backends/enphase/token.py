@@ -9,8 +9,6 @@ an outage is when the internet may be gone; a token that still works is never th
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from pathlib import Path
 
 from nutdrv_py.backends.enphase.cloud import ask_cloud
@@ -19,7 +17,8 @@ from nutdrv_py.backends.enphase.jwt import DAY, MOST_TEXT, Token
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, ConfigError, ProtocolError
 from nutdrv_py.log import Trouble, log
-from nutdrv_py.machine.private import private_file
+from nutdrv_py.machine.files import replace
+from nutdrv_py.machine.private import read_private
 
 __all__ = ["Authority", "Backoff"]
 
@@ -160,29 +159,19 @@ class Authority:
 
     def _read(self) -> str | None:
         try:
-            private_file(self._path)
-            return self._path.read_text(encoding="ascii", errors="replace")[:MOST_TEXT]
-        except ConfigError as error:
-            self._trouble.report("token file", f"{error}; the token in it is not used")
+            return read_private(self._path).decode("ascii", "replace")[:MOST_TEXT]
         except FileNotFoundError:
             pass
+        except ConfigError as error:
+            self._trouble.report("token file", f"{error}; the token in it is not used")
         except OSError as error:
             self._trouble.report("token file", f"{self._path} cannot be read: {error.strerror}")
         return None
 
     def _write(self, token: Token) -> None:
-        new = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(fd, "w", encoding="ascii") as file:
-                os.fchmod(file.fileno(), 0o600)
-                file.write(token.text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
+            replace(self._path, f"{token.text}\n".encode("ascii"))
         except OSError as error:
-            with contextlib.suppress(OSError):
-                new.unlink()
             self._trouble.report(
                 "token file",
                 f"The token could not be written to {self._path}: {error.strerror}; it is used all the same, "

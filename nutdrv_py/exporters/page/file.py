@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 from nutdrv_py.clock import Clock
 from nutdrv_py.exporters.history import Day, History, decode, encode
 from nutdrv_py.log import Trouble
+from nutdrv_py.machine.files import read, replace
 
 __all__ = ["MOST", "SAVE", "HistoryFile"]
 
@@ -74,15 +74,10 @@ class HistoryFile:
         self._readable = True
 
     def _read(self) -> bytes | None:
-        most = MOST * len(self._histories)
         try:
-            with self._path.open("rb") as file:
-                data = file.read(most + 1)
+            return read(self._path, MOST * len(self._histories))
         except FileNotFoundError:
             return None
-        if len(data) > most:
-            raise ValueError("it is too large")
-        return data
 
     async def _save(self) -> None:
         days = {name: encode(history.day()) for name, history in self._histories.items()}
@@ -100,12 +95,7 @@ class HistoryFile:
 
     def _write(self, data: bytes) -> None:
         try:
-            new = self._path.with_name(f".{self._path.name}.new")
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
+            replace(self._path, data)
         finally:
             self._writing = False
 

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from nutdrv_py.errors import ConfigError, ProtocolError
 from nutdrv_py.log import log
+from nutdrv_py.machine.files import MOST, look, remove, replacing
+from nutdrv_py.machine.place import Place, Unsafe, place
 from nutdrv_py.nut.portfile import MAX_ENTRY, Entry, entry, fitting, parse, update
 
 __all__ = ["FIRST", "NOCOMMS", "SETTABLE", "PortFile", "abandon", "locate", "take_away"]
@@ -45,11 +47,14 @@ SCRIPT = {
 
 
 def locate(path: Path) -> Path:
-    """The file itself where ``path``, under either name, is a link to it: the file is replaced, and so would a link be."""
+    """The file itself where ``path``, under either name, is a link to it: the file is replaced, and so would a link be.
+
+    Raises OSError: a link that another user may have made is not followed.
+    """
     for name in (path, path.with_name(path.name + NOCOMMS)):
-        if name.is_symlink():
-            target = name.resolve()
-            return target.with_name(target.name.removesuffix(NOCOMMS))
+        with contextlib.suppress(FileNotFoundError), place(name) as at:
+            if at.stat() is not None:
+                return at.path.with_name(at.path.name.removesuffix(NOCOMMS))
     return path
 
 
@@ -57,10 +62,17 @@ def take_away(path: Path) -> bool:
     """Rename the file to ``-nocomms``, if it is there and nobody keeps it. True when it was renamed. Raises OSError."""
     path = locate(path)
     with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+        at = stack.enter_context(place(path))
+        if at.stat() is None:
+            return False
         # Without the right to a lock that another user left, nobody can be asked; who keeps the file will write it again.
-        with contextlib.suppress(PermissionError):
-            stack.enter_context(_locked(path))
-        path.replace(path.with_name(path.name + NOCOMMS))
+        try:
+            stack.callback(os.close, _lock(at))
+        except PermissionError:
+            pass
+        except Unsafe as error:
+            log.warning("%s", error)
+        at.rename(path.name + NOCOMMS)
         return True
     return False
 
@@ -77,22 +89,13 @@ def abandon(files: Iterable[Path]) -> None:
             log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", file, error.strerror)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = _lock(path)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _lock_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
 
 
-def _lock(path: Path) -> int:
+def _lock(at: Place) -> int:
     """Be the only keeper of the file until the descriptor is closed. Raises BlockingIOError when there is another one."""
-    descriptor = os.open(_lock_of(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = at.lock_file(_lock_of(at.path).name)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -109,12 +112,16 @@ class PortFile:
     """
 
     def __init__(self, path: Path, maxage: float = FIRST) -> None:
-        self.path = path = locate(path)
-        self.away = path.with_name(path.name + NOCOMMS)
-        if not path.is_file() and not self.away.is_file():
-            raise ConfigError(
-                f"the port file {path} does not exist (nor {self.away.name}); make it, for the user that runs this: touch {path}"
-            )
+        try:
+            self.path = path = locate(path)
+            self.away = path.with_name(path.name + NOCOMMS)
+            if self._old() is None:
+                raise ConfigError(
+                    f"the port file {path} does not exist (nor {self.away.name}); make it, for the user that runs this: "
+                    f"touch {path}"
+                )
+        except OSError as error:
+            raise ConfigError(f"the port file {path} cannot be used: {error.strerror}") from error
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise ConfigError(
                 f"files in {path.parent} cannot be replaced by this user; put the port file into a folder of its own, such as "
@@ -123,7 +130,13 @@ class PortFile:
         self._guard = threading.Lock()
         self._ended = False
         try:
-            self._lock = _lock(path)
+            with place(path) as at:
+                self._lock = _lock(at)
+                with contextlib.suppress(OSError):
+                    for litter in at.names(f".{path.name}.", ".new"):
+                        at.remove(litter)
+        except Unsafe:
+            raise
         except OSError as error:
             lock = _lock_of(path)
             why = (
@@ -131,13 +144,11 @@ class PortFile:
                 else f"{lock}: {error.strerror}; when nothing runs that keeps it, type: rm {lock}"
             )  # fmt: skip
             raise ConfigError(f"the port file {path} cannot be kept: {why}") from None
-        for litter in path.parent.glob(f".{path.name}.*.new"):
-            litter.unlink(missing_ok=True)
         self._maxage = maxage
         if self.left_from_before():
             log.warning("The port file %s was left from before; it is taken away until there are data", path)
             self.hide()
-        text = self._read()
+        text = _text(self._old())
         marked = _marked(text)
         # What differs from what was written last, or was not written here, is the user's.
         self._user = {
@@ -154,16 +165,14 @@ class PortFile:
 
     def left_from_before(self) -> bool:
         """Whether the file is older than ``maxage``, from before the machine was started, or from the future."""
-        return self.shown and self._old(self._maxage)
-
-    def _old(self, maxage: float) -> bool:
-        age = time.time() - self.path.stat().st_mtime
-        return not -FUTURE <= age <= min(maxage, time.clock_gettime(time.CLOCK_BOOTTIME))
+        found = look(self.path)
+        age = time.time() - found.st_mtime if found is not None else 0.0
+        return not -FUTURE <= age <= min(self._maxage, time.clock_gettime(time.CLOCK_BOOTTIME))
 
     @property
     def shown(self) -> bool:
         """Whether dummy-ups can read the file now."""
-        return self.path.exists()
+        return look(self.path) is not None
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -176,7 +185,8 @@ class PortFile:
         if "ups.status" in values:
             # dummy-ups 2.8.3 never clears an ALARM that it has read in the status.
             values["ups.status"] = values["ups.status"].removeprefix(_ALARM)
-        before = self._read()
+        old = self._old()
+        before = _text(old)
         for name, value in _settables(before).items():
             # What the user has changed since the last write is kept; it counts from the next start.
             if name in self._last and value != self._last[name]:
@@ -189,7 +199,7 @@ class PortFile:
         text += _MARK + " ".join(_marking(name, values.get(name, "")) for name in sorted(self._ours - self._user.keys())) + "\n"
         if text == before and self.shown:
             return False
-        self._replace(text)
+        self._replace(text, old[1] if old is not None else None)
         return True
 
     def hide(self, *, final: bool = False) -> bool:
@@ -199,65 +209,55 @@ class PortFile:
         """
         with self._guard:
             self._ended = self._ended or final
-            if not self.shown:
-                return False
-            self.path.replace(self.away)
-        self._sync()
-        return True
+        with contextlib.suppress(FileNotFoundError), place(self.path) as at:
+            with self._guard:
+                if at.stat() is None:
+                    return False
+                at.rename(self.away.name)
+            at.sync()
+            return True
+        return False
 
-    def _read(self) -> str:
+    def _old(self) -> tuple[bytes, os.stat_result] | None:
+        """What stands under either name, and the state of that very file: its owner may have no other file's content."""
         for path in (self.path, self.away):
-            with contextlib.suppress(FileNotFoundError):
-                return path.read_text(encoding="utf-8", errors="surrogateescape")
-        return ""
+            with contextlib.suppress(FileNotFoundError), place(path) as at, at.open() as file:
+                data = file.read(MOST + 1)
+                if len(data) > MOST:
+                    raise OSError(errno.EFBIG, f"{path} is no port file: it has more than {MOST} bytes")
+                return data, os.fstat(file.fileno())
+        return None
 
-    def _replace(self, text: str) -> None:
-        old = next((path.stat() for path in (self.path, self.away) if path.exists()), None)
-        descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".new", dir=self.path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+    def _replace(self, text: str, old: os.stat_result | None) -> None:
+        with replacing(self.path, 0o600 if old is None else old.st_mode & 0o666) as new:
+            new.write(text.encode("utf-8", "surrogateescape"))
             if old is not None:
-                os.chmod(name, old.st_mode & 0o7777)
                 if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-                    self._give(name, old)
+                    self._give(new.fd, old)
                 # dummy-ups compares whole seconds: two writes within one would be one.
-                made = os.stat(name)
-                if int(made.st_mtime) <= int(old.st_mtime):
+                if int(os.fstat(new.fd).st_mtime) <= int(old.st_mtime):
                     moved = (int(old.st_mtime) + 1) * 1_000_000_000
-                    os.utime(name, ns=(moved, moved))
+                    os.utime(new.fd, ns=(moved, moved))
             with self._guard:
                 if self._ended:
                     raise OSError("the keeper of the file has ended")
-                os.replace(name, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
-        with contextlib.suppress(FileNotFoundError):
-            self.away.unlink()
-        self._sync()
+                new.commit()
+            remove(self.away)
+            new.sync()
 
     @staticmethod
-    def _give(name: str, old: os.stat_result) -> None:
+    def _give(descriptor: int, old: os.stat_result) -> None:
         """The owner and group of the old file, or at least its group: dummy-ups reads it as another user."""
         for owner in (old.st_uid, -1):
             with contextlib.suppress(PermissionError):
-                os.chown(name, owner, old.st_gid)
+                os.fchown(descriptor, owner, old.st_gid)
                 return
         if not old.st_mode & 0o004:
             raise PermissionError(1, f"the group of the file ({old.st_gid}) cannot be given to the new one")
 
-    def _sync(self) -> None:
-        """Make the rename last: after a power cut the file must not be half of something."""
-        with contextlib.suppress(OSError):
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+
+def _text(old: tuple[bytes, os.stat_result] | None) -> str:
+    return old[0].decode("utf-8", "surrogateescape") if old is not None else ""
 
 
 def _wanted(name: str, value: str) -> bool:

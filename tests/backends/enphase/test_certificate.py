@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py.backends.enphase.client import public_key
+from nutdrv_py.backends.enphase.config import EnphaseConfig
+from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.errors import ConfigError, DeviceError
+from nutdrv_py.log import Trouble
 from nutdrv_py.simulators.enphase import GatewaySimulator, load_scenario
 from tests.backends.enphase.conftest import house, run
 
@@ -159,3 +162,14 @@ def test_a_pem_file_is_understood(tmp_path: Path) -> None:
             await other.__aexit__(None, None, None)
 
     run(story)
+
+
+def test_a_fingerprint_that_others_may_write_is_not_trusted(tmp_path: Path) -> None:
+    """Otherwise another user names the gateway that gets the token."""
+    path = tmp_path / "home.pin"
+    path.write_text(f"122333444455 {'ab' * 32}\n")
+    config = EnphaseConfig(port="127.0.0.1", tokenfile=str(tmp_path / "home.token"))
+    assert Pin(config, Trouble()).serial == "122333444455"
+    path.chmod(0o666)
+    with pytest.raises(ConfigError, match=f"{path} may have been written by another user.*rm {path}"):
+        Pin(config, Trouble())
