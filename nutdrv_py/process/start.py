@@ -55,16 +55,28 @@ def main(argv: Sequence[str]) -> int:
     try:
         args = parse(argv[1:], progname)
         if (not quiet or args.show) and not interpreter.adopted():
-            print(banner(), flush=True)
+            _print(banner())
         if args.show:
             show(args, progname)
             return 0
         return _run(args, progname, argv)
     except (ConfigError, StartError) as error:
-        sys.stdout.flush()
+        _flush()
         print(error, file=sys.stderr, flush=True)
         _abandon(args)
         return 1
+
+
+def _print(text: str) -> None:
+    """Print a line for people. A full disk behind stdout must neither keep the driver from starting nor end it."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
 
 
 def _abandon(args: Arguments) -> None:
@@ -163,8 +175,7 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
     finally:
         if args.save_pid:
             pid_file.remove()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
     os._exit(code)
 
 
@@ -267,4 +278,4 @@ def _signals(driver: Driver, requests: Requests) -> None:
     on_signals(driver.stop, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
     loop.add_signal_handler(signal.SIGHUP, reload, "driver.reload")
     loop.add_signal_handler(signal.SIGUSR1, reload, "driver.reload-or-exit")
-    loop.add_signal_handler(signal.SIGURG, lambda: print(data(driver), flush=True))
+    loop.add_signal_handler(signal.SIGURG, lambda: _print(data(driver)))

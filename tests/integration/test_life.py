@@ -155,6 +155,19 @@ def test_version_help_and_list_go_through_pipes_with_the_banner(lab: Lab) -> Non
     assert started.stdout.count("Network UPS Tools") == 1
 
 
+def test_a_full_disk_behind_stdout_does_not_keep_the_driver_from_starting(lab: Lab) -> None:
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [str(lab.folder / "bin" / "nutdrv_py"), "-a", "ups", "-FF"],
+            env=lab.environment(), stdout=full, stderr=full, start_new_session=True,
+        )  # fmt: skip
+    lab._processes.append(process)
+    wait(lambda: lab.client().ask(b"PING\n", b"PONG\n"), timeout=30)
+    process.send_signal(signal.SIGURG)
+    process.terminate()
+    assert process.wait(20) == 0
+
+
 def test_d_dumps_escaped_values_without_socket_pid_file_or_harm_to_the_running_driver(lab: Lab) -> None:
     lab.start()
     pid = lab.pid
