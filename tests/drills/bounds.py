@@ -7,7 +7,7 @@ It looks every POLLFREQ; a UPS on battery that is silent is critical DEADTIME af
 
 from __future__ import annotations
 
-from tests.drills.steps import Say, Start, Step, Watch
+from tests.drills.steps import Change, Say, Start, Step, Watch
 from tests.drills.verdicts import Never, Within
 
 LOOK, DEADTIME = 5, 15
@@ -28,6 +28,9 @@ KILLED = 5
 ACTS = DEADTIME + 2 * LOOK
 """Seconds in which upsmon acts on silence: DEADTIME from its last answer, and the look that finds it."""
 
+POLLS = 6
+"""Seconds in which a simulated device has told of an outage or a charge: two polls of 2 s, and their requests."""
+
 SHORT = 20
 """Seconds for which a runtime must stay below its mark before it makes LB."""
 
@@ -39,7 +42,11 @@ GONE_ON_BATTERY = Within(ACTS + BUSY)
 AT_ONCE = Within(2 * LOOK + BUSY)
 LOW = Within(1 + 2 * LOOK + BUSY)
 
+LOW_TOLD = Within(POLLS + LOW.seconds)
+SAFE = Never(ACTS)
+
 OUTAGE = "OB DISCHRG"
+CUT_OFF = Change({"grid": "outage"})
 SHORTLY = {"maxage": str(MAXAGE)}
 ALARM = Say("OL", alarms=("Battery error",))
 UNWATCHED: tuple[Step, ...] = (Start(),)

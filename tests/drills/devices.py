@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,8 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.simulators.enphase import gateway
 from nutdrv_py.simulators.nut import Stage
 from tests.conftest import REPO
+from tests.drills.ports import move
 from tests.drills.scripted import PASSWORD
 
 __all__ = ["DEVICES", "FILE", "Answer", "Device"]
@@ -40,8 +45,8 @@ class Answer:
 class Device:
     """A device whose answers are lines in a file; subclasses say which."""
 
-    environ: ClassVar[Mapping[str, str]] = {}
-    """What the driver's environment needs besides."""
+    environ: Mapping[str, str] = {}
+    """What the driver's environment needs besides, once :meth:`prepare` was called."""
     usual: ClassVar[Mapping[str, str]] = {}
     """Options of the section."""
 
@@ -73,6 +78,14 @@ class Device:
         """Change a simulator; a file has nothing to change."""
         raise AssertionError("only a simulator can be changed")
 
+    def back(self) -> None:
+        """Answer again after a failure."""
+        self.say(replace(self.answer, how=""))
+
+    def noise(self, data: bytes) -> None:
+        """Put bytes on the line, or into the file."""
+        self.path.write_bytes(data)
+
     def close(self) -> None:
         """End what was started."""
 
@@ -80,7 +93,7 @@ class Device:
 class ScriptedDevice(Device):
     """The backend of :mod:`tests.drills.scripted`."""
 
-    environ: ClassVar[Mapping[str, str]] = {"PYTHONPATH": str(REPO)}
+    environ: Mapping[str, str] = {"PYTHONPATH": str(REPO)}
     usual: ClassVar[Mapping[str, str]] = {"backend": "tests.drills.scripted:Scripted", "port": FILE, "password": PASSWORD}
 
     def text(self, answer: Answer) -> str:
@@ -108,33 +121,10 @@ class DummyDevice(Device):
         return "".join(f"{name}: {value}\n" for name, value in lines.items())
 
 
-class RepeaterDevice(DummyDevice):
-    """``backend = repeater`` of another upsd, whose driver reads a ``.dev`` file."""
-
-    usual: ClassVar[Mapping[str, str]] = {"backend": "repeater"}
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._source = Stage({"driver": "nutdrv_py", "backend": "dummy", "port": FILE, "pollinterval": "1", "maxage": "3"}, ups="source")
-        self.section = {**self.usual, "port": self._source.address}
-        self.path = self._source.folder / "etc" / FILE
-
-    def prepare(self, folder: Path) -> None:
-        """Start the other upsd; its file is not in the scratch NUT."""
-        super().say(Answer())
-        done = self._source.upsdrvctl("start")
-        assert done.returncode == 0, done.stdout + done.stderr
-        self._source.upsd()
-
-    def close(self) -> None:
-        """End the other upsd and its driver."""
-        self._source.close()
-
-
 class SkeletonDevice(Device):
     """``drivers/skeleton.py``: the values are the device's own names."""
 
-    environ: ClassVar[Mapping[str, str]] = {"PYTHONPATH": f"{REPO / 'drivers'}:{REPO}"}
+    environ: Mapping[str, str] = {"PYTHONPATH": f"{REPO / 'drivers'}:{REPO}"}
     usual: ClassVar[Mapping[str, str]] = {"backend": "skeleton:Skeleton", "port": FILE}
 
     def text(self, answer: Answer) -> str | None:
@@ -159,7 +149,7 @@ class SimulatedDevice(Device):
 
     def change(self, **changes: object) -> None:
         """Change the house or the device, which is on the network again."""
-        self.running.set(offline=False, **changes)
+        self.running.set(**{"offline": False, **changes})
 
     def close(self) -> None:
         """End the simulator."""
@@ -171,7 +161,11 @@ class RctDevice(SimulatedDevice):
 
     def __init__(self) -> None:
         super().__init__(lambda: rct.RunningInverter(replace(rct.load_scenario("online"), timeline=())))
-        self.section = {"backend": "rct", "port": self.running.sim.host_port}
+        self.section = {"backend": "rct", "port": self.running.sim.host_port, "pollinterval": "2"}
+
+    def noise(self, data: bytes) -> None:
+        """Send the bytes to every client of the line."""
+        self.running.call(lambda: self.running.sim.broadcast(data))
 
 
 class EnphaseDevice(SimulatedDevice):
@@ -183,7 +177,30 @@ class EnphaseDevice(SimulatedDevice):
         self.section = {
             "backend": "enphase", "port": sim.host_port, "serial": sim.serial, "credentials": "credentials",
             "tokenfile": "home.token", "login_url": sim.login_url, "token_url": sim.token_url, "pollfreq": "5", "api_timeout": "2",
+            "pollinterval": "2",
         }  # fmt: skip
+
+    def change(self, **changes: Any) -> None:
+        """Change house and gateway. ``documents``: by path, members that its answer has otherwise from now on; None: as it is."""
+        documents = changes.pop("documents", {})
+        if changes:
+            super().change(**changes)
+        sim = self.running.sim
+        for path, members in documents.items():
+            fault = None if members is None else {"kind": "status", "status": 200, "body": json.dumps(self._patched(path, members))}
+            self.running.call(lambda path=path, fault=fault: sim.set(fault={path: fault}))
+
+    def _patched(self, path: str, members: Mapping[str, object]) -> object:
+        sim = self.running.sim
+        make = {**gateway._GETTERS, "/ivp/livedata/status": lambda _: sim._livedata()}[path]
+        document = self.running.call(lambda: make(sim._view()))
+        for name, value in members.items():
+            *way, last = name.split("/")
+            place = document
+            for step in way:
+                place = place[int(step) if isinstance(place, list) else step]
+            place[int(last) if isinstance(place, list) else last] = value
+        return document
 
     def prepare(self, folder: Path) -> None:
         """Write the account's name and password beside ups.conf."""
@@ -193,12 +210,84 @@ class EnphaseDevice(SimulatedDevice):
         secret.write_text(f"USERNAME={self.running.sim.username}\nPASSWORD={self.running.sim.password}\n", encoding="ascii")
 
 
+class RepeaterDevice(DummyDevice):
+    """``backend = repeater`` of a second scratch NUT, whose UPS is the file of a real ``dummy-ups``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._source = Stage({"driver": "dummy-ups", "port": FILE, "mode": "dummy-once", "pollinterval": "1"}, ups="rack")
+        move(self._source)
+        conf = self._source.folder / "etc" / "upsd.conf"
+        conf.write_text(conf.read_text().replace("MAXAGE 15", "MAXAGE 3"))
+        self.section = {"backend": "repeater", "port": self._source.address, "username": "demo", "password": "demo"}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._second = 0
+
+    def prepare(self, folder: Path) -> None:
+        """Keep the file beside the source's ups.conf."""
+        self.path = self._source.folder / "etc" / FILE
+
+    def say(self, answer: Answer) -> None:
+        """Write the source's file; ``how`` is one of :data:`LOST`."""
+        how, before = answer.how, self.answer.how
+        super().say(replace(answer, how=""))
+        # dummy-ups 2.8.0 reads a file again when the second of its change is another one.
+        self._second += 1
+        os.utime(self.path, (self._second, self._second))
+        self.answer = answer
+        if how != before:
+            LOST[how or before](self, not how)
+        if not how:
+            self._start()
+
+    def _start(self) -> None:
+        user = ["-u", "root"] if os.geteuid() == 0 else []
+        for name, words in (("dummy-ups", ["-a", "rack", "-F", *user]), ("upsd", ["-F", *user])):
+            if name not in self._running:
+                self._running[name] = self._source.spawn(name, *words)
+
+    def _killed(self, name: str, back: bool) -> None:
+        if not back:
+            process = self._running.pop(name)
+            process.kill()
+            process.wait()
+
+    def _stopped(self, name: str, back: bool) -> None:
+        self._running[name].send_signal(signal.SIGCONT if back else signal.SIGSTOP)
+
+    def close(self) -> None:
+        """End the source."""
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+        self._source.close()
+
+
+LOST: Mapping[str, Callable[[RepeaterDevice, bool], None]] = {
+    "device": lambda device, back: device._killed("upsd", back),
+    "driver": lambda device, back: device._killed("dummy-ups", back),
+    "hang": lambda device, back: device._stopped("upsd", back),
+    "stale": lambda device, back: device._stopped("dummy-ups", back),
+}
+"""How a repeater's source can be lost: upsd or its driver killed or stopped."""
+
+
+class MovedDevice(EnphaseDevice):
+    """The same, with a driver whose clock of day can be moved."""
+
+    def prepare(self, folder: Path) -> None:
+        """Say where the clock's offset will be."""
+        super().prepare(folder)
+        self.environ = {"PYTHONPATH": str(Path(__file__).parent / "wall"), "DRILLS_WALL": str(folder.parent / "run" / "wall")}
+
+
 DEVICES: Mapping[str, Callable[[], Device]] = {
     "scripted": ScriptedDevice,
     "dummy": DummyDevice,
-    "repeater": RepeaterDevice,
     "skeleton": SkeletonDevice,
     "rct": RctDevice,
     "enphase": EnphaseDevice,
+    "enphase, clock moved": MovedDevice,
+    "repeater": RepeaterDevice,
 }
 """The kinds of devices a row may name."""

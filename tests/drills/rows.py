@@ -29,7 +29,7 @@ from tests.drills.bounds import (
     UPSMON_FIRST,
 )
 from tests.drills.houses import HOUSES
-from tests.drills.stage import Monitor
+from tests.drills.seen import Monitor
 from tests.drills.steps import (
     Change,
     Exit,
@@ -48,6 +48,7 @@ from tests.drills.steps import (
     Value,
     Wait,
 )
+from tests.drills.stories import STORIES
 from tests.drills.verdicts import ONE_PHASE, TWO_PHASES, Never, Open, Row, Within
 
 __all__ = ["ROWS"]
@@ -73,8 +74,8 @@ WAYS: dict[str, tuple[Step, Never, float]] = {
 """The step, how long upsmon must not act, and for how long upsd must have served a quiet status."""
 
 QUICK = {
-    *(("ALARM", way) for way in WAYS), *((token, way) for token in LOUD for way in ("driver.exit", "the device says stale")),
-    ("CAL", "upsdrvctl stop"), ("OFF", "the device is away"),
+    *(("ALARM", way) for way in WAYS), ("CAL", "driver.exit"), ("BYPASS", "driver.exit"), ("OVER", "the device says stale"),
+    ("OFF", "the device says stale"),
 }  # fmt: skip
 
 # upsmon 2.8.0 and 2.8.1 keep CAL for ever: what it does afterwards is not what upsd serves.
@@ -86,7 +87,7 @@ _loud = tuple(
         steps=(step,),
         verdict=never,
         gap=gap,
-        phases=TWO_PHASES if token == "ALARM" and way in ("upsdrvctl stop", "the device says stale") else ONE_PHASE,
+        phases=TWO_PHASES if token == "ALARM" and way == "the device says stale" else ONE_PHASE,
         quick=(token, way) in QUICK,
         by_release=((FROM_281, Open(never.seconds)), ((2, 8, 2), never)) if token == "CAL" else (),
         because="The house is on the grid, and upsmon has had time to see the token withdrawn.",
@@ -650,4 +651,5 @@ ROWS: tuple[Row, ...] = (
     *(replace(row, phased=row.phased and row.prelude != UNWATCHED) for row in (*_loud, *_brief, *_grid, *_battery)),
     *(replace(row, phased=False) for row in (*_marks, *_guard)),
     *HOUSES,
+    *STORIES,
 )

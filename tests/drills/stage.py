@@ -15,24 +15,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from nutdrv_py.nut.parseconf import MAX_WORD, quote
 from nutdrv_py.simulators.nut import find_program
-from tests.drills.devices import DEVICES, FILE
+from tests.drills.devices import DEVICES, FILE, SimulatedDevice
+from tests.drills.ports import move
 from tests.drills.scripted import polls_file
+from tests.drills.seen import GONE, SILENT, STALE, WAIT, Monitor, Record, Sample, Upsd
 from tests.integration import conftest
 from tests.integration.conftest import Watched
 
-__all__ = ["GONE", "SILENT", "STALE", "Monitor", "Record", "Sample", "Scene", "Stopped", "alone"]
-
-STALE, GONE = "(stale)", "(no driver)"
-"""What a record has in place of a status while upsd serves none."""
-
-WAIT = "WAIT"
-"""upsd's own status before the driver's first."""
-
-SILENT = (STALE, GONE)
+__all__ = ["Scene", "Stopped", "alone"]
 
 BETWEEN, ALL_BETWEEN = 0.2, 0.9
 """Seconds between two looks at the status that upsd serves, and at all variables."""
@@ -40,94 +33,14 @@ BETWEEN, ALL_BETWEEN = 0.2, 0.9
 PROGRAM_START = 30.0
 """Seconds that a program may take to start while all scenes start at a time."""
 
-_ports, _taken = threading.Lock(), set[int]()  # a free port is free until the upsd of another scene listens on it
 _starting = threading.BoundedSemaphore(4)  # two cores are busy with the start of that many drivers
+_asking = threading.BoundedSemaphore(20)  # one that asks a simulator before it serves waits for most of that time
 
 alone = functools.cache(conftest.alone)
 
 
 class Stopped(Exception):
     """A scene that cannot go on; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Monitor:
-    """Settings of upsmon, in seconds; those of an installation that nobody has tuned, but for FINALDELAY."""
-
-    look: int = 5
-    deadtime: int = 15
-    finaldelay: int = 0
-
-    def configure(self, text: str) -> str:
-        """Return upsmon.conf with these settings in place of the scratch NUT's."""
-        for name, value in (
-            ("POLLFREQ", self.look), ("POLLFREQALERT", self.look), ("DEADTIME", self.deadtime), ("FINALDELAY", self.finaldelay)
-        ):  # fmt: skip
-            text = re.sub(rf"^{name} \d+", f"{name} {value}", text, flags=re.MULTILINE)
-        return text
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The status that upsd served at a monotonic time."""
-
-    at: float
-    status: str
-
-    @property
-    def tokens(self) -> frozenset[str]:
-        """The words of the status; none while upsd serves none."""
-        return frozenset() if self.status in SILENT else frozenset(self.status.split())
-
-
-@dataclass(slots=True)
-class Record:
-    """All that was seen in a scene."""
-
-    samples: list[Sample] = field(default_factory=list)
-    values: dict[str, set[str]] = field(default_factory=dict)
-    most: int = 0
-    """Variables served at a time, at most."""
-    starts: list[float] = field(default_factory=list)
-    kills: list[float] = field(default_factory=list)
-    stop_seconds: float = 0.0
-    """How long the driver took to end when it was last asked to."""
-
-    @property
-    def status(self) -> str:
-        """The last status."""
-        return self.samples[-1].status if self.samples else GONE
-
-
-class Upsd:
-    """A client of upsd that asks for everything, on one connection."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._sock: socket.socket | None = None
-
-    def ask(self, words: str, last: bytes) -> bytes:
-        """Return the answer up to ``last`` at the begin of its last line, or an ERR line. Raises OSError."""
-        if self._sock is None:
-            self._sock = socket.create_connection(("127.0.0.1", self._port), 5)
-        try:
-            self._sock.sendall(words.encode() + b"\n")
-            data = b""
-            while not (data.endswith(b"\n") and (data.startswith(b"ERR") or data.splitlines()[-1].startswith(last))):
-                piece = self._sock.recv(1 << 16)
-                if not piece:
-                    raise ConnectionError
-                data += piece
-        except OSError:
-            self.close()
-            raise
-        return data
-
-    def close(self) -> None:
-        """Close the connection; the next question opens another."""
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
 
 
 class Scene(Watched):
@@ -140,18 +53,20 @@ class Scene(Watched):
         self.mark = time.monotonic()
         """When the last thing happened that a bound is counted from."""
         self.driver: subprocess.Popen[bytes] | None = None
-        self._upsd_running = False
+        self.monitor: subprocess.Popen[bytes] | None = None
+        self.server: subprocess.Popen[bytes] | None = None
+        self.limits: tuple[str, ...] = ()
+        """Words before the driver's command at its next start."""
+        self.after = contextlib.ExitStack()
+        """What is ended with the scene."""
         self._rhythm = self._all_at = self.mark
         section = {"driver": "nutdrv_py", "pollinterval": "1", **self.device.section, **options}
-        with _ports:
-            super().__init__(section, ups="home", environ=self.device.environ)
-            while self.port in _taken:
-                shutil.rmtree(self.folder)
-                super().__init__(section, ups="home", environ=self.device.environ)
-            _taken.add(self.port)
+        super().__init__(section, ups="home")
+        move(self)
         self._upsd = Upsd(self.port)
         etc = self.folder / "etc"
         self.device.prepare(etc)
+        self._environ.update(self.device.environ)
         for name, change in (("ups.conf", self._place), ("upsmon.conf", monitor.configure)):
             (etc / name).write_text(change((etc / name).read_text()))
 
@@ -230,11 +145,12 @@ class Scene(Watched):
     def start_driver(self) -> None:
         """Start a driver and wait until it serves, as ``upsdrvctl start`` does; then upsd, if it does not run yet."""
         # Only the first start takes turns: a restart is a part of the story.
-        with contextlib.nullcontext() if self.record.starts else _starting:
+        turns = _asking if isinstance(self.device, SimulatedDevice) else _starting
+        with contextlib.nullcontext() if self.record.starts else turns:
             self.record.starts.append(time.monotonic())
             with (self.folder / "log" / "driver").open("ab") as log:
                 self.driver = subprocess.Popen(
-                    [str(self.folder / "bin" / "nutdrv_py"), "-a", "home", "-FF"],
+                    [*self.limits, str(self.folder / "bin" / "nutdrv_py"), "-a", "home", "-FF"],
                     env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 )  # fmt: skip
             self._processes.append(self.driver)
@@ -252,10 +168,9 @@ class Scene(Watched):
 
     def start_upsd(self) -> None:
         """Start upsd once, and wait until it answers."""
-        if self._upsd_running:
+        if self.server is not None:
             return
-        self.upsd()
-        self._upsd_running = True
+        self.server = self.upsd()
         if not self.watch(PROGRAM_START, self._upsd_answers) and not self.shut_down:
             raise Stopped(f"upsd did not start: {self.log('upsd')[-300:]}")
 
@@ -270,7 +185,7 @@ class Scene(Watched):
         self.watch(PROGRAM_START, lambda: self.record.status != WAIT)
         command = [*alone(), find_program("upsmon"), "-F", *(["-p"] if os.geteuid() == 0 else [])]
         with (self.folder / "log" / "upsmon").open("ab") as log:
-            monitor = subprocess.Popen(
+            monitor = self.monitor = subprocess.Popen(
                 command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self._processes.append(monitor)
@@ -320,6 +235,19 @@ class Scene(Watched):
         if number in (signal.SIGKILL, signal.SIGTERM):
             self._ended()
 
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill upsd or upsmon; the next start of it is another one."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process is self.server:
+            self.server = None
+
+    def client(self, program: str, *words: str) -> str:
+        """Run upsrw or upscmd as upsd's user, and return what it prints."""
+        command = [find_program(program), "-u", "demo", "-p", "demo", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_START, check=False, env=self.environment())
+        return (done.stdout + done.stderr).strip()
+
     def _ended(self) -> None:
         began = time.monotonic()
         if not self.watch(PROGRAM_START, lambda: not self.alive) and not self.shut_down:
@@ -329,6 +257,7 @@ class Scene(Watched):
     def close(self, *, keep: bool = False) -> None:
         """Kill all that was started here, and remove the scratch directory."""
         self._upsd.close()
+        self.after.close()
         for process in self._processes:
             # Each is the leader of a group of its own.
             with contextlib.suppress(ProcessLookupError, PermissionError):

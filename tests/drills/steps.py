@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tests.drills.devices import USUAL, Answer
-from tests.drills.stage import GONE, SILENT, STALE, Scene, Stopped
+from tests.drills.seen import GONE, SILENT, STALE
+from tests.drills.stage import Scene, Stopped
 
 __all__ = [
     "Change", "Exit", "Fail", "Hold", "Kill", "Look", "Reload", "Say", "Seen", "Silence", "Start", "Step", "Stop", "Terminate", "Value",

@@ -18,7 +18,8 @@ import pytest
 from tests.conftest import REPO
 from tests.drills.page import page
 from tests.drills.rows import ROWS
-from tests.drills.stage import GONE, STALE, Record, Sample, alone
+from tests.drills.seen import GONE, STALE, Record, Sample
+from tests.drills.stage import alone
 from tests.drills.verdicts import ALL_PHASES, RELEASE, Outcome, Row, early_silences, play
 
 AT_A_TIME = 120

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from nutdrv_py.commands.check.programs import version
 from tests.drills.scripted import PASSWORD
-from tests.drills.stage import SILENT, Monitor, Record, Scene, Stopped
+from tests.drills.seen import SILENT, Monitor, Record
+from tests.drills.stage import Scene, Stopped
 from tests.drills.steps import Say, Start, Step, Watch
 
 __all__ = ["ALL_PHASES", "LOUD", "ONE_PHASE", "TWO_PHASES", "Never", "Open", "Outcome", "Row", "Verdict", "Within", "early_silences", "play"]
@@ -120,6 +121,8 @@ class Row:
     """Whether the driver runs at the end."""
     stops_within: float | None = None
     """Seconds in which the driver ends when it is asked to."""
+    cannot: str = ""
+    """What could not be held in such a story on some release or on all, as a sentence."""
 
     @property
     def expected(self) -> Verdict:
