@@ -10,6 +10,7 @@ STAMP := $(VENV)/.installed
 NUT := packaging/install-nut
 
 MINUTES ?= 10
+DRILLS ?= all
 
 .PHONY: demo test drills fuzz soak sbom check bench deb matrix man nut servers clean help docs
 
@@ -36,7 +37,7 @@ test: servers $(STAMP)
 	@$(VENV)/bin/python -m pytest tests/drills
 
 drills: servers $(STAMP)
-	@DRILLS=all DRILLS_PAGE=docs/reliability.md $(VENV)/bin/python -m pytest tests/drills
+	@DRILLS="$(DRILLS)" DRILLS_RESULTS=build/drills.json DRILLS_PAGE=docs/reliability.md $(VENV)/bin/python -m pytest tests/drills
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .
@@ -65,8 +66,9 @@ man: $(STAMP)
 	@$(VENV)/bin/python packaging/completion/generate.py build/man/nutdrv_py.bash
 	@echo "build/man/nutdrv_py.8: man -l build/man/nutdrv_py.8; build/man/nutdrv_py.bash: source it"
 
-matrix: deb
-	@packaging/matrix/run.py $(MATRIX)
+matrix: deb $(STAMP)
+	@packaging/matrix/run.py $(MATRIX); code=$$?; \
+	$(VENV)/bin/python -m tests.drills.page build/drills.json build/matrix/*/drills.json; exit $$code
 
 nut:
 	@$(NUT)

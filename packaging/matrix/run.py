@@ -140,7 +140,7 @@ def drills(release: str, package: Path, log: Path) -> Part:
     must(inside(root, INSTALL), log)
     with _drilling:
         began = time.monotonic()
-        pytest = "DRILLS=all DRILLS_TABLE=/src/drills.txt python3 -m pytest tests/drills -p no:cacheprovider"
+        pytest = "DRILLS=all DRILLS_TABLE=/src/drills.txt DRILLS_RESULTS=/src/drills.json python3 -m pytest tests/drills -p no:cacheprovider"
         sh(inside(root, f"cd /src && exec packaging/matrix/tests.sh env {pytest}"), log)
         part.seconds = time.monotonic() - began
     table_file = root / "src" / "drills.txt"
@@ -148,6 +148,8 @@ def drills(release: str, package: Path, log: Path) -> Part:
         part.steps.append(Step("pytest gave no result, see its log", "failed", part.seconds))
         return part
     shutil.copy(table_file, log.with_suffix(".txt"))
+    # `make matrix` gives docs/reliability.md a column of it.
+    shutil.copy(root / "src" / "drills.json", WORK / release)
     steps: dict[str, Step] = {}
     for word, name, seconds in re.findall(r"^(green|red) +(.*?) \| .* \| ([0-9.]+) s$", table_file.read_text(), re.MULTILINE):
         step = steps.setdefault(name, Step(name, "passed", 0.0))

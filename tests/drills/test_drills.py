@@ -2,7 +2,8 @@
 """All rows at the same time, each with a NUT of its own: what takes long is upsmon's waiting.
 
 ``DRILLS=all`` plays each row at each phase of upsmon's look that may matter, and the slow rows; ``DRILLS=PATTERN`` does so with the rows whose
-name has the pattern. ``DRILLS_TABLE=FILE`` writes the table of all outcomes.
+name has the pattern. ``DRILLS_TABLE=FILE`` writes the table of all outcomes, ``DRILLS_RESULTS=FILE`` keeps what came of each row beside what
+other runs have kept there, and ``DRILLS_PAGE=FILE`` makes docs/reliability.md of it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPO
-from tests.drills.page import page
+from tests.drills.page import PAGE, RUN, kept, page, results, store
 from tests.drills.rows import ROWS
 from tests.drills.seen import GONE, STALE, Record, Sample
 from tests.drills.stage import alone
@@ -46,7 +46,7 @@ def _played(row: Row, phase: float) -> Outcome:
 
 
 @pytest.mark.skipif(not alone(), reason="upsmon has one pid file per machine, and this user may not shield it")
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3000)
 def test_upsmon_acts_in_each_row_as_it_must_and_upsd_serves_nothing_that_it_must_not() -> None:
     scenes = chosen(os.environ.get("DRILLS", ""))
     # The longest first: the starts take turns.
@@ -58,19 +58,34 @@ def test_upsmon_acts_in_each_row_as_it_must_and_upsd_serves_nothing_that_it_must
     table = "\n".join([head, *(outcome.line for outcome in outcomes)])
     if os.environ.get("DRILLS_TABLE"):
         Path(os.environ["DRILLS_TABLE"]).write_text(table + "\n", encoding="utf-8")
-    if os.environ.get("DRILLS_PAGE"):
-        played: dict[str, list[Outcome]] = {}
-        for outcome in outcomes:
-            played.setdefault(outcome.row.name, []).append(outcome)
-        Path(os.environ["DRILLS_PAGE"]).write_text(page(played, ROWS, ".".join(map(str, RELEASE))), encoding="utf-8")
+    if os.environ.get("DRILLS_RESULTS"):
+        known = store(Path(os.environ["DRILLS_RESULTS"]), {".".join(map(str, RELEASE)): results(outcomes)})
+        if os.environ.get("DRILLS_PAGE"):
+            Path(os.environ["DRILLS_PAGE"]).write_text(page(known, ROWS), encoding="utf-8")
     red = [outcome.line for outcome in outcomes if outcome.wrong]
     assert not red, "\n".join([head, *red])
 
 
-def test_the_page_of_what_was_played_names_every_row() -> None:
-    text = (REPO / "docs" / "reliability.md").read_text(encoding="utf-8")
-    missing = [row.name for row in ROWS if f"| {row.name.replace('|', '/')} |" not in text]
-    assert not missing, "type: make drills"
+def test_the_page_of_what_was_played_has_seen_every_row() -> None:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    shown: dict[str, str] = {}
+    for line in lines:
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if len(cells) >= 4:
+            shown[cells[0]] = "".join(cells[2:-1])
+    missing = [row.name for row in ROWS if shown.get(row.name.replace("|", "/"), "-").strip("-") == ""]
+    assert not missing, RUN
+
+
+def test_a_run_of_some_rows_keeps_what_others_have_shown_and_gives_each_release_a_column(tmp_path: Path) -> None:
+    first, second = ROWS[:2]
+    early = [Outcome(first, 0.5, 3.2, [], "", 1), Outcome(first, 1.5, None, ["late"], "", 1), Outcome(second, 0.5, None, [], "", 1)]
+    file = tmp_path / "kept.json"
+    store(file, {"2.8.0": results(early)})
+    store(file, {"2.8.0": results([Outcome(second, 0.5, 9.0, [], "", 1)]), "2.8.10": results(early[2:])})
+    lines = page(kept(file), [first, second]).splitlines()
+    cells = [next(line for line in lines if line.startswith(f"| {row.name} |")).split(" | ") for row in (first, second)]
+    assert [row[2:4] for row in cells] == [["after 3 s, none in 1 of 2; **not as it must be in 1 of 2**", "-"], ["after 9 s", "none"]]
 
 
 STATUSES = (

@@ -95,7 +95,10 @@ ALERT_MOST = 45.0
 """Seconds between full polls off the grid, at most: a doubted charge is confirmed by readings less than a minute apart."""
 
 PROBE = (60.0, 600.0, 3600.0)
-"""Seconds before a feature that is absent is asked for again; the last one repeats. A stray answer must not hide it for good."""
+"""Seconds before a feature that is absent is asked for again; the last one repeats. A stray answer must not hide it for good.
+
+Off the grid what tells charge or power is asked for with each full poll: without a charge there is no LB.
+"""
 
 
 @dataclass(slots=True)
@@ -120,6 +123,7 @@ class Enphase(Backend[EnphaseConfig]):
         self._gateway = Gateway(gateway_url(options.port), self._pin.trusts)
         self._authority = Authority(options, credentials(options), token_path(options), clock, self._trouble)
         self._identity: Identity | None = None
+        self._known = False
         self._data: dict[str, _Datum] = {}
         self._next: dict[str, float] = {}
         self._absent: dict[str, int] = {}
@@ -179,7 +183,7 @@ class Enphase(Backend[EnphaseConfig]):
     def _serial(self) -> str:
         if self._identity is not None:
             return self._identity.serial
-        return self.config.serial or ""
+        return self.config.serial or self._pin.serial
 
     def _woken(self) -> None:
         """The gateway was away: it may have another firmware now."""
@@ -196,7 +200,7 @@ class Enphase(Backend[EnphaseConfig]):
         """The relay has moved: say so at once, then ask for all powers anew, those from before say nothing of what flows now."""
         self._house.transfer(state)
         for endpoint in ENDPOINTS:
-            if endpoint.every < 0:
+            if endpoint.every <= 0:
                 self._next[endpoint.name] = 0.0
         self.publish(self._reading(early=True))
         for name in ("livedata", "power", "reports"):
@@ -215,9 +219,8 @@ class Enphase(Backend[EnphaseConfig]):
 
     async def _ask_due(self) -> None:
         slow_left = len(ENDPOINTS) if not self._data.keys() - {"info"} else 1
-        alert = self._house.grid is None or not self._house.grid.on_grid
         began = self.clock.monotonic()
-        full = float(min(self.config.pollfreq, self.config.pollfreqalert, ALERT_MOST) if alert else self.config.pollfreq)
+        full = self._full
         for endpoint in sorted(ENDPOINTS, key=lambda endpoint: self._next.get(endpoint.name, 0.0)):
             now = self.clock.monotonic()
             if now - began > self.config.pollinterval:
@@ -248,6 +251,16 @@ class Enphase(Backend[EnphaseConfig]):
                 self._absent.pop(endpoint.name, None)
                 self._trouble.clear(endpoint.name, f"{endpoint.name} is answered again")
 
+    @property
+    def _alert(self) -> bool:
+        return self._house.grid is None or not self._house.grid.on_grid
+
+    @property
+    def _full(self) -> float:
+        """Seconds from one full poll to the next."""
+        config = self.config
+        return float(min(config.pollfreq, config.pollfreqalert, ALERT_MOST) if self._alert else config.pollfreq)
+
     def _missing(self, endpoint: Endpoint, error: DeviceError, now: float) -> None:
         """The gateway says that it does not have the endpoint, or not for this role. What it had before it has again soon."""
         if endpoint.name in self._answered:
@@ -256,7 +269,8 @@ class Enphase(Backend[EnphaseConfig]):
             return
         tries = self._absent.get(endpoint.name, 0)
         self._absent[endpoint.name] = tries + 1
-        self._next[endpoint.name] = now + PROBE[min(tries, len(PROBE) - 1)]
+        wait = PROBE[min(tries, len(PROBE) - 1)]
+        self._next[endpoint.name] = now + (min(wait, self._full) if self._alert and endpoint.every <= 0 else wait)
         if not tries:
             log.info("%s is not to be had from this gateway with this token: %s", endpoint.name, error)
 
@@ -361,8 +375,11 @@ class Enphase(Backend[EnphaseConfig]):
         return True
 
     async def _meet(self) -> None:
-        """Learn serial number and certificate before anything secret is sent."""
-        if self._identity is not None:
+        """Learn serial number and certificate before anything secret is sent.
+
+        A gateway that is known by its certificate need not say who it is before it is asked for the relay.
+        """
+        if self._identity is not None or self._known:
             return
         timeout = float(self.config.api_timeout)
         try:
@@ -370,6 +387,11 @@ class Enphase(Backend[EnphaseConfig]):
         except Stranger as error:
             await self._new_certificate(error)
             answer = await self._gateway.get("/info", timeout=timeout)
+        except DeviceError:
+            if not self._pin.serial:
+                raise
+            self._known = True
+            return
         self._introduced(site.identity(answer.body))
 
     def _introduced(self, found: Identity) -> None:

@@ -507,6 +507,60 @@ def test_on_battery_with_a_charge_that_nobody_tells_any_more_lb_still_comes(tmp_
     run(story)
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_charge_that_was_refused_at_the_start_is_asked_for_with_each_full_poll_of_an_outage(tmp_path: Path, status: int) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.set(soc=15, load=500, pv=0)
+            for path in ("/ivp/ensemble/secctrl", "/ivp/livedata/status", "/ivp/ensemble/power"):
+                h.sim.faults[path] = Fault("status", status=status)
+            await h.polls(30, 61)
+            h.sim.set(grid="outage")
+            reading = await h.polls(3)
+            assert "battery.charge" not in reading.values
+            asked = h.asked("/ivp/ensemble/secctrl")
+            await h.polls(36)
+            assert h.asked("/ivp/ensemble/secctrl") >= asked + 180 / 60
+            h.sim.faults.clear()
+            reading = await h.polls(13)
+            assert Status.OB | Status.LB in reading.status
+
+    run(story)
+
+
+@pytest.mark.parametrize("fault", [Fault("hang"), Fault("status", status=503), Fault("status", status=404)])
+def test_a_gateway_that_is_known_by_its_certificate_tells_an_outage_before_it_says_who_it_is(tmp_path: Path, fault: Fault) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.polls(2)
+            h.sim.faults["/info"] = fault
+            h.sim.set(grid="outage")
+            again = Enphase(h.backend.config, h.clock)
+            try:
+                assert Status.OB in (await again.poll()).status
+                h.sim.faults.clear()
+                h.clock.now += 61
+                for _ in range(5):
+                    await again.poll()
+                assert (await again.poll()).values["ups.firmware"], "who it is was asked for later"
+            finally:
+                await again.__aexit__(None, None, None)
+
+    run(story)
+
+
+def test_a_gateway_that_was_never_met_is_given_no_token_before_it_says_who_it_is(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.faults["/info"] = Fault("status", status=503)
+            for _ in range(2):
+                with pytest.raises(DeviceError):
+                    await h.poll()
+            assert {request.path for request in h.sim.requests} == {"/info"}
+
+    run(story)
+
+
 def test_absent_features_are_remembered_and_asked_again_after_the_gateway_was_away(tmp_path: Path) -> None:
     async def story() -> None:
         async with house(tmp_path) as h:

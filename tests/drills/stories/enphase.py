@@ -264,7 +264,7 @@ _outage = (
         "OB below the mark, the driver is started",
         Start(), Seen("OB"),
         first=Change({"grid": "outage", "soc": 15}), prelude=(),
-        verdict=Open(1), values={"battery.charge": "15"}, quick=False,
+        verdict=Open(4), values={"battery.charge": "15"}, quick=False,
         because="A driver that starts in an outage tells the charge with its first reading.",
     ),
     _row(
