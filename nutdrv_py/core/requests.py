@@ -27,13 +27,13 @@ class Requests:
     def __init__(self, driver: Driver, reload: Reload) -> None:
         self._driver = driver
         self._reload = reload
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Future[Result]] = set()
         self._commands: Mapping[str, tuple[bool, Work]] = {   # whether ADDCMD lists it, and what it does
             "driver.exit": (False, self._exit),
             "driver.killpower": (True, self._killpower),
-            "driver.reload": (True, self._later(reload)),
+            "driver.reload": (True, self._later("driver.reload", reload)),
             "driver.reload-or-error": (True, lambda: reload(or_error=True)),
-            "driver.reload-or-exit": (True, self._later(lambda: reload(or_exit=True))),
+            "driver.reload-or-exit": (True, self._later("driver.reload-or-exit", lambda: reload(or_exit=True))),
             "shutdown.default": (True, self.shutdown),
         }  # fmt: skip
         self._settings: Mapping[str, Callable[[str], None]] = {
@@ -106,11 +106,11 @@ class Requests:
         log.log.info("Asked over the socket to exit")
         asyncio.get_running_loop().call_soon(self._driver.stop, 0)
 
-    def _later(self, work: Work) -> Work:
-        """Return what answers at once and does ``work`` afterwards."""
+    def _later(self, name: str, work: Work) -> Work:
+        """Return what answers at once and does ``work`` of the command afterwards."""
 
         async def begin() -> None:
-            task = asyncio.ensure_future(work())
+            task = asyncio.ensure_future(_outcome(f"INSTCMD {name}", work()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

@@ -216,7 +216,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def _answer(self, *, body: bool) -> None:
-        path = urlsplit(self.path).path
+        try:
+            path = urlsplit(self.path).path
+        except ValueError:
+            # Brackets that hold no address.
+            path = self.path
         route = self.server.routes.get(path)
         if len(self.headers.get_all("Host", ())) > 1:
             # RFC 9112, 3.2; which of them counts would be a guess of whoever looks.

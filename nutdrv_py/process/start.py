@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from nutdrv_py import log
 from nutdrv_py.clock import Clock
@@ -62,15 +62,15 @@ def main(argv: Sequence[str]) -> int:
         return _run(args, progname, argv)
     except (ConfigError, StartError) as error:
         _flush()
-        print(error, file=sys.stderr, flush=True)
+        _print(error, sys.stderr)
         _abandon(args)
         return 1
 
 
-def _print(text: str) -> None:
-    """Print a line for people. A full disk behind stdout must neither keep the driver from starting nor end it."""
+def _print(text: object, to: TextIO | None = None) -> None:
+    """Print a line for people. A full disk behind the stream must neither keep the driver from starting nor end it."""
     with contextlib.suppress(OSError):
-        print(text, flush=True)
+        print(text, file=to, flush=True)
 
 
 def _flush() -> None:
@@ -166,7 +166,7 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
         # Not asyncio.run: that waits for threads, and a name that is being looked up may hold one for minutes.
         code = asyncio.Runner().run(_serve(args, settings, read, socket_path, group, ready, older))
     except (ConfigError, StartError) as error:
-        print(error, file=sys.stderr, flush=True)
+        _print(error, sys.stderr)
         _abandon(args)
     except SystemExit as error:
         log.log.error("The driver ends: the backend %s called sys.exit(%r)", settings.backend_name, error.code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar
@@ -630,6 +631,30 @@ def test_a_broken_configuration_is_not_taken_over_and_never_ends_the_driver(cloc
             assert world.status == "OL"
 
     run(story)
+
+
+@pytest.mark.parametrize("wrong", [None, OSError("no disk"), RecursionError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x")])
+@pytest.mark.parametrize("command", ["driver.reload", "driver.reload-or-exit", "driver.reload-or-error"])
+def test_a_reload_that_cannot_be_done_is_a_line_in_the_log(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture, command: str, wrong: Exception | None
+) -> None:
+    async def story() -> None:
+        base, load = _reloading(lambda s: wrong or s)
+        world = World(clock, load=load if wrong is not None else None)
+        base.append(world.settings)
+        unseen: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
+        async with world:
+            for _ in range(2):
+                await world.requests.instcmd(command, None)
+                await clock.advance(5)
+            assert not world.task.done()
+            assert world.status == "OL"
+        gc.collect()
+        assert not unseen
+
+    run(story)
+    assert any(f"INSTCMD {command}" in record.message for record in caplog.records)
 
 
 def test_a_command_error_of_the_device_is_answered_with_its_code(clock: FakeClock) -> None:

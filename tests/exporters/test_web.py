@@ -127,6 +127,18 @@ def test_a_port_that_is_taken_is_a_sentence_and_nothing_is_left_listening() -> N
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("target", [b"//[", b"http://[::1", b"/%00", b"*", b"?", b"/\xff"])
+def test_a_target_that_is_none_is_answered_with_404(target: bytes) -> None:
+    async def story() -> None:
+        async with served({"/": hello}) as base:
+            read, write = await asyncio.open_connection("127.0.0.1", int(base.rpartition(":")[2]))
+            write.write(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 404 " in await asyncio.wait_for(read.readline(), 10)
+            write.close()
+
+    asyncio.run(story())
+
+
 def test_more_than_one_host_is_refused() -> None:
     async def story() -> None:
         async with served({"/": hello}) as base:
