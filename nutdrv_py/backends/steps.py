@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.backend import Backend, Config
 from nutdrv_py.device.reading import Reading, Status, Value
-from nutdrv_py.errors import DeviceError
+from nutdrv_py.errors import StaleError
 
-__all__ = ["STEPS", "Step", "Steps"]
+__all__ = ["STEPS", "Played", "Step", "Steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +21,30 @@ class Step:
     name: str
     status: Status | None
     charge: int = 0
-    expires_token: bool = False
 
 
 STEPS = (
     Step("online", Status.OL, 90),
     Step("nocomms", None),
-    Step("online", Status.OL, 90, expires_token=True),
+    Step("online", Status.OL, 90),
     Step("onbatt", Status.OB | Status.DISCHRG, 60),
     Step("lowbatt", Status.OB | Status.LB | Status.DISCHRG, 15),
 )
 """The order in which enphase-monitor's test mode goes round."""
+
+
+
+class Played(Protocol):
+    """A backend that shows a step."""
+
+    step: Step
+
+    def wake(self) -> None:
+        """Have the driver poll now."""
+
+    def forget(self) -> None:
+        """Forget the token, as if it had ended."""
+
 
 LOAD = 1200.0
 """W that the house of the test uses."""
@@ -46,10 +60,13 @@ class Steps(Backend[Config]):
         super().__init__(config, clock)
         self.step = STEPS[0]
 
+    def forget(self) -> None:
+        """Nothing: there is no token."""
+
     async def poll(self) -> Reading:
         """What the step shows."""
         if self.step.status is None:
-            raise DeviceError("test mode: nobody answers")
+            raise StaleError("test mode: nobody answers")
         values: dict[str, Value] = {
             "battery.charge": self.step.charge,
             "battery.charge.low": 20,

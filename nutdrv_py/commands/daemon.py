@@ -22,7 +22,7 @@ from nutdrv_py.core.telemetry import Source
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.config import Device, Exports, Prometheus, port_files, read_exports
 from nutdrv_py.exporters.exporting import Exporting, check_packages
-from nutdrv_py.exporters.portfile import abandon
+from nutdrv_py.exporters.portfile import abandon, young
 from nutdrv_py.machine.paths import writable
 from nutdrv_py.process import background, systemd
 from nutdrv_py.process.kept import Kept
@@ -39,6 +39,9 @@ CONFIG = "/etc/rctmon.yml"
 DEBUG = 3
 FRAME_DEBUG = 5
 """Debug levels of ``--debug`` and ``--frame-debug``; the latter shows each frame."""
+
+LEFT = 120.0
+"""Seconds that a port file may be old when its keeper is started again: as long as a good reading is served."""
 
 LEAVE = 1.5
 """Seconds in which all must have ended; systemd, and whoever watches, must not wait for a server that hangs."""
@@ -85,7 +88,8 @@ def _abandon(path: Path) -> None:
     files = port_files(path)
     for file in files[:1]:
         background.become_keeper(file)
-    abandon(files)
+    again = systemd.restarts()
+    abandon(file for file in files if not (again and young(file, LEFT)))
 
 
 def _exports(path: Path) -> Exports:
@@ -142,6 +146,7 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
         systemd.notify("STOPPING=1")
         told.cancel()
         stopped.cancel()
+        restart = exports.portfile is not None and await asyncio.to_thread(systemd.restarts)
         for driver in drivers:
             driver.stop(0, at_once=exports.portfile is None)
         # What reads a port file holds an alarm against its end, as upsmon does.
@@ -149,7 +154,7 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
         await asyncio.wait(running, timeout=looks + LEAVE)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE):
-                await asyncio.gather(exporting.stop(), *running, return_exceptions=True)
+                await asyncio.gather(exporting.stop(restart=restart), *running, return_exceptions=True)
 
 
 async def _tell_systemd(drivers: Sequence[Driver]) -> None:

@@ -23,6 +23,8 @@ class Exporter(abc.ABC):
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = tuple(sources)
+        self.restart = False
+        """Whether the process is started again at once when this is stopped."""
 
     @abc.abstractmethod
     async def start(self) -> None:

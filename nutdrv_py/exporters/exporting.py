@@ -132,12 +132,14 @@ class Exporting:
                 return
             await self._clock.sleep(AGAIN)
 
-    async def stop(self) -> None:
-        """End all, at the same time, within :data:`LEAVE` seconds."""
+    async def stop(self, *, restart: bool = False) -> None:
+        """End all, at the same time, within :data:`LEAVE` seconds. ``restart``: the process is started again at once."""
         if self._later is not None:
             self._later.cancel()
         # Of several port files the first may be kept although the second could not be.
         begun = [exporter for exporter in self._exporters if exporter in self._begun or exporter.first]
+        for exporter in begun:
+            exporter.restart = restart
         ends = [asyncio.ensure_future(exporter.stop()) for exporter in begun]
         ends.append(asyncio.ensure_future(self._web.stop()))
         self._begun = []

@@ -250,8 +250,9 @@ async def _serve(
         first.cancel()
         systemd.notify("STATUS=ending", "STOPPING=1")
         await server.stop()
-        if exporting is not None:
-            await exporting.stop()
+        if exporting is not None and settings.exports is not None:
+            has_file = settings.exports.portfile is not None
+            await exporting.stop(restart=has_file and await asyncio.to_thread(systemd.restarts))
 
 
 def _exporting(driver: Driver, server: Server, exports: Exports | None) -> Exporting | None:

@@ -7,13 +7,18 @@ import asyncio
 import contextlib
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-__all__ = ["monotonic_usec", "notify", "tell_status", "watched"]
+__all__ = ["job", "monotonic_usec", "notify", "restarts", "tell_status", "watched"]
 
 NOTIFY = 0.2
 """Seconds that systemd's socket may hold up the event loop, and with it upsd's PING."""
+
+ASK = 2.0
+"""Seconds that systemctl may take."""
 
 STATUS_EVERY = 5.0
 """Seconds between two STATUS= lines to systemd, at least."""
@@ -50,3 +55,23 @@ def watched() -> bool:
     usec = os.environ.get("WATCHDOG_USEC", "")
     return usec.isdigit() and int(usec) > 0 and os.environ.get("WATCHDOG_PID") in (None, str(os.getpid()))
 
+
+
+def job() -> str | None:
+    """Return what systemd does with this process's unit: ``stop``, ``restart``; empty for nothing, None when it is not known."""
+    if "INVOCATION_ID" not in os.environ:
+        return None
+    try:
+        unit = Path("/proc/self/cgroup").read_text(encoding="utf-8").strip().rpartition("/")[2]
+        command = ["systemctl", "list-jobs", "--no-legend", "--plain", "--full", "--no-pager"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    jobs = [line.split() for line in done.stdout.splitlines()]
+    return next((words[2] for words in jobs if len(words) > 2 and words[1] == unit), "")
+
+
+def restarts() -> bool:
+    """Whether systemd starts this unit again at once: it was asked to, or the process has died and nobody stops the unit."""
+    doing = job()
+    return doing == "restart" or (doing == "" and os.environ.get("SERVICE_RESULT", "success") != "success")

@@ -140,8 +140,9 @@ def drills(release: str, package: Path, log: Path) -> Part:
     must(inside(root, INSTALL), log)
     with _drilling:
         began = time.monotonic()
-        pytest = "DRILLS=all DRILLS_TABLE=/src/drills.txt DRILLS_RESULTS=/src/drills.json python3 -m pytest tests/drills -p no:cacheprovider"
-        sh(inside(root, f"cd /src && exec packaging/matrix/tests.sh env {pytest}"), log)
+        results = "DRILLS=all DRILLS_TABLE=/src/drills.txt DRILLS_RESULTS=/src/drills.json"
+        pytest = "python3 -m pytest tests/drills -p no:cacheprovider"
+        sh(inside(root, f"cd /src && exec packaging/matrix/tests.sh env {results} {pytest}"), log)
         part.seconds = time.monotonic() - began
     table_file = root / "src" / "drills.txt"
     if not table_file.exists():

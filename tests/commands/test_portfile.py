@@ -13,7 +13,7 @@ import pytest
 from nutdrv_py.cli import main
 from nutdrv_py.commands.portfile_config import Plan, read_plan
 from nutdrv_py.errors import ConfigError, StartError
-from nutdrv_py.exporters.portfile import take_away
+from nutdrv_py.exporters.portfile import PortFile, take_away
 from nutdrv_py.machine.owners import keeper
 from tests.backends.enphase.conftest import house, run
 from tests.commands.script import divided, script
@@ -67,7 +67,7 @@ def test_a_configuration_of_the_script_works_as_it_is(folder: Path) -> None:
     assert {name: getattr(config, name) for name in expected} == expected
     assert found.file.path == folder / "enphase.dev"
     assert (found.every, found.alert) == (90, 30)
-    assert found.settings.overrides == {"battery.charge.low": "35"}, "the user's entry of the port file is honoured"
+    assert found.with_settings_of_file().overrides == {"battery.charge.low": "35"}, "the user's entry of the port file is honoured"
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,6 @@ def test_an_inverter_is_named_by_backend_and_host(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("SERAL=1\n" + ACCOUNT, "SERAL is not known; the keys are .*SERIAL"),
-        ("username=a\n", "username is not known"),
         ("API_TIMEOUT=soon\n" + ACCOUNT, "is not a whole number"),
         ("BACKEND=rct\n", "HOST= is missing"),
         ("BACKEND=nothing\n" + ACCOUNT, "BACKEND=nothing is none of dummy, enphase"),
@@ -140,27 +138,52 @@ def test_what_cannot_be_meant_is_refused_with_a_sentence(folder: Path, text: str
         plan(folder)
 
 
-@pytest.mark.parametrize("text", ["SERAL=1\n", "$(reboot)\n", "BACKEND=nothing\n", ""])
-def test_the_file_is_found_and_taken_away_also_when_the_configuration_is_wrong(
-    folder: Path, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("text", ["$(reboot)\n", "BACKEND=nothing\n", ""])
+@pytest.mark.parametrize("words", [[], ["-s"]])
+def test_with_a_wrong_configuration_a_file_that_was_kept_here_is_taken_away_and_another_programs_is_not(
+    folder: Path, text: str, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody will keep it, and dummy-ups would serve it for ever."""
+    """Nobody will keep ours, and dummy-ups would serve it for ever; a trial run must not harm the script that keeps the other one."""
     monkeypatch.setenv("NUT_CONFPATH", str(folder))
+    monkeypatch.setenv("NUT_LOCALSTATE", str(folder))
     write(folder, "PORT_FILE=enphase.dev\n" + text)
-    assert main(["nutdrv_py", "portfile", "home"]) == 1
-    assert (folder / "enphase.dev-nocomms").exists() and not (folder / "enphase.dev").exists()
-    (folder / "enphase.dev-nocomms").rename(folder / "enphase.dev")
+    before = (folder / "enphase.dev").read_text()
+    assert main(["nutdrv_py", "portfile", *words, "home"]) == 1
+    assert (folder / "enphase.dev").read_text() == before
+    file = PortFile(folder / "enphase.dev")
+    file.show({"ups.status": "OL"})
+    assert main(["nutdrv_py", "portfile", *words, "home"]) == 1
+    assert (folder / "enphase.dev").exists(), "another process keeps it"
+    file.close()
+    assert main(["nutdrv_py", "portfile", *words, "home"]) == 1
+    assert (folder / "enphase.dev-nocomms").read_text() == before, "what is ours does not stay in it"
+
+
+@pytest.mark.parametrize("word", ["-x", "--away"])
+def test_nocomms_is_set_whatever_else_is_wrong(folder: Path, word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("NUT_CONFPATH", str(folder))
+    monkeypatch.setenv("NUT_LOCALSTATE", str(folder))
+    write(folder, "PORT_FILE=enphase.dev\n$(reboot)\n")
     (folder / "enphase-home.conf").chmod(0o644)
-    assert main(["nutdrv_py", "portfile", "--away", "home"]) == 0
-    assert (folder / "enphase.dev-nocomms").exists()
+    assert main(["nutdrv_py", "portfile", word, "home"]) == 0
+    assert (folder / "enphase.dev-nocomms").exists() and not (folder / "enphase.dev").exists()
+    assert main(["nutdrv_py", "portfile", word, "home"]) == 0, "it is away already"
+    file = PortFile(folder / "enphase.dev")
+    file.show({"ups.status": "OL"})
+    assert main(["nutdrv_py", "portfile", word, "home"]) == 1
+    assert "another process keeps" in capsys.readouterr().err
+    file.close()
 
 
 def test_nothing_of_a_line_is_shown_because_it_may_be_a_password(folder: Path) -> None:
-    for line in ("PASSWORD=correct horse\n", 'PASSWORD="pa$Wort7"\n', "PASSWORD=a;horse\n", "PASSWORD=`horse`\n", "PASSWORD='horse\n"):
+    for line in ("PASSWORD=correct horse\n", "PASSWORD=a;horse\n", "PASSWORD=`horse`\n", "PASSWORD='horse\n"):
         write(folder, "USERNAME=a\n" + line)
         with pytest.raises(ConfigError) as caught:
             plan(folder)
-        assert "horse" not in str(caught.value) and "Wort" not in str(caught.value)
+        assert "horse" not in str(caught.value)
+    write(folder, ACCOUNT + 'PASSWORD="pa$Wort7"\n')
+    notes = plan(folder).notes
+    assert "variable at column 13 is not set" in notes[0] and "Wort" not in " ".join(notes)
 
 
 def test_a_configuration_that_others_may_read_is_refused(folder: Path) -> None:

@@ -47,12 +47,32 @@ LINES = [
     ("A=cost$", {"A": "cost$"}),
     ('A="$ 5"', {"A": "$ 5"}),
     ("A=Käthe", {"A": "Käthe"}),
+    ("A=1;", {"A": "1"}),
+    ("A=1; B=2;C=3", {"A": "1", "B": "2", "C": "3"}),
+    ("A=1 B=2 # both", {"A": "1", "B": "2"}),
+    ("export A=1", {"A": "1"}),
+    ("export A=1 B='2 3'; C=4", {"A": "1", "B": "2 3", "C": "4"}),
+    ("A=1\nexport A", {"A": "1"}),
+    ("A='two\nlines'", {"A": "two\nlines"}),
+    ('A="two\n$UPS lines"\nB=2', {"A": "two\nhome lines", "B": "2"}),
+    ("A=one\\\nB=1", {"A": "oneB=1"}),
+    ("A=1 \\\n B=2", {"A": "1", "B": "2"}),
+    ('A="x\\\ny"', {"A": "xy"}),
+    ("A=$UNSET", {"A": ""}),
+    ("A=${UNSET:-/x y}", {"A": "/x y"}),
+    ("A=${UNSET-x}", {"A": "x"}),
+    ("A=${UPS:-x}${UPS-y}", {"A": "homehome"}),
+    ("E=\nA=${E:-x}${E-y}", {"E": "", "A": "x"}),
+    ("A=${UNSET:-${NONE:-'q}'\"$UPS\"}}", {"A": "q}home"}),
+    ('A="${UNSET:-$UPS}/"', {"A": "home/"}),
+    ("A=~x", {"A": "~x"}),
+    ("A=x~", {"A": "x~"}),
 ]
 
 
 @pytest.mark.parametrize(("text", "found"), LINES)
 def test_values_are_what_a_shell_would_assign(text: str, found: dict[str, str]) -> None:
-    assert read_assignments(text, "conf", KNOWN) == found
+    assert read_assignments(text, "conf", KNOWN).values == found
 
 
 @pytest.mark.parametrize(("text", "found"), [line for line in LINES if "\r" not in line[0]])
@@ -67,8 +87,8 @@ HOSTILE = [
     "touch {}", "A=1 touch {}", "A=$(touch {})", 'A="$(touch {})"', "A=`touch {}`", 'A="`touch {}`"', "A=1; touch {}", "A=1;touch {}",
     "A=1 && touch {}", "A=1&touch {}", "A=1 | touch {}", "A=1|touch {}", "A=x>{}", "A=x >{}", "f() {{ touch {}; }}", "A=(touch {})",
     "if true; then touch {}; fi", ". {}", "source {}", "eval touch {}", "A=${{B:-$(touch {})}}", "A=$((1+1)){}", "A=<(touch {})",
-    "export A=1 {}", "A+=1{}", "A[0]=1{}", "A = {}", "A=$'\\x41'{}", 'A=$"x"{}', "A=~/{}", "A=$UNKNOWN{}", "A=$1{}", "A=$?{}", "A=$$ {}",
-    "A='open {}", 'A="open {}', "A=more{}\\", "[ -f {} ]", "A={}\\\nB=1", "readonly A={}", "trap 'touch {}' EXIT", "A=${{A}}x$(touch {})",
+    "export A=1 {}", "A+=1{}", "A[0]=1{}", "A = {}", "A=$'\\x41'{}", 'A=$"x"{}', "A=~/{}", "A=$1{}", "A=$?{}", "A=$$ {}",
+    "A='open {}", 'A="open {}', "[ -f {} ]", "A=1;; B={}", "; A={}", "A=${{B:-`touch {}`}}", "A=${{B:=x}}{}", "A=${{B/x/y}}{}", "readonly A={}", "trap 'touch {}' EXIT", "A=${{A}}x$(touch {})",
 ]  # fmt: skip
 
 
@@ -93,4 +113,35 @@ def test_any_text_gives_assignments_or_a_sentence(text: str) -> None:
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40))
 def test_what_is_taken_as_data_bash_takes_as_the_same_data(value: str) -> None:
     quoted = shlex.quote(value)
-    assert read_assignments(f"A={quoted}", "conf", KNOWN) == {"A": value}
+    assert read_assignments(f"A={quoted}", "conf", KNOWN).values == {"A": value}
+
+
+def test_what_a_windows_editor_leaves_is_no_part_of_a_value() -> None:
+    assert read_assignments("\ufeffA=1\r\nB=2\r\n", "conf", {}).values == {"A": "1", "B": "2"}
+
+
+def test_names_that_are_used_and_those_that_are_not_set_are_told_without_the_line() -> None:
+    found = read_assignments('BASE=/x\nA=$BASE/y\nPASSWORD="ho$rse"\n', "conf", {})
+    assert found.values["A"] == "/x/y"
+    assert found.used == {"BASE", "rse"}
+    assert found.notes == (
+        "conf:3: the variable at column 13 is not set, so it is empty as it is to a shell; if the $ is meant, put the value into single quotes",
+    )
+
+
+def test_a_lenient_reader_passes_over_what_it_would_refuse() -> None:
+    text = "A=1\n. /etc/x\nB='\n open\nC=$(x)\nD=4 e\nPORT_FILE=x\n"
+    assert read_assignments(text, "conf", {}, lenient=True).values["PORT_FILE"] == "x"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("AB=12 '\"\\$;{}:-#\n~\t/", max_size=24).map(lambda text: f"A={text}\n#\n"))
+def test_whatever_is_taken_at_all_bash_takes_in_the_same_way(text: str) -> None:
+    try:
+        found = read_assignments(text, "conf", {"HOME": "/home"})
+    except ConfigError:
+        return
+    show = "".join(f'printf "%s\\0" "${name}"\n' for name in found.values)
+    # What is taken holds no command, so that it can be given to a shell.
+    done = subprocess.run(["/bin/bash", "-c", f"{text}{show}"], capture_output=True, text=True, check=False, env={"HOME": "/home", "PATH": ""})
+    assert (done.stderr, done.stdout.split("\0")[:-1]) == ("", list(found.values.values()))

@@ -5,7 +5,7 @@ dummy-ups never expires what it has read, so the file is taken away (renamed to 
 when nobody keeps it any more.
 """
 
-from nutdrv_py.exporters.portfile.file import PortFile, abandon, take_away
+from nutdrv_py.exporters.portfile.file import PortFile, abandon, take_away, young
 from nutdrv_py.exporters.portfile.writer import Writer
 
-__all__ = ["PortFile", "Writer", "abandon", "take_away"]
+__all__ = ["PortFile", "Writer", "abandon", "take_away", "young"]

@@ -66,10 +66,13 @@ class PortFileExporter(Exporter):
         return any(writer.stuck for writer in self._writers)
 
     async def stop(self) -> None:
-        """Take the files away: nobody keeps them any more, and dummy-ups would serve them for ever."""
+        """Take the files away: nobody keeps them any more, and dummy-ups would serve them for ever. Not for a restart."""
         for task in self._tasks:
             task.cancel()
         for file in self._files.values():
+            if self.restart:
+                file.close()
+                continue
             try:
                 async with asyncio.timeout(LEAVE):
                     await asyncio.to_thread(file.hide, final=True)

@@ -45,6 +45,8 @@ class Writer:
         self._news = asyncio.Event()
         self.written = asyncio.Event()
         """Set when the file has been brought up to date, or taken away, for the first time."""
+        self.wrote = asyncio.Event()
+        """Set with each write: the file was read, too, and may hold other settings of the user."""
 
     @property
     def stuck(self) -> bool:
@@ -82,16 +84,18 @@ class Writer:
         self._turned_at = self._clock.monotonic()
 
     async def _bring(self, now: float) -> None:
-        if self._latest is None:
+        latest = self._latest
+        if latest is None:
             if self._known or now - self._began >= FIRST:
                 if await asyncio.to_thread(self.file.hide):
                     log.warning("No data: the port file is now %s", self.file.away)
                 self.written.set()
             self._status = None
-        elif (shown := await asyncio.to_thread(self._shown)) is False or self._due(self._latest, now):
-            latest, status = self._latest, self._latest.get("ups.status", "")
+        elif (shown := await asyncio.to_thread(self._shown)) is False or self._due(latest, now):
+            status = latest.get("ups.status", "")
             await asyncio.to_thread(self.file.show, latest)
             self._wrote_at, self._status = now, status
+            self.wrote.set()
             if not shown:
                 log.info("The port file %s is there again", self.file.path)
             self.written.set()
