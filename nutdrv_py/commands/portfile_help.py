@@ -58,10 +58,10 @@ ups.conf:
       mode = dummy-once
       desc = "House battery"
 
-The port file must be there before, as UPS.dev or UPS.dev-nocomms; when both
-are, the second counts: touch STATE_DIR/UPS.dev; chown nut:nut STATE_DIR/UPS.dev.
-Without data it is renamed to UPS.dev-nocomms. These entries are yours when you
-write them; others that nobody generates stay:
+The port file must be there before (touch it, and give it to NUT's user), as
+UPS.dev or UPS.dev-nocomms; when both are, the second counts. Without data it is
+renamed to UPS.dev-nocomms. These entries are yours when you write them; others
+that nobody generates stay:
 
   battery.charge.low  battery.voltage.high  battery.voltage.nominal
   battery.voltage.low  device.mfr  device.model  ups.mfr  ups.model

@@ -11,15 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["DRILLS", "INTEGRATION", "NEWCOMER", "PARTS", "STORY", "SYSTEMD", "Outcome", "Part", "Step", "load", "table"]
+__all__ = ["DRILLS", "INTEGRATION", "MOVING", "NEWCOMER", "PARTS", "STORY", "SYSTEMD", "Outcome", "Part", "Step", "load", "table"]
 
-STORY, SYSTEMD, NEWCOMER, INTEGRATION, DRILLS = "story", "systemd", "newcomer", "integration", "drills"
-PARTS = (NEWCOMER, STORY, SYSTEMD, DRILLS, INTEGRATION)
+STORY, SYSTEMD, MOVING, NEWCOMER, INTEGRATION, DRILLS = "story", "systemd", "moving", "newcomer", "integration", "drills"
+PARTS = (NEWCOMER, STORY, SYSTEMD, MOVING, DRILLS, INTEGRATION)
 
 TITLES = {
     NEWCOMER: "A new user types README.md, chapter Install it",
     STORY: "upsdrvctl, upsd, upsc, upsrw, upscmd, upsmon, aionut, pynut2, against the packaged driver",
     SYSTEMD: "Real systemd: nut-driver@, the package's units, upgrade, removal",
+    MOVING: "docs/moving-from-enphase-monitor.md, typed as it stands, both ways, with upsmon in an outage",
     INTEGRATION: "tests/integration, against the packaged driver",
     DRILLS: "tests/drills: what upsmon must do and must not do, at each phase of its look",
 }

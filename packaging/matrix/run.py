@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from chroots import REPO, SYSTEM, WORK, base, booted, copy, inside, must, remove, sh, tools
-from report import DRILLS, INTEGRATION, NEWCOMER, PARTS, STORY, SYSTEMD, Outcome, Part, Step, load, table
+from report import DRILLS, INTEGRATION, MOVING, NEWCOMER, PARTS, STORY, SYSTEMD, Outcome, Part, Step, load, table
 
 TABLE = REPO / "docs" / "matrix.md"
 
@@ -170,6 +170,16 @@ def systemd(release: str, package: Path, log: Path) -> Part:
     return part
 
 
+def moving(release: str, package: Path, log: Path) -> Part:
+    """docs/moving-from-enphase-monitor.md, typed beside the chroot's own systemd."""
+    root = _with_tools(release, "moving", package, log)
+    must(inside(root, INSTALL), log)
+    script = "exec /src/packaging/matrix/moving.sh /src/docs/moving-from-enphase-monitor.md"
+    part = _booted(MOVING, root, script, log)
+    remove(root)
+    return part
+
+
 def _booted(name: str, root: Path, script: str, log: Path) -> Part:
     """Run a script beside the chroot's own systemd."""
     try:
@@ -181,7 +191,7 @@ def _booted(name: str, root: Path, script: str, log: Path) -> Part:
 
 
 RUN: dict[str, Callable[[str, Path, Path], Part]] = {
-    NEWCOMER: newcomer, STORY: story, SYSTEMD: systemd, DRILLS: drills, INTEGRATION: integration
+    NEWCOMER: newcomer, STORY: story, SYSTEMD: systemd, MOVING: moving, DRILLS: drills, INTEGRATION: integration
 }  # fmt: skip
 
 

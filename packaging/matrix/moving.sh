@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# docs/moving-from-enphase-monitor.md typed as it stands, both ways, on the systemd of the chroot, with a real dummy-ups, upsd and upsmon.
+# moving.sh PAGE. In place of the script there is one that writes what the script would, as far as moving is concerned.
+# shellcheck source=packaging/matrix/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+page=$1
+gateway=127.0.0.1:18443
+down=/run/nut/SHUTDOWNCMD
+
+# typed HEADING FIRST LAST: run the commands of these console blocks under the heading, as they are printed.
+typed() {
+    python3 - "$page" "$@" >/tmp/typed.sh <<'PY'
+import re, sys
+page, heading, first, last = sys.argv[1:]
+text = open(page, encoding="utf-8").read().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+blocks = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+for block in blocks[int(first) - 1 : int(last)]:
+    print("\n".join(line[2:] for line in block.splitlines() if line.startswith("$ ")))
+PY
+    cat /tmp/typed.sh
+    bash -e /tmp/typed.sh
+}
+
+simulate() {
+    systemctl stop gateway 2>/dev/null
+    systemd-run --quiet --collect --unit=gateway nutdrv_py simulate enphase --listen "$gateway" "$@"
+    soon 20 bash -c "exec 3<>/dev/tcp/${gateway/:/\/}"
+}
+
+# What ups.conf says of [home]: dummy-ups, or the driver.
+section() {
+    if [ "$1" = dummy-ups ]; then
+        printf '[home]\n    driver = dummy-ups\n    mode = dummy-once\n    port = /var/lib/nut/home.dev\n'
+    else
+        python3 - "$page" <<'PY'
+import re, sys
+block = re.search(r"^```ups\.conf\n(.*?)^```$", open(sys.argv[1], encoding="utf-8").read(), re.MULTILINE | re.DOTALL)[1]
+print(re.sub(r"port( *)= .*", r"port\1= 127.0.0.1:18443", block) + "    login_url = https://127.0.0.1:18443/login/login.json\n    token_url = https://127.0.0.1:18443/tokens")
+PY
+    fi | install -m 0640 -o root -g nut /dev/stdin /etc/nut/ups.conf
+}
+export -f section
+export page
+
+script_runs() {
+    sed -i 's/^MODE=.*/MODE=standalone/' /etc/nut/nut.conf
+    install -m 0640 -o root -g nut /dev/stdin /etc/nut/upsd.users <<<$'[admin]\n    password = matrix\n    upsmon primary'
+    install -m 0640 -o root -g nut /dev/stdin /etc/nut/upsmon.conf <<MONITOR
+MONITOR home@localhost 1 admin matrix primary
+MINSUPPLIES 1
+POLLFREQ 1
+POLLFREQALERT 1
+HOSTSYNC 1
+DEADTIME 15
+FINALDELAY 0
+SHUTDOWNCMD "/bin/touch $down"
+POWERDOWNFLAG /run/nut/killpower
+MONITOR
+    install -m 0640 -o root -g nut /dev/stdin /etc/nut/enphase-home.conf <<CONF
+# as the script reads it
+ENVOY_HOST="$gateway"
+USERNAME='owner@example.org' # the account
+PASSWORD="demo-password"     # and its password
+SERIAL=122333444455
+STATE_DIR=/var/lib/nut
+PORT_FILE=home.dev
+ENPHASE_LOGIN=https://$gateway/login/login.json
+ENPHASE_TOKENS=https://$gateway/tokens
+CONF
+    install -m 0755 /dev/stdin /usr/local/libexec/enphase-monitor <<'SCRIPT'
+#!/bin/bash
+# Writes the file as the script does: in place, with what it generates.
+. "/etc/nut/enphase-${!#}.conf"
+printf 'ups.status: OL\nbattery.charge: 77\ninput.current: 15.63\nups.location: cellar\n' > "$STATE_DIR/$PORT_FILE"
+[ "$1" = -s ] || exec sleep infinity
+SCRIPT
+    cat >/etc/systemd/system/enphase-monitor@.service <<'UNIT'
+[Unit]
+PartOf=nut-driver.target
+Before=nut-driver@%i.service
+[Service]
+User=nut
+ExecStartPre=/usr/local/libexec/enphase-monitor -s %I
+ExecStart=/usr/local/libexec/enphase-monitor %I
+Type=exec
+Restart=always
+RestartSec=30
+[Install]
+WantedBy=nut-driver@%i.service
+UNIT
+    install -o nut -g nut -m 0640 /dev/null /var/lib/nut/home.dev
+    section dummy-ups
+    systemctl daemon-reload
+    systemctl restart nut-driver-enumerator.service
+    systemctl enable --now enphase-monitor@home
+    systemctl start nut-driver@home && systemctl restart nut-server && systemctl restart nut-monitor
+    soon 20 shows home input.current 15.63
+}
+ours_keeps() {
+    typed "The port file" 1 1 || return 1
+    soon 30 shows home ups.model "IQ Gateway" && shows home ups.status OL && shows home ups.location cellar && ! shows home input.current 15.63
+}
+# The keeper dies, or is started again, in an outage: dummy-ups keeps its file, and upsmon has nothing to say.
+outage() {
+    local turn
+    rm -f "$down"
+    simulate --scenario outage && soon 90 shows home ups.status OB || return 1
+    sed -i 's/^RestartSec=.*/RestartSec=1/' /etc/systemd/system/enphase-monitor@.service && systemctl daemon-reload
+    for turn in $(seq 20); do
+        if [ $((turn % 4)) = 0 ]; then
+            systemctl restart enphase-monitor@home
+        else
+            systemctl kill --signal=KILL enphase-monitor@home
+        fi
+        sleep 4
+        [ -e /var/lib/nut/home.dev ] || echo "turn $turn: the file is away"
+        shows home ups.status OB || echo "turn $turn: $(upsc home ups.status 2>&1)"
+    done | tee /tmp/turns
+    sleep 20
+    [ ! -s /tmp/turns ] && [ ! -e "$down" ] && shows home ups.status OB
+}
+back_to_the_script() {
+    simulate && soon 120 shows home ups.status OL || return 1
+    typed "The port file" 2 2 || return 1
+    soon 60 shows home input.current 15.63 && ! grep -q "nutdrv_py\|ups.model" /var/lib/nut/home.dev && shows home ups.location cellar
+}
+to_the_driver() {
+    editor() { section driver; }
+    export -f editor
+    typed "The driver" 1 4 || return 1
+    grep -qx 'USERNAME=owner@example.org' /etc/nut/enphase-login.conf && soon 30 shows home driver.name nutdrv_py && soon 30 shows home ups.status OL
+}
+and_back() {
+    section dummy-ups
+    typed "The driver" 5 5 || return 1
+    soon 60 shows home driver.name dummy-ups && soon 30 shows home input.current 15.63
+}
+
+soon 60 sh -c 'systemctl is-system-running | grep -qE "running|degraded"'
+step "a gateway is simulated" simulate
+step "the script and dummy-ups serve the UPS" script_runs
+step "typed: nutdrv_py portfile in the script's place" ours_keeps
+step "killed and restarted 20 times in an outage: upsd serves OB, upsmon stays" outage
+step "typed: back to the script" back_to_the_script
+step "typed: to the driver" to_the_driver
+step "typed: back to dummy-ups" and_back
+exit $((failures > 0)) # counted by step
