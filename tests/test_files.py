@@ -30,7 +30,7 @@ from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
 from nutdrv_py.commands import record
-from nutdrv_py.commands.portfile_config import find_file, read_plan
+from nutdrv_py.commands.portfile_config import find, read_plan
 from nutdrv_py.core.recall import Memory
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.device.backend import Backend, Config
@@ -158,7 +158,7 @@ def _secret(path: Path) -> None:
 
 
 def _script(path: Path) -> None:
-    find_file("home", str(path), {})
+    find("home", str(path), {})
     read_plan("home", str(path), {})
 
 

@@ -80,7 +80,7 @@ def test_the_page_names_each_command_with_its_options(page: str, capsys: pytest.
     for name in names:
         with pytest.raises(SystemExit):
             main(["nutdrv_py", name, "--help"])
-        wanted = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", capsys.readouterr().out.partition("options:")[2])) - {"-h", "--help"}
+        wanted = set(re.findall(r"(?<![\w:-])--?[a-z][a-z-]*", capsys.readouterr().out.partition("options:")[2])) - {"-h", "--help"}
         chapter = re.search(rf"^\.SS nutdrv_py {name}\b.*\n((?:(?!\.S[SH]).*\n)*)", text, re.MULTILINE)
         assert chapter, name
         assert {word for word in wanted if word in chapter[1].replace("\\-", "-")} == wanted
