@@ -199,7 +199,9 @@ async def _once(driver: Driver, file: PortFile, *, verbose: bool) -> int:
     try:
         if driver.snapshot.stale:
             print("There are no data; the reason was logged.")
-            file.hide()
+            # A young one of ours may stay for whoever keeps it next: without its file dummy-ups ends.
+            if not file.ours:
+                file.hide()
             return 0
         file.show(_texts(driver.snapshot))
     except OSError as error:

@@ -61,7 +61,7 @@ MONITOR
     install -m 0640 -o root -g nut /dev/stdin /etc/nut/enphase-home.conf <<CONF
 # as the script reads it
 ENVOY_HOST="$gateway"
-USERNAME='owner@example.org' # the account
+USERNAME='demo@example.org' # the account
 PASSWORD="demo-password"     # and its password
 SERIAL=122333444455
 STATE_DIR=/var/lib/nut
@@ -69,7 +69,7 @@ PORT_FILE=home.dev
 ENPHASE_LOGIN=https://$gateway/login/login.json
 ENPHASE_TOKENS=https://$gateway/tokens
 CONF
-    install -m 0755 /dev/stdin /usr/local/libexec/enphase-monitor <<'SCRIPT'
+    install -D -m 0755 /dev/stdin /usr/local/libexec/enphase-monitor <<'SCRIPT'
 #!/bin/bash
 # Writes the file as the script does: in place, with what it generates.
 . "/etc/nut/enphase-${!#}.conf"
@@ -130,7 +130,7 @@ to_the_driver() {
     editor() { section driver; }
     export -f editor
     typed "The driver" 1 4 || return 1
-    grep -qx 'USERNAME=owner@example.org' /etc/nut/enphase-login.conf && soon 30 shows home driver.name nutdrv_py && soon 30 shows home ups.status OL
+    grep -qx 'USERNAME=demo@example.org' /etc/nut/enphase-login.conf && soon 30 shows home driver.name nutdrv_py && soon 30 shows home ups.status OL
 }
 and_back() {
     section dummy-ups

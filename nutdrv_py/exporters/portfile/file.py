@@ -153,6 +153,8 @@ class PortFile:
                 log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", path, error.strerror)
         old = self._old()
         self._owners = begun(old.text if old is not None else "")
+        self.ours = old is not None and is_kept(old.text)
+        """Whether the file, as it was found, had been written here."""
 
     def close(self) -> None:
         """Let others keep the file."""
