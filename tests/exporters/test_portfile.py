@@ -141,6 +141,15 @@ def test_what_the_user_changes_meanwhile_stays_and_is_found_with_the_next_write(
     assert PortFile(file).settings == {"battery.charge.low": "35"}
 
 
+def test_what_the_user_adds_meanwhile_is_the_users_also_where_nothing_was_told_before(file: Path) -> None:
+    target = PortFile(file)
+    target.show(VALUES)
+    file.write_text(file.read_text() + "battery.charge.low: 70\n")
+    target.show({**VALUES, "battery.charge.low": "20"})
+    assert target.settings == {"battery.charge.low": "70"}
+    assert read(file)["battery.charge.low"] == "70"
+
+
 def test_a_second_keeper_is_refused_and_does_no_harm(file: Path) -> None:
     PortFile(file).show(VALUES)
     with pytest.raises(ConfigError, match="another process keeps it"):

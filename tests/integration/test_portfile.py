@@ -162,6 +162,21 @@ def test_once_writes_the_file_and_leaves_it() -> None:
         assert home.away.exists() and not home.file.exists(), "who wrote that is not known"
 
 
+@pytest.mark.timeout(90)
+def test_a_low_mark_that_is_written_into_the_file_is_obeyed_with_the_next_write() -> None:
+    with _home("enphase") as home:
+        home.running.set(grid="outage", soc=60)
+        home.portfile()
+        wait(lambda: 'ups.status: "OB' in home.file.read_text(), timeout=25)
+        assert " LB" not in home.file.read_text()
+        with home.file.open("a") as file:
+            file.write("battery.charge.low: 70\n")
+        wait(lambda: "OB LB" in home.file.read_text(), timeout=30)
+        assert home.file.read_text().count("battery.charge.low:") == 1
+        text = home.file.read_text()
+        assert 'battery.charge.low: "70"' in text or "battery.charge.low: 70" in text
+
+
 def test_a_keeper_that_was_killed_is_followed_by_the_units_last_word() -> None:
     with _home("enphase") as home:
         process = home.portfile()

@@ -54,7 +54,9 @@ class Owners:
             # dummy-ups 2.8.3 never clears an ALARM that it has read in the status.
             values["ups.status"] = values["ups.status"].removeprefix(_ALARM)
         changed = {
-            name: value for name, value in _settables(before).items() if name in self.last and value != self.last[name]
+            name: value
+            for name, value in _settables(before).items()
+            if value != self.last.get(name) and (name in self.last or name not in self.ours)
         }
         user = {**self.user, **changed}
         values.update({name: value for name, value in user.items() if name in values})
