@@ -174,7 +174,8 @@ class FrameReader:
             if start < 0:
                 self._junk(buffer[position:])
                 # A piece of the bootloader's call may wait for its rest.
-                self._keep(b"" if final else buffer[max(position, end - len(_BOOTLOADER) + 1) :], position)
+                rest = end if final else max(position, end - len(_BOOTLOADER) + 1)
+                self._keep(buffer[rest:], rest)
                 break
             if start - position > 1 and position >= self._floor:
                 self._junk(buffer[position:start])

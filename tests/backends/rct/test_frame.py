@@ -153,6 +153,17 @@ def test_bytes_behind_the_end_of_a_string_are_not_read_as_a_frame() -> None:
     assert bytewise(wire) == [Frame(Command.RESPONSE, 0xEBC62737, payload)]
 
 
+@pytest.mark.parametrize("silent", [False, True])
+def test_what_a_damaged_frame_holds_hides_nothing_of_the_next_piece(silent: bool) -> None:
+    wire = build(Command.RESPONSE, 0x959930BF, b"+" + bytes(30))
+    damaged = wire[:-1] + bytes([wire[-1] ^ 1])
+    reader = FrameReader()
+    assert reader.feed(damaged) == []
+    if silent:
+        assert reader.flush() == []
+    assert reader.feed(GOOD.wire) == [GOOD.frame]
+
+
 def test_the_bootloader_is_heard_whole_or_in_pieces() -> None:
     reader = FrameReader()
     reader.feed(BOOTLOADER)
