@@ -24,10 +24,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from houses import METERS, ROW, SECCTRL, USUAL, Core, Hand
 from servers import Influx, Mosquitto, Server, coming_and_going
 from stage import home, pid, proportional_kib
 
-from fuzz.targets import METERS, ROW, SECCTRL, USUAL, Hand, Watched
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.house import House as Gateway
@@ -50,7 +50,7 @@ def _times() -> Iterator[tuple[float, bool, float]]:
 
 
 def enphase(clock: Hand) -> Callable[[bool, float], None]:
-    house, watched, config = Gateway(clock), Watched(clock), EnphaseConfig(ups="home", port="x")
+    house, core, config = Gateway(clock), Core(clock), EnphaseConfig(ups="home", port="x")
 
     def poll(outage: bool, charge: float) -> None:
         state = site.Grid.OUTAGE if outage else site.Grid.ON_GRID
@@ -63,13 +63,13 @@ def enphase(clock: Hand) -> Callable[[bool, float], None]:
             "reports": [{"reportType": "production", "cumulative": dict(ROW), "lines": [dict(ROW)]}],
         }
         reading = house.reading(raw, dict.fromkeys(raw, clock.now), config, token_days=30, live_age=1.0)
-        watched.look(reading, off_grid=outage, charged=False)
+        core.look(reading, off_grid=outage)
 
     return poll
 
 
 def rct(clock: Hand) -> Callable[[bool, float], None]:
-    house, watched, config = Inverter(clock), Watched(clock), RctConfig(ups="home", port="x")
+    house, core, config = Inverter(clock), Core(clock), RctConfig(ups="home", port="x")
 
     def poll(outage: bool, charge: float) -> None:
         values = {**USUAL, "battery.soc": charge / 100, "prim_sm.island_flag": 3 if outage else 2}
@@ -77,7 +77,7 @@ def rct(clock: Hand) -> Callable[[bool, float], None]:
         house.judge(values, config, frozenset())
         if house.off_grid is not None:
             data = {name: Datum(value, clock.now) for name, value in values.items()}  # type: ignore[arg-type]
-            watched.look(house.reading(data, config, discover(values)), off_grid=house.off_grid, charged=False)
+            core.look(house.reading(data, config, discover(values)), off_grid=house.off_grid)
 
     return poll
 
