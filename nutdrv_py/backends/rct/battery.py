@@ -116,8 +116,7 @@ class Battery:
     def __init__(self, began: float) -> None:
         self._began = began
         self._charger = Charger()
-        self._filter = ChargeFilter(CORRECTION)
-        self._towers = False
+        self._filter, self._second = ChargeFilter(CORRECTION), ChargeFilter(CORRECTION)
         self._word = faults.Confirmed()
         self._charge: float | None = None
         self._charge_at = 0.0
@@ -146,19 +145,20 @@ class Battery:
         values, now, off_grid, early = moment.values, moment.now, moment.off_grid, moment.early
         power = site.battery_power(values)
         count = sum(1 for there in moment.inventory.modules if there)
-        towers = bool(moment.inventory.tower) and site.number(values, "battery_placeholder[0].soc") is not None
-        if towers is not self._towers:
-            # The charge of both is another one than that of the first; it has not fallen.
-            self._towers, self._filter = towers, ChargeFilter(CORRECTION)
+        second = site.number(values, "battery_placeholder[0].soc") if moment.inventory.tower else None
+        towers = second is not None
+        if second is not None:
+            # A tower that has just appeared says 0 as a device does that knows nothing yet.
+            second = self._second.update(second * 100, moment.times.get("battery_placeholder[0].soc", now))
         full = self._energy.update(site.full_energy(values, count, tower=bool(moment.inventory.tower)), now)
         usual, own = site.household_load(values, off_grid=False), site.household_load(values, off_grid=off_grid)
         house = None if usual is None and own is None else max(usual or 0.0, own or 0.0) + site.OWN_USE
         most = most_power(full, MOST_POWER)
         if off_grid and not early:
-            charge = self._believed(site.charge(values, towers=towers), moment, power)
+            charge = self._believed(site.charge(values, second), moment, power)
             drain = self._drain.update(power, house, now, most)
         else:
-            charge = self._believed(site.charge(values, towers=towers), moment, None)
+            charge = self._believed(site.charge(values, second), moment, None)
             drain = self._drain.update(None if house is None else min(house, most), house, now, most)
         drain = max(drain, LEAST_DRAIN)
         smooth = drain if early else self._power.update(drain, now)

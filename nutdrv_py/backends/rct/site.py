@@ -209,17 +209,16 @@ def household_load(values: Values, *, off_grid: bool) -> float | None:
     return None if found is None else max(0.0, found)
 
 
-def charge(values: Values, *, towers: bool) -> float | None:
-    """Percent of charge: that of the first battery, or with ``towers`` that of both by what they hold."""
+def charge(values: Values, second: float | None) -> float | None:
+    """Percent of charge: that of the first battery, or with the ``second``, in percent, that of both by what they hold."""
     first = number(values, "battery.soc")
     if first is None:
         return None
-    second = number(values, "battery_placeholder[0].soc")
-    if towers and second is not None:
+    if second is not None:
         one, two = capacity(values), number(values, "battery_placeholder[0].ah_capacity")
         if not one or not two:
             one = two = 1.0
-        first = (first * one + second * two) / (one + two)
+        first = (first * one + second / 100 * two) / (one + two)
     return min(100.0, max(0.0, first * 100.0))
 
 

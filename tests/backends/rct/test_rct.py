@@ -593,6 +593,15 @@ def test_two_batteries_of_which_one_is_not_there_are_one() -> None:
     run(story)
 
 
+def test_a_second_tower_that_says_0_when_it_appears_is_not_half_of_the_charge_until_it_has_stayed() -> None:
+    async def story() -> None:
+        async with home("second-tower", changes={"soc": 25, "soc2": 0, "grid": "outage"}) as house:
+            assert not any("LB" in status for status in await house.statuses(50))
+            assert "LB" in (await house.statuses(25))[-1]
+
+    run(story)
+
+
 def test_a_second_tower_that_does_not_tell_its_charge_does_not_hide_the_first() -> None:
     async def story() -> None:
         async with home("second-tower", changes={"soc": 12, "soc2": 12, "grid": "outage", "mute": ("battery_placeholder[0].soc",)}) as house:
