@@ -158,6 +158,7 @@ _web = _WebServer()
 _BLANK = rb"[\s\xa0\x85\x1c-\x1f]*"
 # A lone bracket is harmless: no browser sends one, and the name between is this machine's all the same.
 _NAMES = rb"\[?(?:(?:[^\r\n]*\.)?localhost\.*|127\.[0-9.]+|[0:]*:0*1(?:%[^\r\n]*)?|::ffff:127[0-9a-f.:]+)\.*\]?(?::.*)?"
+_FOLD = re.compile(rb"[\r\n]+[ \t]+")
 _OWN = re.compile(rb"(?i)host:" + _BLANK + _NAMES + _BLANK)
 
 
@@ -176,5 +177,6 @@ def web_request(data: bytes) -> None:
             head = answer.partition(b"\r\n\r\n")[0]
             assert all(re.fullmatch(rb"[\t -~\x80-\xff]*", line) for line in head.split(b"\r\n")), head
         if _BODY in answer:
-            own = any(_OWN.fullmatch(line) for line in re.split(rb"[\r\n]+", request))
+            # A header may go on in the next line, behind a blank.
+            own = any(_OWN.fullmatch(line) for text in (request, _FOLD.sub(b" ", request)) for line in re.split(rb"[\r\n]+", text))
             assert own, f"the content goes to another name: {request[:200]!a}"

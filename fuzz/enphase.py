@@ -69,6 +69,7 @@ HOUSES: tuple[dict[str, Any], ...] = (
     _documents(acb=2, soc=50, acb_soc=70),
 )  # fmt: skip
 LOW, WELL = _documents(grid="outage", soc=10, load=800), _documents(soc=90)
+DRAINED = _documents(grid="outage", soc=85, load=3000)
 
 
 def _places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -127,7 +128,7 @@ class _Scripted(Gateway):
 
     def _account(self, name: str, body: bytes) -> None:
         """Read the answer once more, by itself."""
-        told, absent = self._told, self._absent
+        told, absent, now = self._told, self._absent, self._clock.monotonic()
         self._absent = False
         if name not in ("relay", "secctrl", "livedata") and not (name == "status" and absent):
             return
@@ -145,9 +146,9 @@ class _Scripted(Gateway):
             return
         for key, number in _numbers(content):
             if key in ("soc", "enc_agg_soc", "agg_soc", "ENC_agg_soc"):
-                told.charge = min(told.charge, number)
+                told.says_charge(key, number, now)
             elif key in ("VLS_Limit", "soc_recovery_exit"):
-                told.mark = max(told.mark, min(50.0, number + 5), number + 1 if key == "VLS_Limit" else 0.0)
+                told.says_limit(key, number, max(min(50.0, number + 5), number + 1 if key == "VLS_Limit" else 0.0), now)
 
 
 def _numbers(content: object) -> Iterator[tuple[str, float]]:
@@ -236,6 +237,14 @@ class _Conversation:
             self.waits(30.0)
         await self.poll()
 
+    async def drains(self) -> None:
+        """In an outage only the relay answers any more, for as long as the battery lasts."""
+        await self.heals(DRAINED, 1)
+        self.gateway.failing = {name: FAILURES[0] for name in _PATH if name != "relay"}
+        for _ in range(14):
+            self.waits(700.0)
+            await self.poll()
+
     def step(self, data: Bytes) -> bool:
         """Take one step of the input; true when the backend shall ask then."""
         gateway = self.gateway
@@ -268,7 +277,7 @@ class _Conversation:
 
 
 def conversation(data: bytes) -> None:
-    """Play what a gateway answers, poll for poll, and then let it recover: in an outage with 10 %, and back on the grid."""
+    """Play what a gateway answers, poll for poll, and then let it recover: low in an outage, drained unseen, and back on the grid."""
 
     async def story() -> None:
         talk, steps = _Conversation(), Bytes(data)
@@ -280,6 +289,8 @@ def conversation(data: bytes) -> None:
         bounded("bytes that the backend keeps", kept(talk.backend), 8 << 20)
         await talk.heals(LOW, 10)
         assert talk.upsd.status & (Status.OB | Status.LB) == Status.OB | Status.LB, f"10 % in an outage is {talk.upsd.status}"
+        await talk.drains()
+        assert Status.LB in talk.upsd.status, f"a battery that must be empty is {talk.upsd.status}"
         await talk.heals(WELL, 3)
         assert talk.upsd.status & (Status.OL | Status.LB) == Status.OL, f"90 % on the grid is {talk.upsd.status}"
 

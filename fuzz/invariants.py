@@ -21,7 +21,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fuzz.taking import SECRET
 from nutdrv_py import log
@@ -32,6 +32,7 @@ from nutdrv_py.core.lowbattery import Wishes
 from nutdrv_py.core.recall import Memory, Recall, noted, parsed
 from nutdrv_py.core.variables import Marks, shape
 from nutdrv_py.device.reading import Reading, Status
+from nutdrv_py.device.storage import CONFIRMATION, FASTEST
 from nutdrv_py.device.trust import C_RATE
 from nutdrv_py.errors import DeviceError, NutdrvError
 from nutdrv_py.nut.connection import encode
@@ -44,6 +45,9 @@ MOST_SAID = 1 << 20
 
 MOST_LINES = 40
 """Lines of the log for one poll of a device, at most."""
+
+SMALLEST = 500.0
+"""Wh that a house battery holds, at least."""
 
 MOST_LOAD = 30000.0
 """W that a battery of unknown size may lose, at most."""
@@ -143,24 +147,69 @@ def listening(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
     return listens
 
 
+SUDDEN = 15.0
+"""Percentage points that a charge may fall at once, and be believed; one that falls faster must stay."""
+
+HIGH, HIGHEST = 30.0, 90.0
+"""Percent: a limit of the device above the first must stay, one above the second is none."""
+
+FULL = 51.0
+"""Percent from which a single sign of an empty battery must stay."""
+
+STAYS = CONFIRMATION - 5
+"""Seconds for which it must stay, at least."""
+
+
 @dataclass(slots=True)
 class Told:
-    """What the device has said so far, as the target reads it from the bytes by itself."""
+    """What the device has said so far, as the target reads it from the bytes by itself.
+
+    Doubts are looser here than those of the package: what was unusual counts as soon as it comes again after :data:`STAYS`.
+    """
 
     off_grid: bool | None = None
     """What it said last about the grid; None: nothing, or nothing that counts."""
     ever_off: bool = False
     charge: float = 100.0
-    """The lowest charge that was told, in percent."""
+    """The lowest charge that was told and may be believed, in percent."""
     mark: float = 20.0
     """The highest low mark that what was told can give, in percent."""
     empty: bool = False
-    """Whether it has said, by whatever sign, that the battery is empty."""
+    """Whether it has said, by whatever sign, that the battery is empty, whatever the charge."""
+    signs: set[str] = field(default_factory=set)
+    """The signs of an empty battery that it has given."""
+    _first: dict[str, float] = field(default_factory=dict)
+    _charges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def says(self, off_grid: bool) -> None:
         """Take in a statement on the grid."""
         self.off_grid = off_grid
         self.ever_off = self.ever_off or off_grid
+
+    def says_charge(self, source: str, percent: float, at: float, wait: float = STAYS) -> None:
+        """Take in a charge; one that falls at once must stay for ``wait`` seconds."""
+        lowest = min(self._charges.values(), default=None)
+        sudden = percent == 0 if lowest is None else lowest[0] - percent > SUDDEN + (at - lowest[1]) * FASTEST
+        if not sudden or self._stays(f"charge {source}", at) >= (wait if percent else STAYS):
+            self._charges[source] = percent, at
+            self.charge = min(self.charge, percent)
+
+    def says_limit(self, name: str, percent: float, mark: float, at: float) -> None:
+        """Take in a limit from which the low mark follows; one that is unusual must stay."""
+        if percent <= HIGH or (percent <= HIGHEST and self._stays(name, at) >= STAYS):
+            self.mark = max(self.mark, mark)
+
+    def says_empty(self, sign: str, at: float) -> None:
+        """Take in a sign of an empty battery: two signs count, and one that stays."""
+        self.signs.add(sign)
+        self.empty = self.empty or len(self.signs) > 1 or self._stays(sign, at) >= STAYS
+
+    def restarts(self) -> None:
+        """The driver begins anew: what it hears first is not compared with anything."""
+        self._charges.clear()
+
+    def _stays(self, what: str, at: float) -> float:
+        return at - self._first.setdefault(what, at)
 
 
 class Upsd:
@@ -188,6 +237,7 @@ class Upsd:
         kept = None if self._memory is None else parsed(json.loads(json.dumps(self._memory.values())))
         assert kept == self._memory, f"{self._memory} is read as {kept}"
         self._recall = Recall(kept)
+        self.told.restarts()
         self._state = freshness.begun(at, self._limits, self._wishes)
         self.apply(Opened(at))
 
@@ -207,6 +257,7 @@ class Upsd:
         reading = self._recall.complete(reading, at, WALL + at)
         if reading.decline is not None:
             capacity = reading.decline.capacity or 0.0
+            assert not 0 < capacity < SMALLEST, f"a house battery of {capacity} Wh"
             bounded("W that the battery loses", int(reading.decline.load), int(max(MOST_LOAD, C_RATE * capacity)) + 1)
             self._load = max(self._load, reading.decline.load)
             self._capacity = min(self._capacity, reading.decline.capacity or math.inf)
@@ -265,7 +316,7 @@ class Upsd:
         """Whether the battery can be low by what was told, at the greatest load and the smallest capacity that were believed."""
         told = self.told
         lost = self._load * self._off_seconds / 36 / self._capacity if self._capacity < math.inf else 0.0
-        return told.empty or told.charge - lost <= told.mark + 1
+        return told.empty or told.charge - lost <= (FULL if told.signs else told.mark + 1)
 
     def _say(self, reading: Reading) -> None:
         """Check what upsd is given of the values that were not checked yet; the whole of it is bounded by their number."""

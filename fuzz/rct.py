@@ -71,6 +71,7 @@ def _house(**setup: Any) -> dict[str, bytes]:
 
 HOUSES = (_house(), _house(grid="outage", soc=60, load=2000), _house(soc=97, pv=4000))
 LOW, WELL = _house(grid="outage", soc=8, load=800), _house(soc=90)
+DRAINED = _house(grid="outage", soc=85, load=3000)
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 11.0, 16.0, 31.0, 61.0, 301.0, 700.0, 3700.0)
 
 DEAD = 0.8 * 230
@@ -89,6 +90,7 @@ class _Inverter(asyncio.Transport):
         self.refusing = False
         self.requests = 0
         self._told = told
+        self._dead = frozenset[str]()
         self._reader = FrameReader()
         self._protocol: asyncio.Protocol | None = None
 
@@ -145,22 +147,28 @@ class _Inverter(asyncio.Transport):
             protocol.connection_lost(None)
 
     def _account(self, name: str, data: bytes) -> None:
-        told = self._told
-        if name == "prim_sm.island_flag" and len(data) == 2:
-            told.ever_off = told.ever_off or bool(data[1] & 1)
-        elif name in _PHASES and len(data) == 4:
-            told.ever_off = told.ever_off or struct.unpack(">f", data)[0] < DEAD
-        elif name in ("battery.soc", "battery_placeholder[0].soc") and len(data) == 4:
-            charge = struct.unpack(">f", data)[0] * 100
-            told.charge = min(told.charge, charge) if 0 <= charge <= 100.5 else told.charge
-        elif name == "power_mng.soc_min_island" and len(data) == 4:
-            reserve = struct.unpack(">f", data)[0] * 100
-            told.mark = max(told.mark, min(99.0, reserve + 5)) if 0 <= reserve <= 100.5 else told.mark
-        elif name.endswith((".status2", "fault[3].flt")) and len(data) == 4:
-            bit = 9 if name.endswith("status2") else 10
-            told.empty = told.empty or bool(int.from_bytes(data, "big") >> bit & 1)
-        elif name.endswith("maximum_discharge_current") and len(data) == 4:
-            told.empty = told.empty or abs(struct.unpack(">f", data)[0]) < 0.1
+        """Read the answer once more, by itself."""
+        told, now, row = self._told, asyncio.get_running_loop().time(), BY_NAME[name]
+        try:
+            value = payload.decode(row.kind, data)
+        except ProtocolError:
+            return
+        if not row.plausible(value) or not isinstance(value, int | float):
+            return
+        if name == "prim_sm.island_flag":
+            told.ever_off = told.ever_off or value in (1, 3)
+        elif name in _PHASES:
+            self._dead = self._dead | {name} if value < DEAD else self._dead - {name}
+            told.ever_off = told.ever_off or self._dead == _PHASES
+        elif name in ("battery.soc", "battery_placeholder[0].soc"):
+            told.says_charge(name, value * 100, now, wait=8.0)
+        elif name == "power_mng.soc_min_island":
+            told.says_limit(name, value * 100, min(99.0, value * 100 + 5), now)
+        elif name.endswith((".status2", "fault[3].flt")) and isinstance(value, int):
+            if value >> (9 if name.endswith("status2") else 10) & 1:
+                told.says_empty(name[-7:], now)
+        elif name.endswith("maximum_discharge_current") and abs(value) < 0.1:
+            told.says_empty(name[-7:], now)
 
 
 class _Conversation:
@@ -209,6 +217,14 @@ class _Conversation:
             await self.poll()
             await self.waits(pause)
         await self.poll()
+
+    async def drains(self) -> None:
+        """In an outage only the island flag and the Power Switch answer any more, for as long as the battery lasts."""
+        await self.heals(DRAINED, 3, 20.0)
+        self.inverter.silent = set(NAMES) - {"prim_sm.island_flag", "rb485.available", *_PHASES}
+        for _ in range(8):
+            await self.waits(1400.0)
+            await self.poll()
 
     async def step(self, data: Bytes) -> None:
         """Take one step of the input."""
@@ -260,7 +276,7 @@ def _packed(name: str, value: object) -> bytes:
 
 
 def conversation(data: bytes) -> None:
-    """Play what an inverter answers, poll for poll, and then let it recover: in an outage with 8 %, and back on the grid."""
+    """Play what an inverter answers, poll for poll, and then let it recover: low in an outage, drained unseen, and back on the grid."""
 
     async def story() -> None:
         talk, steps = _Conversation(), Bytes(data)
@@ -270,6 +286,8 @@ def conversation(data: bytes) -> None:
         bounded("bytes that the backend keeps", kept(talk.backend), 1 << 20)
         await talk.heals(LOW, 8, 20.0)
         assert talk.upsd.status & (Status.OB | Status.LB) == Status.OB | Status.LB, f"8 % in an outage is {talk.upsd.status}"
+        await talk.drains()
+        assert Status.LB in talk.upsd.status, f"a battery that must be empty is {talk.upsd.status}"
         await talk.heals(WELL, 3, 20.0)
         # A Power Switch that nobody has heard of for so long need not agree.
         await talk.waits(GONE)

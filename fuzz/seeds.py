@@ -75,6 +75,12 @@ def _enphase() -> Iterator[tuple[str, bytes]]:
         yield f"pack-{name}", b"\2" + _set("power", "devices:", 0, "real_power_mw", value=value) + _fails("livedata", 1) + ASK * 2
     yield "energy-beyond-numbers", b"\2" + _set(*live, "enc_agg_energy", value=1.7e308) + ASK
     yield "power-of-a-pack-beyond-a-house", b"\2" + _set("power", "devices:", 0, "real_power_mw", value=2147483647) + ASK
+    jump = _pause(61.0) + ASK + _pause(20.0) + ASK
+    yield "limit-that-jumps", b"\2" + ASK + _set("secctrl", "VLS_Limit", value=80.0) + jump
+    yield "limit-of-all", b"\2" + ASK + _set("secctrl", "VLS_Limit", value=95.0) + jump + jump + jump
+    yield "size-of-nothing", b"\2" + _fails("livedata", 1) + ASK + _set("secctrl", "Enc_max_available_capacity", value=1) + jump + jump + jump
+    yield "power-beyond-the-battery", b"\2" + ASK + _set(*live, "storage", "agg_p_mw", value=1e8) + ASK * 3
+    yield "charge-that-drops", b"\2" + ASK + _set(*live, "soc", value=5.0) + _set(*live, "enc_agg_soc", value=5.0) + _set("secctrl", "agg_soc", value=5.0) + _set("secctrl", "ENC_agg_soc", value=5.0) + jump
     yield "driver-restarts-in-an-outage", b"\2" + ASK * 2 + _fails("livedata", 1) + _fails("secctrl", 1) + RESTART + ASK * 2 + _pause(700.0) + ASK * 2
     yield "driver-restarts-on-the-grid", b"\0" + ASK * 2 + RESTART + _fails("relay", 1) + ASK * 3 + RESTART + _fails("relay", 0) + ASK * 2
     yield "hostile-words", b"\0" + b"".join(_set("inventory", 0, "devices", 0, "serial_num", value=word) + ASK for word in WORDS[9:13])
@@ -120,7 +126,13 @@ def _rct() -> Iterator[tuple[str, bytes]]:
     yield "charge-of-nought", b"\0" + ASK + _flag(3) + dark + ASK + _rct_set("battery.soc", 0) + ASK * 2
     yield "charge-beyond", b"\1" + _rct_set("battery.soc", 1.7e308) + ASK + _rct_set("battery.soc", -1) + ASK
     yield "no-discharge-permitted", b"\1" + ASK + _rct_set("battery.maximum_discharge_current", 0) + ASK * 2
-    yield "limit-is-all", b"\1" + ASK + _rct_set("power_mng.soc_min_island", 1) + ASK * 2
+    jump = _rct_pause(61.0) + ASK + _rct_pause(31.0) + ASK
+    yield "limit-is-all", b"\1" + ASK + _rct_set("power_mng.soc_min_island", 1) + jump * 5
+    yield "limit-jumps", b"\1" + ASK + _rct_set("power_mng.soc_min_island", 0.8) + _rct_pause(301.0) + ASK + _rct_pause(61.0) + ASK
+    yield "no-discharge-permitted-for-long", b"\1" + ASK + _rct_set("battery.maximum_discharge_current", 0) + ASK * 12
+    yield "power-beyond-the-battery", b"\1" + ASK + _rct_set("g_sync.p_acc_lp", 1e6) + ASK * 3
+    yield "tower-of-nothing", b"\1" + _rct_set("battery_placeholder[0].bms_sn", 0) + _rct_set("battery.maximum_discharge_current", 0) + ASK * 3
+    yield "charge-that-drops", b"\1" + ASK + _rct_set("battery.soc", 0.05) + ASK * 3
     yield "empty-bit", b"\1" + ASK + _rct_set("battery.status2", 512.0) + ASK * 2
     yield "faults", b"\1" + b"".join(_rct_set(f"fault[{index}].flt", 4294967295) for index in range(4)) + ASK * 2
     yield "asleep", b"\0" + b"".join(_rct_set(name, 0) for name in rct.NAMES if name.startswith("battery."))[:900] + ASK * 2
@@ -300,6 +312,7 @@ def _web() -> Iterator[tuple[str, bytes]]:
     yield "oldest", b"GET /metrics\r\n"
     yield "many-headers", b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n"
     yield "expects", b"GET / HTTP/1.1\r\nExpect: 100-continue\r\nHost: localhost\r\n\r\n"
+    yield "folded-own", b"GET /metrics HTTP/1.1\r\nHost:\r\n localhost\r\n\r\n"
     yield "folded", b"GET /metrics HTTP/1.1\r\nHost: x\r\n localhost\r\n\r\n"
     yield "noise", bytes(range(256))
 

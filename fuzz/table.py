@@ -49,8 +49,8 @@ class Target:
 
 # fmt: off
 TARGETS: tuple[Target, ...] = (
-    Target("enphase",   "fuzz.enphase:conversation", 1024, 3.0, 6, "what an IQ Gateway answers, poll for poll, up to upsd"),
-    Target("rct",       "fuzz.rct:conversation",     1024, 3.0, 2, "what an RCT inverter answers, poll for poll, up to upsd"),
+    Target("enphase",   "fuzz.enphase:conversation", 1024, 4.0, 6, "what an IQ Gateway answers, poll for poll, up to upsd"),
+    Target("rct",       "fuzz.rct:conversation",     1024, 4.0, 2, "what an RCT inverter answers, poll for poll, up to upsd"),
     Target("repeater",  "fuzz.repeater:answers",     4096, 0.5, 60, "what another NUT server answers, up to upsd"),
     Target("frames",    "fuzz.rct:frames",           4096, 1.0, 60, "bytes on the inverter's line"),
     Target("payloads",  "fuzz.rct:payloads",         512,  0.5, 300, "payloads of the inverter's objects"),
