@@ -178,5 +178,6 @@ def web_request(data: bytes) -> None:
             assert all(re.fullmatch(rb"[\t -~\x80-\xff]*", line) for line in head.split(b"\r\n")), head
         if _BODY in answer:
             # A header may go on in the next line, behind a blank.
-            own = any(_OWN.fullmatch(line) for text in (request, _FOLD.sub(b" ", request)) for line in re.split(rb"[\r\n]+", text))
+            lines_of = re.split(rb"[\r\n]+", request) + re.split(rb"[\r\n]+", _FOLD.sub(b" ", request))
+            own = any(_OWN.fullmatch(line) for line in lines_of)
             assert own, f"the content goes to another name: {request[:200]!a}"

@@ -277,7 +277,7 @@ class _Conversation:
 
 
 def conversation(data: bytes) -> None:
-    """Play what a gateway answers, poll for poll, and then let it recover: low in an outage, drained unseen, and back on the grid."""
+    """Play what a gateway answers, poll for poll, then let it recover: low in an outage, drained unseen, back on the grid."""
 
     async def story() -> None:
         talk, steps = _Conversation(), Bytes(data)

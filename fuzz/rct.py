@@ -276,7 +276,7 @@ def _packed(name: str, value: object) -> bytes:
 
 
 def conversation(data: bytes) -> None:
-    """Play what an inverter answers, poll for poll, and then let it recover: low in an outage, drained unseen, and back on the grid."""
+    """Play what an inverter answers, poll for poll, then let it recover: low in an outage, drained unseen, back on the grid."""
 
     async def story() -> None:
         talk, steps = _Conversation(), Bytes(data)
