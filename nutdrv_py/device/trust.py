@@ -116,6 +116,8 @@ class Drain:
         else:
             fresh = now - self._told_at <= DRAIN_AGE
             self.watts = self._told if fresh else max(self._told, self._load)
+        # What was told before the size of the battery was known may be more than it can give.
+        self.watts = min(self.watts, most)
         return self.watts
 
 

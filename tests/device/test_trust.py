@@ -89,6 +89,12 @@ def test_the_drain_is_what_was_told_last_and_at_most_what_the_battery_gives(
     assert drain.watts == watts
 
 
+def test_a_power_told_before_the_size_was_known_is_at_most_what_the_battery_gives() -> None:
+    drain = Drain()
+    assert drain.update(25000.0, None, 0.0, most_power(None, 30000.0)) == 25000
+    assert drain.update(None, 500.0, 5.0, most_power(3500.0, 30000.0)) == 7000
+
+
 def test_a_charge_that_follows_what_is_drawn_is_believed_to_the_end() -> None:
     still = Standstill()
     for told in range(100, -1, -1):
