@@ -10,7 +10,8 @@ The rules that it keeps (tests/core/test_model.py visits every history and prove
    ALARM, CAL, BYPASS, OVER, OFF and OB. Those tokens are withdrawn first, then the time is waited. A new process begins as if it
    had just shown one: it does not know what the one before it showed.
 2. The grid is what the device said last about the grid. No error, age, restart or reload changes OL or OB.
-3. LB comes only with OB and, once served, stays until OL or until a fresh charge or runtime is above its mark again.
+3. LB comes only with OB and, once served, stays until OL, until a fresh charge or runtime is above its mark again, or while a
+   generator charges the battery.
 4. LB is derived from charge and runtime for every backend (:mod:`~nutdrv_py.core.lowbattery`).
 5. A reading ages from the moment it was taken, not from the moment it was handed over.
 6. Off the grid the data are stale as soon as they are older than ``maxage``, or the device says so itself, but not before upsmon

@@ -106,7 +106,7 @@ def _decline(decline: object) -> Decline | None:
         capacity=number(decline.capacity, 1, MOST_CAPACITY), charge=number(decline.charge, 0, 100),
         falling=tuple(name for name in falling if isinstance(name, str)),
         low=number(decline.low, 0, 100), cutoff=number(decline.cutoff, 0, 100), warning=number(decline.warning, 0, 100),
-        by_runtime=decline.by_runtime is True,
+        recharged=decline.recharged is True, by_runtime=decline.by_runtime is True,
     )  # fmt: skip
 
 

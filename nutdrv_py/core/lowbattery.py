@@ -8,7 +8,10 @@ Pure: readings, wishes and times come in, a new :class:`Low` goes out. The rules
 2. Each reason stays until OL, or until a fresh value of the same quantity is above its mark. A value that vanishes takes nothing
    back, nor does one that was counted down.
 3. A mark that is not known makes no LB. :func:`mark` is the one order in which marks are looked for.
-4. With ``ignorelb`` the device's own LB does not count, and the comparison is that of NUT drivers/main.c and dstate.c: whole
+4. While a generator carries the house and the charge rises, charge and runtime make no LB, and what they have made is taken back:
+   a generator often starts at the low mark. Both must have been told within :data:`RELIEF_AGE`; a charge that falls all the same,
+   or one too close to the device's own limit, ends the relief. Then the rules above hold as always.
+5. With ``ignorelb`` the device's own LB does not count, and the comparison is that of NUT drivers/main.c and dstate.c: whole
    numbers, strictly below, at once.
 """
 
@@ -20,7 +23,8 @@ from nutdrv_py.device.mapping import to_number
 from nutdrv_py.device.reading import Decline, Reading, Status, Value
 
 __all__ = [
-    "ABOVE", "CHARGE", "RUNTIME", "SHORT", "Low", "Wish", "Wishes", "after", "coasted", "detection", "in_force", "mark", "wished",
+    "ABOVE", "CHARGE", "RELIEF_AGE", "RUNTIME", "SHORT", "Low", "Relief", "Wish", "Wishes", "after", "coasted", "detection",
+    "in_force", "mark", "wished",
 ]  # fmt: skip
 
 CHARGE = "battery.charge"
@@ -31,6 +35,18 @@ SHORT = 20.0
 
 ABOVE = 1.0
 """Percentage points that the low mark stays above the device's own limit, at least."""
+
+RELIEF_AGE = 30.0
+"""Seconds without news for which the relief by a generator goes on: one lost answer shuts nothing down, a silent device does."""
+
+RELIEF_FALL = 1.0
+"""Percentage points that the charge may fall during a relief: two sources round differently."""
+
+RELIEF_RESERVE = 3.0
+"""Percentage points above the device's own limit at which no generator gives relief: hosts need them if it stops."""
+
+RELIEF_LIMIT = 10.0
+"""Percent; minimum of that limit, because a device may not tell it."""
 
 HIGHEST = 99.0
 """Percent; no mark is raised above it."""
@@ -61,6 +77,16 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
+class Relief:
+    """A generator carries the house and charges the battery."""
+
+    peak: float
+    """Highest charge in percent since it does so."""
+    at: float
+    """Monotonic time at which nothing spoke against it for the last time; -inf: never."""
+
+
+@dataclass(frozen=True, slots=True)
 class Low:
     """Why LB is served, and what must be remembered to decide on it."""
 
@@ -72,6 +98,8 @@ class Low:
     """The marks of charge and runtime that the device told last: it may leave them out of a reading."""
     short_since: float | None = None
     """Monotonic time since which the runtime has been at or below its mark."""
+    relief: Relief | None = None
+    """None while no generator charges the battery."""
 
 
 def wished(name: str, reading: Reading, wishes: Wishes, known: float | None = None) -> float | None:
@@ -139,7 +167,24 @@ def after(low: Low, reading: Reading, wishes: Wishes, at: float, *, fresh: bool)
         told = present
     elif fresh and told <= present:
         reasons.discard("device")
-    return Low(frozenset(reasons), told, known, since)
+    relief = _relief(low.relief, reading, at, fresh=fresh)
+    if relief is not None and at - relief.at <= RELIEF_AGE:
+        # Only what was derived here: the LB of the device itself counts also then.
+        reasons -= {CHARGE, RUNTIME}
+    return Low(frozenset(reasons), told, known, since, relief)
+
+
+def _relief(before: Relief | None, reading: Reading, at: float, *, fresh: bool) -> Relief | None:
+    """Return the relief by a generator at monotonic time ``at``."""
+    if not fresh:
+        # What is counted down tells nothing of a generator; the age decides.
+        return before
+    decline, charge = reading.decline or _NO_DECLINE, _value(CHARGE, reading)
+    if not decline.recharged or charge is None:
+        return None
+    peak = charge if before is None else max(charge, before.peak)
+    limit = max(decline.cutoff or 0.0, RELIEF_LIMIT) + RELIEF_RESERVE
+    return Relief(peak, at if charge > limit and peak - charge <= RELIEF_FALL else float("-inf"))
 
 
 def _remembered(name: str, reading: Reading, known: float | None) -> float | None:

@@ -81,6 +81,8 @@ class Decline:
     """Percent at which the device ends the island: a lower mark would never be reached and is raised above it."""
     warning: float | None = None
     """Percentage points above the low mark for ``battery.charge.warning``; None: that variable is not the driver's."""
+    recharged: bool = False
+    """Whether a generator carries the house off the grid and charges the battery, both told now; False when in doubt."""
     by_runtime: bool = True
     """Whether ``battery.runtime`` may make LB; False while it follows from powers measured before the transfer."""
 

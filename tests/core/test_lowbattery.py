@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,3 +139,63 @@ def test_counting_down_takes_no_lb_back_and_makes_none_on_the_grid(seconds: floa
 )
 def test_it_is_told_by_what_lb_will_come(values: dict[str, Value], status: Status, text: str) -> None:
     assert detection(Reading(values, status), Wishes(Wish(20), Wish(60)), Low()) == text
+
+
+def _generator(charge: float | None, *, recharged: bool = True, cutoff: float | None = 10.0) -> Reading:
+    values: dict[str, Value] = {} if charge is None else {CHARGE: charge, RUNTIME: 60}
+    return Reading(values, OB, decline=Decline(low=20.0, cutoff=cutoff, recharged=recharged))
+
+
+_GONE = Reading({CHARGE: 18, RUNTIME: 60}, OB, decline=Decline(low=20.0, cutoff=10.0))
+
+
+@pytest.mark.parametrize(
+    ("story", "low"),
+    [
+        # (seconds, reading, fresh); LB is that after the last one.
+        ([(0, _generator(18), True)], False),
+        ([(0, _generator(18), True), (600, _generator(19), True)], False),
+        ([(0, _generator(18), True), (5, _generator(17), True)], False),
+        ([(0, _generator(18), True), (5, _generator(16.5), True)], True),
+        ([(0, _generator(18), True), (5, _generator(16.5), True), (10, _generator(17), True)], False),
+        ([(0, _generator(18), True), (5, _generator(None), True), (10, _generator(18, recharged=False), True)], True),
+        ([(0, _generator(18, recharged=False), True)], True),
+        ([(0, _generator(18, recharged=False), True), (5, _generator(18), True)], False),
+        ([(0, _generator(18), True), (5, _GONE, True)], True),
+        # A lost answer, then a silent gateway.
+        ([(0, _generator(18), True), (30, _generator(17.9), False)], False),
+        ([(0, _generator(18), True), (31, _generator(17.9), False)], True),
+        ([(0, _generator(18), False)], True),
+        ([(0, _generator(16.5, recharged=False), False), (5, _generator(16.5), False)], True),
+        # Close to the device's own limit, or to the one it may have.
+        ([(0, _generator(13), True)], True),
+        ([(0, _generator(13.5), True)], False),
+        ([(0, _generator(17, cutoff=15.0), True)], True),
+        ([(0, _generator(13, cutoff=None), True)], True),
+        ([(0, _generator(18), True), (5, replace(_generator(18), status=OB | LB), True)], True),
+    ],
+)
+def test_a_generator_that_charges_the_battery_holds_lb_back_until_anything_speaks_against_it(
+    story: list[tuple[float, Reading, bool]], low: bool
+) -> None:
+    state = Low()
+    for seconds, reading, fresh in story:
+        state = after(state, reading, Wishes(runtime=Wish(120)), seconds, fresh=fresh)
+    assert bool(state.reasons) is low
+
+
+def test_a_generator_holds_back_no_lb_of_ignorelb_either_once_it_stops() -> None:
+    wishes = Wishes(Wish(20), ignorelb=True)
+    low = after(Low(), _generator(18), wishes, 0.0, fresh=True)
+    assert not low.reasons
+    assert after(low, _GONE, wishes, 5.0, fresh=True).reasons == {CHARGE}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 100), st.booleans()), max_size=20))
+def test_without_the_word_of_a_generator_nothing_holds_lb_back(story: list[tuple[bool, float, bool]]) -> None:
+    """An ordinary outage, with whatever was before: as if there were no generators at all."""
+    state = Low()
+    for at, (recharged, charge, fresh) in enumerate(story):
+        state = after(state, _generator(charge, recharged=recharged), Wishes(), at * 5.0, fresh=fresh)
+        if fresh and not recharged and charge <= 20:
+            assert state.reasons

@@ -24,6 +24,10 @@ PACK_MISSING = 3600.0
 """Seconds a battery must be missing before RB asks for its replacement."""
 
 
+CHARGING_AGE = 60.0
+"""Maximum age in seconds of a battery's power that shows that a generator charges it."""
+
+
 class House:
     """Turns payloads into a :class:`Reading`; keeps the grid's state, the batteries' and since when each holds."""
 
@@ -36,6 +40,7 @@ class House:
         self._charge = Charge()
         self._load = Smoothed()
         self._reason = "none since the start"
+        self._started_on_generator = False
         self._bad_since: float | None = None
         self._warned = False
         self._able = False
@@ -44,6 +49,7 @@ class House:
     def transfer(self, state: Grid) -> None:
         """The relay has moved. Powers known so far were measured in the former state, until :meth:`settle`."""
         before, self.grid = self.grid, state
+        self._started_on_generator = before is None and state is Grid.GENERATOR
         if not state.on_grid:
             self._reason = site.TRANSFER_REASON[state]
             log.warning("The house is off the grid: %s", self._reason)
@@ -79,7 +85,7 @@ class House:
         raw = do("meters", functools.partial(_metered, raw, measured_in), dict(raw))
         values = dict(_FIXED)
         do("fields", lambda: values.update(translate(site.FIELDS, raw)), None)
-        power = do("storage", lambda: site.storage_power(raw), None)
+        power, source = do("storage", lambda: site.storage(raw), _NO_POWER)
         watts = do("load", lambda: site.load(raw, measured_in), None)
         rated = do("rating", lambda: site.rated_power(raw), None)
         packs = do("packs", lambda: site.packs(raw), None)
@@ -99,7 +105,9 @@ class House:
             State(decisive=self._charge.counted),
         )
         given = rated or (seen.capacity or 0.0) / 1000 * options.loadkwh
-        if not state.on_grid and not early and watts is not None and given and watts > given:
+        # A generator carries what the batteries cannot; then only what they give themselves counts.
+        carried = power if state is Grid.GENERATOR else watts
+        if not state.on_grid and not early and carried is not None and given and carried > given:
             status |= Status.OVER
         status |= direction | do("replacement", lambda: self._replace(packs, now), nothing)
         do("battery", lambda: values.update(self._battery(seen, direction, options, watts, now)), None)
@@ -121,9 +129,20 @@ class House:
             falling=("battery.charge", _BACKUP_CHARGE),
             low=self._charge.low if seen.capacity or seen.decisive is not None else None,
             cutoff=self._charge.verylow,
+            recharged=state is Grid.GENERATOR and self._recharged(direction, now - times.get(source, float("-inf")), early=early),
             by_runtime=not early,
         )
         return Reading(values, status, do("alarms", lambda: self._alarms(raw, packs), tuple[str, ...]()), raw, decline=decline)
+
+    def _recharged(self, direction: Status, age: float, *, early: bool) -> bool:
+        """Return whether the battery charges by a power of so many seconds.
+
+        A driver that starts while a generator runs has only the relay's word at first, which must not make LB of a remembered
+        charge: the first reading is believed, and the next one, some seconds later, decides.
+        """
+        if early:
+            return self._started_on_generator
+        return direction is Status.CHRG and age <= CHARGING_AGE
 
     def _battery(
         self, seen: State, direction: Status, options: EnphaseConfig, watts: float | None, now: float
@@ -234,6 +253,7 @@ def _timed(payload: object, at: float | None) -> tuple[object, float] | None:
     return (payload, at) if payload is not None and at is not None else None
 
 
+_NO_POWER: tuple[float | None, str] = (None, "")
 _BACKUP_CHARGE = "experimental.battery.encharge.charge"
 
 _FIXED: dict[str, Value] = {

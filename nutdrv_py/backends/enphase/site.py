@@ -283,16 +283,21 @@ def battery_voltage(charge: float, highest: float = HIGHEST_VOLTAGE) -> float:
 
 
 def storage_power(raw: Raw) -> float | None:
-    """Battery power in W, + = discharging: livedata, else the sum of /ivp/ensemble/power, else the storage CT."""
+    """Battery power in W, + = discharging; None when nothing told it."""
+    return storage(raw)[0]
+
+
+def storage(raw: Raw) -> tuple[float | None, str]:
+    """Return :func:`storage_power` and its source: livedata, else the sum of /ivp/ensemble/power, else the storage CT."""
     live = MW(find(raw, "livedata.meters.storage.agg_p_mw"))
     if isinstance(live, float):
-        return live
+        return live, "livedata"
     listed = find(raw, "power.devices:")
     if isinstance(listed, list) and listed:
         powers = [p for d in listed if isinstance(p := MW(find(d, "real_power_mw")), float)]
         if powers:
-            return sum(powers)
-    return _watts(raw, "storage")
+            return sum(powers), "power"
+    return _watts(raw, "storage"), "reports"
 
 
 def load(raw: Raw, state: Grid) -> float | None:
