@@ -377,34 +377,54 @@ class Enphase(Backend[EnphaseConfig]):
     async def _meet(self) -> None:
         """Learn serial number and certificate before anything secret is sent.
 
-        A gateway that is known by its certificate need not say who it is before it is asked for the relay.
+        /info may be out of order for ever. Then a gateway that is known by its certificate is asked for the relay all the same.
         """
         if self._identity is not None or self._known:
             return
         timeout = float(self.config.api_timeout)
         try:
-            answer = await self._gateway.get("/info", timeout=timeout)
+            found = site.identity((await self._gateway.get("/info", timeout=timeout)).body)
         except Stranger as error:
             await self._new_certificate(error)
-            answer = await self._gateway.get("/info", timeout=timeout)
-        except DeviceError:
-            if not self._pin.serial:
-                raise
+            return
+        except DeviceError as error:
+            if not self._certified():
+                advice = "" if self.config.serial else "; with serial = in its section the driver may start without it"
+                raise DeviceError(f"{error}{advice}") from None
             self._known = True
             return
-        self._introduced(site.identity(answer.body))
+        self._introduced(found)
+
+    def _certified(self) -> bool:
+        """Return whether the certificate says enough of a gateway that does not say who it is.
+
+        A remembered or named certificate does, for ``serial =`` or the remembered one. The first certificate of all does when it
+        is made out to ``serial =``: anybody could show such a one, but could also write that number into /info, so the token
+        goes to no stranger more easily. Any other certificate waits for /info.
+        """
+        serial = self.config.serial
+        if self._pin.serial or (serial and not self._pin.changeable and self._gateway.seen):
+            return True
+        if not serial or not self._named(serial) or not self._pin.trusts(self._gateway.seen):
+            return False
+        self._pin.introduced(serial, self._gateway.key)
+        return True
+
+    def _named(self, serial: str) -> bool:
+        """Return whether the certificate seen last is made out to the gateway ``serial``."""
+        return bool(self._gateway.seen) and self._gateway.name.lower() == f"envoy-{serial}".lower()
 
     def _introduced(self, found: Identity) -> None:
         """The gateway has said who it is. Raises DeviceError when it is not the one that is meant."""
         wanted = self.config.serial
         port = self.config.port
         if wanted is not None and found.serial != wanted:
-            self._identity = None
+            self._identity, self._known = None, False
             raise DeviceError(
                 f"the gateway at {port} is {found.serial}, but serial = {wanted}; correct port or serial in ups.conf"
             )
         if self._identity is not None and found.serial != self._identity.serial:
-            before, self._identity = self._identity.serial, None
+            before, self._identity, self._known = self._identity.serial, None, False
             raise DeviceError(f"another gateway answers at {port}: {found.serial} instead of {before}; write serial = to decide")
         if found.major is not None and found.major < 7:
             raise DeviceError(
@@ -426,7 +446,8 @@ class Enphase(Backend[EnphaseConfig]):
     async def _new_certificate(self, stranger: Stranger) -> None:
         """A certificate that is not the pinned one: gateways make a new one each year and at upgrades.
 
-        It is taken only if whoever shows it names the same serial number, asked without a token, and it is said loudly.
+        It is taken if it holds the remembered key, or if its owner names the same serial number: in /info, asked without a token,
+        or in the certificate when /info is out of order. It is logged.
         """
         if not self._pin.changeable or not stranger.fingerprint:
             raise DeviceError(
@@ -434,26 +455,35 @@ class Enphase(Backend[EnphaseConfig]):
                 f"certificate = {self.config.certificate}"
             )
         expected = self._pin.serial or self.config.serial or ""
-        answer, fingerprint = await self._gateway.meet("/info", timeout=float(self.config.api_timeout))
-        found = site.identity(answer.body)
-        if fingerprint != stranger.fingerprint or (expected and found.serial != expected):
+        found: Identity | None = None
+        try:
+            answer, fingerprint = await self._gateway.meet("/info", timeout=float(self.config.api_timeout))
+            found = site.identity(answer.body)
+        except DeviceError:
+            fingerprint = self._gateway.seen
+            if not expected or not (self._named(expected) or (self._pin.serial and self._pin.same_key(self._gateway.key))):
+                raise
+        serial = found.serial if found is not None else expected
+        if fingerprint != stranger.fingerprint or (expected and serial != expected):
             raise DeviceError(
-                f"the certificate at {self.config.port} has changed and the gateway names serial {found.serial} instead of "
+                f"the certificate at {self.config.port} has changed and the gateway names serial {serial} instead of "
                 f"{expected}: nothing secret was sent. If the gateway was replaced, remove {self._pin.path}"
             )
         change, same = self.config.certificate_change, self._pin.same_key(self._gateway.key)
         if not same and change != "accept":
             what = f"; if it was updated, type: rm {self._pin.path}" if change == "ask" else "; certificate_change = refuse"
             raise DeviceError(
-                f"the gateway at {self.config.port} shows a certificate with another key and names serial {found.serial}, as "
+                f"the gateway at {self.config.port} shows a certificate with another key and names serial {serial}, as "
                 f"anybody on the network could: nothing secret was sent{what}"
             )
         log.warning(
             "The gateway %s shows a new certificate (SHA-256 %s) with %s; it is trusted from now on",
-            found.serial, fingerprint, "the same key" if same else "another key, and named the right serial number",
+            serial, fingerprint, "the same key" if same else "another key, and named the right serial number",
         )  # fmt: skip
-        self._introduced(found)
-        self._pin.remember(found.serial, fingerprint, self._gateway.key)
+        if found is not None:
+            self._introduced(found)
+        self._known = True
+        self._pin.remember(serial, fingerprint, self._gateway.key)
 
     # The reading
 

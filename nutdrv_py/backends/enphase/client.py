@@ -25,7 +25,7 @@ from nutdrv_py.core.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
 from nutdrv_py.protocols import http
 
-__all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "decode", "public_key"]
+__all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "common_name", "decode", "public_key"]
 
 MOST_BODY = 2 << 20
 """Bytes of an answer. /ivp/ensemble/status of a large system is 100 kB."""
@@ -91,8 +91,12 @@ class Gateway:
         self._context.verify_mode = ssl.CERT_NONE
         self.fingerprint: str | None = None
         """Of the certificate on the present connection."""
+        self.seen = ""
+        """Fingerprint of the certificate seen last, also after its connection was closed."""
         self.key = ""
-        """SHA-256 (hex) of the public key in the certificate seen last; empty when it could not be found in it."""
+        """SHA-256 (hex) of the public key in that certificate; empty when it could not be found in it."""
+        self.name = ""
+        """Common name in that certificate, as its owner likes it; empty when there is none."""
         self._accepting = False
 
     async def close(self) -> None:
@@ -193,7 +197,8 @@ class Gateway:
         elif event.endswith("start_tls.complete"):
             tls = info["return_value"].get_extra_info("ssl_object")
             certificate = tls.getpeercert(binary_form=True) or b""
-            self.fingerprint, self.key = hashlib.sha256(certificate).hexdigest(), public_key(certificate)
+            self.fingerprint = self.seen = hashlib.sha256(certificate).hexdigest()
+            self.key, self.name = public_key(certificate), common_name(certificate)
             if not self._accepting and not self._trusted(self.fingerprint):
                 raise Stranger("the gateway shows a certificate that is not the trusted one", self.fingerprint)
         elif event.endswith("send_request_headers.started") and self.fingerprint is None and self._url.startswith("https:"):
@@ -203,6 +208,28 @@ class Gateway:
 
 def public_key(certificate: bytes) -> str:
     """Return the SHA-256 (hex) of the SubjectPublicKeyInfo of a certificate in DER (RFC 5280, 4.1); empty when there is none."""
+    part = _part(certificate, 5)
+    return hashlib.sha256(part).hexdigest() if part else ""
+
+
+_COMMON_NAME = b"\x06\x03\x55\x04\x03"
+"""The object identifier 2.5.4.3 in DER."""
+
+
+def common_name(certificate: bytes) -> str:
+    """Return the common name of the subject of a certificate in DER; empty when there is none."""
+    _, found, rest = _part(certificate, 4).partition(_COMMON_NAME)
+    # Behind it a string: its type, its length (a name has at most 64 characters), its bytes.
+    if not found or len(rest) < 2 or rest[1] > 64 or len(rest) < 2 + rest[1]:
+        return ""
+    return rest[2 : 2 + rest[1]].decode("ascii", "replace")
+
+
+def _part(certificate: bytes, index: int) -> bytes:
+    """Return an element of a certificate's TBSCertificate behind the version, which may be absent; empty when there is none.
+
+    0 is the serial number; then come algorithm, issuer, validity, subject (4) and key (5).
+    """
 
     def element(at: int) -> tuple[int, int]:
         """Return where the content of the element at ``at`` begins and ends."""
@@ -216,13 +243,12 @@ def public_key(certificate: bytes) -> str:
 
     try:
         at, end = element(element(0)[0])
-        # Behind the version, which may be absent: serial number, algorithm, issuer, validity, subject.
-        for _ in range(6 if certificate[at] == 0xA0 else 5):
+        for _ in range(index + (certificate[at] == 0xA0)):
             at = element(at)[1]
         stop = element(at)[1]
-        return hashlib.sha256(certificate[at:stop]).hexdigest() if at < stop <= end else ""
+        return certificate[at:stop] if at < stop <= end else b""
     except IndexError:
-        return ""
+        return b""
 
 
 def _judge(path: str, status: int) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py.backends.enphase.client import public_key
+from nutdrv_py.backends.enphase import Enphase
+from nutdrv_py.backends.enphase.client import common_name, public_key
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.pin import Pin
+from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.log import Trouble
-from nutdrv_py.simulators.enphase import GatewaySimulator, load_scenario
+from nutdrv_py.simulators.enphase import Fault, GatewaySimulator, load_scenario
 from tests.backends.enphase.conftest import house, run
 
 
@@ -83,7 +85,9 @@ def test_the_key_of_a_certificate_is_found_as_openssl_finds_it(tmp_path: Path) -
     key = subprocess.run(["openssl", "x509", "-pubkey", "-noout"], input=pem.encode(), capture_output=True, check=True).stdout
     raw = base64.b64decode(b"".join(key.splitlines()[1:-1]))
     assert public_key(der) == hashlib.sha256(raw).hexdigest()
+    assert common_name(der) == "x"
     for cut in range(0, len(der), 7):
+        assert common_name(der[:cut]) in ("", "x")
         assert public_key(der[:cut]) in ("", hashlib.sha256(raw).hexdigest())
 
 
@@ -173,3 +177,103 @@ def test_a_fingerprint_that_others_may_write_is_not_trusted(tmp_path: Path) -> N
     path.chmod(0o666)
     with pytest.raises(ConfigError, match=f"{path} may have been written by another user.*rm {path}"):
         Pin(config, Trouble())
+
+
+SERIAL = "122333444455"
+SILENT = [Fault("status", status=504), Fault("hang"), Fault("html"), Fault("reset")]
+
+
+@pytest.mark.parametrize("fault", SILENT, ids=lambda fault: fault.kind)
+def test_a_gateway_that_never_says_who_it_is_serves_with_serial_from_the_very_first_start(tmp_path: Path, fault: Fault) -> None:
+    async def story() -> None:
+        async with house(tmp_path, serial=SERIAL) as h:
+            h.sim.faults["/info"] = fault
+            assert h.shown(await h.poll())["ups.status"] == "OL"
+            h.sim.set(grid="outage")
+            assert Status.OB in (await h.poll()).status
+            assert (tmp_path / "home.pin").read_text().split()[:2] == [SERIAL, h.sim.fingerprint]
+            # From then on only this certificate is shown the token, also after a restart.
+            again = Enphase(h.backend.config, h.clock)
+            try:
+                assert Status.OB in (await again.poll()).status
+            finally:
+                await again.__aexit__(None, None, None)
+
+    run(story)
+
+
+@pytest.mark.parametrize("changeable", ["pin", "any", "file"])
+def test_it_serves_with_each_kind_of_trust_in_its_certificate(tmp_path: Path, changeable: str) -> None:
+    async def story() -> None:
+        sim = GatewaySimulator(load_scenario("online"))
+        named = tmp_path / "named"
+        named.write_text("0" * 64 + "\n")
+        certificate = str(named) if changeable == "file" else changeable
+        async with house(tmp_path, sim, serial=SERIAL, certificate=certificate) as h:
+            named.write_text(sim.fingerprint + "\n")
+            h.sim.faults["/info"] = Fault("status", status=504)
+            backend = Enphase(h.backend.config, h.clock)
+            try:
+                assert Status.OL in (await backend.poll()).status
+            finally:
+                await backend.__aexit__(None, None, None)
+
+    run(story)
+
+
+def test_a_first_certificate_that_is_not_made_out_to_the_serial_gets_no_token_before_info(tmp_path: Path) -> None:
+    async def story() -> None:
+        sim = GatewaySimulator(load_scenario("online"), serial="999999999999")
+        async with house(tmp_path, sim, serial=SERIAL) as h:
+            h.sim.faults["/info"] = Fault("status", status=504)
+            for _ in range(3):
+                with pytest.raises(DeviceError, match="HTTP 504"):
+                    await h.poll()
+            assert {request.path for request in h.sim.requests} == {"/info"}
+            assert not (tmp_path / "home.pin").exists()
+
+    run(story)
+
+
+def test_a_remembered_certificate_that_changes_while_info_is_out_of_order_is_judged_all_the_same(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path, serial=SERIAL) as h:
+            h.sim.faults["/info"] = Fault("status", status=504)
+            await h.polls(2)
+            h.sim.rotate_certificate()
+            await h.polls(2)
+            assert h.sim.fingerprint in (tmp_path / "home.pin").read_text(), "made out to the same serial"
+        async with house(tmp_path, GatewaySimulator(load_scenario("online"), serial="999999999999"), serial=SERIAL) as h:
+            h.sim.faults["/info"] = Fault("status", status=504)
+            for _ in range(2):
+                with pytest.raises(DeviceError):
+                    await h.poll()
+            assert {request.path for request in h.sim.requests} == {"/info"}, "made out to another one"
+
+    run(story)
+
+
+def test_with_ask_another_key_is_not_taken_while_info_is_out_of_order(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path, serial=SERIAL, certificate_change="ask") as h:
+            h.sim.faults["/info"] = Fault("status", status=504)
+            await h.polls(2)
+            h.sim.rotate_certificate()
+            with pytest.raises(DeviceError, match="another key"):
+                await h.poll()
+
+    run(story)
+
+
+def test_a_gateway_that_turns_out_to_be_another_one_is_not_asked_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path, serial=SERIAL) as h:
+            h.sim.faults["/info"] = Fault("status", status=504)
+            await h.poll()
+            del h.sim.faults["/info"]
+            other = "<envoy_info><device><sn>999999999999</sn><software>D8.2.1</software></device></envoy_info>"
+            h.sim.faults["/info"] = Fault("wrong-json", body=other)
+            with pytest.raises(DeviceError, match="999999999999, but serial"):
+                await h.polls(10, 31)
+
+    run(story)
