@@ -15,6 +15,7 @@ from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.charge import MARGIN, Charge
 from nutdrv_py.backends.enphase.client import Absent, Answer, Gateway, Refused, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig, gateway_url
+from nutdrv_py.backends.enphase.controller import KINDS, can_see_outage, contradictions
 from nutdrv_py.backends.enphase.examine_token import CLOCK, TOKEN_PAGE, examine_token
 from nutdrv_py.backends.enphase.jwt import DAY, Token
 from nutdrv_py.backends.enphase.pin import Pin
@@ -190,22 +191,30 @@ async def _endpoints(
 
 def _system(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Finding]:
     """Whether this system can see an outage, has a battery, and measures anything."""
-    able, kind = site.can_see_outage(raw)
+    able, kind = can_see_outage(raw)
     try:
         state = site.grid(raw["relay"])
     except DeviceError as error:
         yield failed("outage", str(error), "restart the gateway; is a System Controller or Meter Collar there?")
     else:
         if able is False and state.on_grid:
+            none = kind == "none"
+            why = "it has no IQ System Controller or Meter Collar" if none else f"it runs grid-tied in spite of an {KINDS[kind]}"
             yield failed(
-                "outage", "this system cannot see one: it has no IQ System Controller or Meter Collar, so it says OL for ever",
-                "do not rely on it for a shutdown",
-            )  # fmt: skip
+                "outage", f"this system cannot see one: {why}, so it says OL for ever", "do not rely on it for a shutdown"
+            )
         elif able is None and state.on_grid:
-            yield warning("outage", f"whether it can be seen was not told; now {state.value}", "type the same again in a minute")
+            yield warning(
+                "outage", f"whether it can be seen was not told; now {state.value}",
+                "type the same again in some minutes: a gateway that has just started lists no devices",
+            )  # fmt: skip
+        elif against := contradictions(raw, on_grid=state.on_grid):
+            yield warning(
+                "outage", f"the relay makes it {state.value}, but {', '.join(against)}",
+                "type the same again in a minute; if it stays so, restart the gateway: ups.status follows the relay alone",
+            )  # fmt: skip
         else:
-            names = {"ENPOWER": "IQ System Controller", "COLLAR": "IQ Meter Collar"}
-            yield ok("outage", f"can be seen ({names.get(kind, 'by the relay')}); now {state.value}")
+            yield ok("outage", f"can be seen ({KINDS.get(kind, 'by the relay')}); now {state.value}")
     yield from _battery(raw, config)
     if config.disable_meters:
         yield ok("meters", "not asked, as disable_meters wants it")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.charge import Charge, State
 from nutdrv_py.backends.enphase.config import EnphaseConfig
+from nutdrv_py.backends.enphase.controller import Detection
 from nutdrv_py.backends.enphase.site import Grid
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.mapping import find, to_number, translate
@@ -42,13 +43,14 @@ class House:
         self._reason = "none since the start"
         self._started_on_generator = False
         self._bad_since: float | None = None
-        self._warned = False
-        self._able = False
+        self._moved_at = float("-inf")
+        self._detection = Detection()
         self._parts = Parts()
 
     def transfer(self, state: Grid) -> None:
         """The relay has moved. Powers known so far were measured in the former state, until :meth:`settle`."""
         before, self.grid = self.grid, state
+        self._moved_at = self._clock.monotonic()
         self._started_on_generator = before is None and state is Grid.GENERATOR
         if not state.on_grid:
             self._reason = site.TRANSFER_REASON[state]
@@ -115,7 +117,12 @@ class House:
         do("equipment", lambda: values.update(_equipment(packs, rated)), None)
         percent = do("percent", lambda: site.load_percent(watts, rated, seen.capacity, options.loadkwh), None)
         do("output", lambda: values.update(_output(raw, state, watts, percent)), None)
-        do("observations", lambda: self._observe(values, state, raw), None)
+        values["experimental.grid.state"] = state.value
+        values["input.transfer.reason"] = self._reason
+        observed = functools.partial(
+            self._detection.update, raw, state, inventory_at=times.get("inventory"), moved_at=self._moved_at, now=now
+        )
+        values.update(do("observations", observed, dict[str, Value]()))
         if token_days is not None:
             values["experimental.token.days"] = token_days
         if live_age is not None and "livedata" in raw:
@@ -187,27 +194,6 @@ class House:
         if packs is not None and packs.count and packs.bad == packs.count:
             alarms.append("No battery is usable")
         return tuple(alarms)
-
-    def _observe(self, values: dict[str, Value], state: Grid, raw: Mapping[str, object]) -> None:
-        """What NUT has no name for."""
-        values["experimental.grid.state"] = state.value
-        values["input.transfer.reason"] = self._reason
-        able, kind = site.can_see_outage(raw)
-        # A gateway that has just started may not know its devices yet; one that once could can again.
-        self._able = self._able or bool(able) or not state.on_grid
-        able = True if self._able else able
-        if kind:
-            values["experimental.controller.type"] = kind
-        if able is False and state.on_grid:
-            values["experimental.outage.detection"] = "impossible: no IQ System Controller or Meter Collar"
-            if not self._warned:
-                self._warned = True
-                log.error(
-                    "THIS SYSTEM CANNOT REPORT AN OUTAGE: it has no IQ System Controller and no IQ Meter Collar that could "
-                    "separate the house from the grid, so ups.status will say OL for ever. Do not rely on it for a shutdown."
-                )
-        else:
-            values["experimental.outage.detection"] = "possible" if able else "unknown"
 
 
 def _metered(raw: Mapping[str, object], state: Grid) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,8 +23,8 @@ __all__ = [
     "Identity",
     "Packs",
     "battery_voltage",
-    "can_see_outage",
     "controller_lost",
+    "devices",
     "grid",
     "identity",
     "live_age",
@@ -38,6 +38,7 @@ __all__ = [
     "phases",
     "rated_power",
     "storage_power",
+    "words",
 ]
 
 Raw = Mapping[str, object]
@@ -159,37 +160,24 @@ def grid(relay: object) -> Grid:
     The first word of ``mains_oper_state`` decides (closed, open); ``mains_admin_state`` tells a commanded island (open)
     from an outage (closed); a second word with admin closed means that the relay is about to close again.
     """
-    words = _words(relay, "mains_oper_state")
-    admin = _words(relay, "mains_admin_state")
-    mode = " ".join(_words(relay, "Enchg_grid_mode"))
-    if not words or words[0] not in ("closed", "open"):
-        raise DeviceError(f"the gateway does not tell the state of the grid relay (mains_oper_state is {' '.join(words)[:40]!r})")
-    if words[0] == "closed":
+    oper = words(relay, "mains_oper_state")
+    admin = words(relay, "mains_admin_state")
+    mode = " ".join(words(relay, "Enchg_grid_mode"))
+    if not oper or oper[0] not in ("closed", "open"):
+        raise DeviceError(f"the gateway does not tell the state of the grid relay (mains_oper_state is {' '.join(oper)[:40]!r})")
+    if oper[0] == "closed":
         return Grid.ON_GRID
     if "generator" in mode:
         return Grid.GENERATOR
     if admin[:1] == ["open"]:
         return Grid.ISLAND
-    return Grid.RECONNECTING if len(words) > 1 else Grid.OUTAGE
+    return Grid.RECONNECTING if len(oper) > 1 else Grid.OUTAGE
 
 
-def _words(source: object, key: str) -> list[str]:
+def words(source: object, key: str) -> list[str]:
+    """Return the words at ``key`` in lower case; none when there is no text."""
     value = source.get(key) if isinstance(source, Mapping) else None
     return value.lower().split() if isinstance(value, str) else []
-
-
-def can_see_outage(raw: Raw) -> tuple[bool | None, str]:
-    """Whether this system has a device that can island the house, and its type; None while that is unknown.
-
-    Without an IQ System Controller (ENPOWER) or Meter Collar the relay says "closed" for ever, also in an outage.
-    """
-    mode = " ".join(_words(raw.get("relay"), "Enchg_grid_mode"))
-    if "inventory" not in raw:
-        return (True, "") if "multimode" in mode else (None, "")
-    for kind in ("ENPOWER", "COLLAR"):
-        if any(True for _ in _devices(raw["inventory"], kind)):
-            return mode not in ("grid-tied", "unknown"), kind
-    return False, "none"
 
 
 # Who it is
@@ -246,16 +234,16 @@ def packs(raw: Raw) -> Packs | None:
     """The batteries in the inventory; None while that is unknown."""
     if "inventory" not in raw:
         return None
-    devices = list(_devices(raw["inventory"], "ENCHARGE"))
-    bad = sum(device.get("communicating") is False or device.get("dc_switch_off") is True for device in devices)
-    told = (to_number(_first(d.get("maxCellTemp"), d.get("temperature"))) for d in devices)
-    return Packs(len(devices), bad, max((t for t in told if t is not None and -50 < t < 150), default=None))
+    listed = list(devices(raw["inventory"], "ENCHARGE"))
+    bad = sum(device.get("communicating") is False or device.get("dc_switch_off") is True for device in listed)
+    told = (to_number(_first(d.get("maxCellTemp"), d.get("temperature"))) for d in listed)
+    return Packs(len(listed), bad, max((t for t in told if t is not None and -50 < t < 150), default=None))
 
 
 def controller_lost(raw: Raw) -> bool:
     """Whether the System Controller or Meter Collar is in the inventory but does not communicate."""
     inventory = raw.get("inventory")
-    found = [device for kind in ("ENPOWER", "COLLAR") for device in _devices(inventory, kind)]
+    found = [device for kind in ("ENPOWER", "COLLAR") for device in devices(inventory, kind)]
     return bool(found) and all(device.get("communicating") is False for device in found)
 
 
@@ -479,7 +467,8 @@ def live_age(live: object, gateway_time: float | None, here: float) -> float | N
 # Small tools of this module
 
 
-def _devices(inventory: object, kind: str) -> Iterable[Mapping[str, object]]:
+def devices(inventory: object, kind: str) -> Iterator[Mapping[str, object]]:
+    """Yield the devices of one type in the inventory."""
     for group in inventory if isinstance(inventory, list) else []:
         if isinstance(group, Mapping) and group.get("type") == kind and isinstance(group.get("devices"), list):
             yield from (device for device in group["devices"] if isinstance(device, Mapping))

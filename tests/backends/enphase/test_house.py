@@ -102,7 +102,7 @@ def test_an_energy_that_cannot_be_costs_itself_alone(energy: object) -> None:
     assert float(reading.values["ups.realpower"]) == 800
 
 
-PARTS = ("measured", "storage_power", "load", "rated_power", "packs", "phase_values", "can_see_outage", "controller_lost", "load_percent")
+PARTS = ("measured", "storage_power", "load", "rated_power", "packs", "phase_values", "controller_lost", "load_percent")
 
 
 @pytest.mark.parametrize("broken", [*PARTS, None])

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from nutdrv_py.backends.enphase import site
+from nutdrv_py.backends.enphase import controller, site
 from nutdrv_py.backends.enphase.site import Grid
 from nutdrv_py.errors import DeviceError
 from tests.device.test_mapping import json_values
@@ -128,22 +128,6 @@ def test_packs_are_counted(devices: list[object], expected: site.Packs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "able"),
-    [
-        ({"inventory": [{"type": "ENPOWER", "devices": [{}]}], "relay": _relay("closed", mode="multimode-ongrid")}, (True, "ENPOWER")),
-        ({"inventory": [{"type": "COLLAR", "devices": [{}]}], "relay": _relay("closed", mode="multimode-ongrid")}, (True, "COLLAR")),
-        ({"inventory": [{"type": "ENPOWER", "devices": [{}]}], "relay": _relay("closed", mode="grid-tied")}, (False, "ENPOWER")),
-        ({"inventory": [], "relay": _relay("closed", mode="unknown")}, (False, "none")),
-        ({"inventory": [{"type": "ENPOWER", "devices": []}], "relay": _relay("closed", mode="unknown")}, (False, "none")),
-        ({"relay": _relay("closed", mode="multimode-ongrid")}, (True, "")),
-        ({"relay": _relay("closed", mode="unknown")}, (None, "")),
-    ],
-)
-def test_a_system_without_a_controller_cannot_see_an_outage(raw: dict[str, object], able: tuple[bool | None, str]) -> None:
-    assert site.can_see_outage(raw) == able
-
-
-@pytest.mark.parametrize(
     ("charge", "volts"), [(100, 86.4), (96, 85.4), (92, 84.4), (89, 83.7), (46, 78.7), (39, 77.7), (20, 74.4), (15, 72.0), (0, 60.0)]
 )
 def test_the_voltage_estimate_is_enphase_monitors_curve(charge: float, volts: float) -> None:
@@ -240,6 +224,6 @@ def test_any_payload_anywhere_is_read_without_an_exception(first: object, second
                 site.rated_power(raw)
                 site.storage_power(raw)
                 site.load(raw, state)
-                site.can_see_outage(raw)
+                controller.can_see_outage(raw)
                 site.controller_lost(raw)
                 site.phase_values(raw, state, site.phases(raw) or 1, 5.0)
