@@ -40,6 +40,7 @@ WANTED = (
     "mfa",
     "no-meters",
     "wrong-serial",
+    "total-ct",
     "demo",
 )
 

@@ -18,6 +18,7 @@ from nutdrv_py.backends.enphase.config import EnphaseConfig, gateway_url
 from nutdrv_py.backends.enphase.controller import KINDS, can_see_outage, contradictions
 from nutdrv_py.backends.enphase.examine_token import CLOCK, TOKEN_PAGE, examine_token
 from nutdrv_py.backends.enphase.jwt import DAY, Token
+from nutdrv_py.backends.enphase.meters import meter_kinds
 from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Identity
 from nutdrv_py.clock import Clock
@@ -219,7 +220,7 @@ def _system(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Findin
     if config.disable_meters:
         yield ok("meters", "not asked, as disable_meters wants it")
     elif "meters" in raw:
-        yield _meters(site.meter_kinds(raw) or set())
+        yield _meters(meter_kinds(raw) or set())
 
 
 def _battery(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Finding]:

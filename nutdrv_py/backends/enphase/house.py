@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from nutdrv_py.backends.enphase import site
+from nutdrv_py.backends.enphase import lines, meters, powers, site
 from nutdrv_py.backends.enphase.charge import Charge, State
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.controller import Detection
@@ -84,11 +84,12 @@ class House:
         do, nothing = self._parts.do, Status(0)
         status = Status.OL if state.on_grid else Status.OB
         measured_in = self._measured_in if self._measured_in is not None else state
-        raw = do("meters", functools.partial(_metered, raw, measured_in), dict(raw))
+        raw = do("meters", functools.partial(_metered, raw, times, measured_in), dict(raw))
         values = dict(_FIXED)
         do("fields", lambda: values.update(translate(site.FIELDS, raw)), None)
-        power, source = do("storage", lambda: site.storage(raw), _NO_POWER)
-        watts = do("load", lambda: site.load(raw, measured_in), None)
+        power, source = do("storage", lambda: powers.storage(raw), _NO_POWER)
+        load = do("load", lambda: powers.load(raw, measured_in), None)
+        watts = load.watts if load is not None else None
         rated = do("rating", lambda: site.rated_power(raw), None)
         packs = do("packs", lambda: site.packs(raw), None)
         direction = do("charger", lambda: self._charger.update(power, packs.count if packs is not None else 1), nothing)
@@ -115,8 +116,8 @@ class House:
         do("battery", lambda: values.update(self._battery(seen, direction, options, watts, now)), None)
         do("flow", lambda: values.update(_flow(raw, power, seen.capacity)), None)
         do("equipment", lambda: values.update(_equipment(packs, rated)), None)
-        percent = do("percent", lambda: site.load_percent(watts, rated, seen.capacity, options.loadkwh), None)
-        do("output", lambda: values.update(_output(raw, state, watts, percent)), None)
+        percent = do("percent", lambda: powers.load_percent(watts, rated, seen.capacity, options.loadkwh), None)
+        do("output", lambda: values.update(_output(raw, state, load, percent)), None)
         values["experimental.grid.state"] = state.value
         values["input.transfer.reason"] = self._reason
         observed = functools.partial(
@@ -196,9 +197,9 @@ class House:
         return tuple(alarms)
 
 
-def _metered(raw: Mapping[str, object], state: Grid) -> dict[str, object]:
-    found = site.measured(raw)
-    return {**found, **site.meters(found, state)}
+def _metered(raw: Mapping[str, object], times: Mapping[str, float], state: Grid) -> dict[str, object]:
+    found = meters.measured(meters.current(raw, times))
+    return {**found, **meters.meters(found, state)}
 
 
 def _flow(raw: Mapping[str, object], power: float | None, capacity: float | None) -> dict[str, Value]:
@@ -206,9 +207,9 @@ def _flow(raw: Mapping[str, object], power: float | None, capacity: float | None
     if power is None or not (capacity or power):
         return {}
     values: dict[str, Value] = {"experimental.storage.realpower": power}
-    volts = to_number(find(raw, "storage.cumulative.rmsVoltage")) or to_number(find(raw, "bus.cumulative.rmsVoltage"))
-    if volts:
-        values["battery.current"] = power / volts
+    amperes = lines.battery_current(raw, power, meters.phases(raw) or 1)
+    if amperes is not None:
+        values["battery.current"] = amperes
     return values
 
 
@@ -223,13 +224,13 @@ def _equipment(packs: site.Packs | None, rated: float | None) -> dict[str, Value
     return values
 
 
-def _output(raw: Mapping[str, object], state: Grid, watts: float | None, percent: float | None) -> dict[str, Value]:
+def _output(raw: Mapping[str, object], state: Grid, load: powers.Flow | None, percent: float | None) -> dict[str, Value]:
     values: dict[str, Value] = {}
-    if watts is not None:
-        values["ups.realpower"] = watts
+    if load is not None:
+        values["ups.realpower"] = load.watts
         if percent is not None:
             values["ups.load"] = percent
-    values.update(site.phase_values(raw, state, site.phases(raw) or 1, watts))
+    values.update(lines.phase_values(raw, state, meters.phases(raw) or 1, load))
     if "output.power" in values:
         values["ups.power"] = values["output.power"]
     return values

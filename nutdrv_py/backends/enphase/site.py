@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from nutdrv_py.device.mapping import Field, between, find, integer, number, scaled, text, to_number, translate
-from nutdrv_py.device.reading import Value
+from nutdrv_py.device.mapping import Field, between, find, integer, number, scaled, text, to_number
 from nutdrv_py.errors import DeviceError
 
 __all__ = [
@@ -28,16 +27,9 @@ __all__ = [
     "grid",
     "identity",
     "live_age",
-    "load",
-    "load_percent",
-    "measured",
-    "meter_kinds",
-    "meters",
     "packs",
-    "phase_values",
-    "phases",
     "rated_power",
-    "storage_power",
+    "read",
     "words",
 ]
 
@@ -84,47 +76,12 @@ FIELDS: tuple[Field, ...] = (
     Field("experimental.relay.oper",               "relay.mains_oper_state",           text),
     Field("experimental.grid.mode",                "relay.Enchg_grid_mode",            text),
     Field("experimental.grid.realpower",           "livedata.meters.grid.agg_p_mw",    MW),
+    Field("experimental.grid.realpower",           "net.cumulative.currW",             W),
     Field("experimental.pv.realpower",             "livedata.meters.pv.agg_p_mw",      MW),
     Field("experimental.pv.realpower",             "production.cumulative.currW",      W),
     Field("experimental.generator.realpower",      "livedata.meters.generator.agg_p_mw", MW),
     Field("experimental.livedata.stream",          "livedata.connection.sc_stream",    text),
 )
-
-_PHASES = (1, 2, 3)
-_INPUT_PHASE: tuple[Field, ...] = tuple(
-    field for n in _PHASES for field in (
-        Field(f"input.L{n}.realpower",   f"net.l{n}.currW",       W),
-        Field(f"input.L{n}.power",       f"net.l{n}.apprntPwr",   W),
-        Field(f"input.L{n}.current",     f"net.l{n}.rmsCurrent",  between(-1e4, 1e4)),
-        Field(f"input.L{n}-N.voltage",   f"net.l{n}.rmsVoltage",  between(0, 1000)),
-        Field(f"input.L{n}.powerfactor", f"net.l{n}.pwrFactor",   FACTOR),
-        Field(f"input.L{n}.frequency",   f"net.l{n}.freqHz",      between(1, 100)),
-    )
-)
-_INPUT: tuple[Field, ...] = (
-    Field("input.realpower",   "net.cumulative.currW",      W),
-    Field("input.realpower",   "livedata.meters.grid.agg_p_mw", MW),
-    Field("input.power",       "net.cumulative.apprntPwr",  W),
-    Field("input.powerfactor", "net.cumulative.pwrFactor",  FACTOR),
-    Field("input.frequency",   "net.cumulative.freqHz",     between(1, 100)),
-)
-_OUTPUT_PHASE: tuple[Field, ...] = tuple(
-    field for n, letter in zip(_PHASES, "abc", strict=True) for field in (
-        Field(f"output.L{n}.realpower",  f"livedata.meters.load.agg_p_ph_{letter}_mw",  MW),
-        Field(f"output.L{n}.realpower",  f"total.l{n}.currW",      W),
-        Field(f"output.L{n}.power",      f"livedata.meters.load.agg_s_ph_{letter}_mva", MW),
-        Field(f"output.L{n}-N.voltage",  f"bus.l{n}.rmsVoltage",   between(1, 1000)),
-        Field(f"output.L{n}.current",    f"total.l{n}.rmsCurrent", between(0, 1e4)),
-        Field(f"output.L{n}.powerfactor", f"total.l{n}.pwrFactor", FACTOR),
-        Field(f"output.L{n}.frequency",  f"bus.l{n}.freqHz",       between(1, 100)),
-    )
-)
-_OUTPUT: tuple[Field, ...] = (
-    Field("output.power",      "livedata.meters.load.agg_s_mva", MW),
-    Field("output.powerfactor", "total.cumulative.pwrFactor", FACTOR),
-    Field("output.frequency",  "bus.cumulative.freqHz",     between(1, 100)),
-)
-_OUTPUT_CURRENT = Field("output.current", "total.cumulative.rmsCurrent", between(0, 1e4))
 # fmt: on
 
 
@@ -267,200 +224,9 @@ def battery_voltage(charge: float, highest: float = HIGHEST_VOLTAGE) -> float:
     return int(cell * round(highest * 100) / 360) // 10 / 10
 
 
-# Powers
-
-
-def storage_power(raw: Raw) -> float | None:
-    """Battery power in W, + = discharging; None when nothing told it."""
-    return storage(raw)[0]
-
-
-def storage(raw: Raw) -> tuple[float | None, str]:
-    """Return :func:`storage_power` and its source: livedata, else the sum of /ivp/ensemble/power, else the storage CT."""
-    live = MW(find(raw, "livedata.meters.storage.agg_p_mw"))
-    if isinstance(live, float):
-        return live, "livedata"
-    listed = find(raw, "power.devices:")
-    if isinstance(listed, list) and listed:
-        powers = [p for d in listed if isinstance(p := MW(find(d, "real_power_mw")), float)]
-        if powers:
-            return sum(powers), "power"
-    return _watts(raw, "storage"), "reports"
-
-
-def load(raw: Raw, state: Grid) -> float | None:
-    """What the house uses, in W; None when nothing measures it.
-
-    On the grid it takes a consumption meter: livedata's load, else what the house's meters and batteries add up to. In an
-    island the meters' own powers read 0, so livedata's load or, if that is nothing, the balance of battery and PV counts.
-    """
-    live = MW(find(raw, "livedata.meters.load.agg_p_mw"))
-    storage = storage_power(raw)
-    if state.on_grid:
-        kinds = meter_kinds(raw)
-        if kinds is not None and not kinds & _CONSUMPTION:
-            return None
-        if isinstance(live, float) and (kinds is not None or live > 0):
-            return max(0.0, live)
-        made, bought = (_watts(raw, name) for name in ("production", "net"))
-        if made is not None and bought is not None and storage is not None:
-            return max(0.0, made + bought + storage)
-        # The total counts a charging battery as consumption on most systems, so it only serves while there is none.
-        return _watts(raw, "total") if not storage else None
-    if isinstance(live, float) and live > 0:
-        return live
-    if storage is None:
-        return None
-    others = sum(p for key in ("pv", "generator") if isinstance(p := MW(find(raw, f"livedata.meters.{key}.agg_p_mw")), float))
-    balance = storage + others
-    return balance if balance > 0 else None
-
-
-def load_percent(watts: float | None, rated: float | None, capacity: float | None, per_kwh: float) -> float | None:
-    """``ups.load``: of the batteries' rated power, else of ``per_kwh`` W for each kWh of capacity."""
-    limit = rated or (capacity / 1000 * per_kwh if capacity else None)
-    return 100.0 * watts / limit if watts is not None and limit else None
-
-
-# Meters
-
-_CONSUMPTION = frozenset({"net-consumption", "total-consumption"})
-
-
-def measured(raw: Raw) -> dict[str, object]:
-    """``raw`` without the powers of livedata that nothing measures: no CT means no value, not zero.
-
-    Without a consumption meter livedata's grid power is always 0, without a production meter its PV power may be.
-    """
-    kinds = meter_kinds(raw)
-    live = raw.get("livedata")
-    blocks = live.get("meters") if isinstance(live, Mapping) else None
-    if kinds is None or not isinstance(live, Mapping) or not isinstance(blocks, Mapping):
-        return dict(raw)
-    kept = dict(blocks)
-    if not kinds & _CONSUMPTION:
-        kept.pop("grid", None)
-    if "production" not in kinds and not _number(kept.get("pv"), "agg_p_mw"):
-        kept.pop("pv", None)
-    return {**raw, "livedata": {**live, "meters": kept}}
-
-
-def meter_kinds(raw: Raw) -> set[str] | None:
-    """The measurement types of the enabled meters; None when the meters are not known (not asked, or not answered)."""
-    listed = raw.get("meters")
-    if not isinstance(listed, list):
-        return None
-    return {str(m.get("measurementType")) for m in listed if isinstance(m, Mapping) and m.get("state") == "enabled"}
-
-
-def meters(raw: Raw, state: Grid) -> dict[str, object]:
-    """The reports by what they measure: net, total, production, storage; ``bus`` is the one that tells the house's voltage.
-
-    A total that equals the net in every figure is wrong (firmware 8.3.1598 and 8.3.5433) and left out. Without an enabled
-    meter there is no report: no CT means no value, not zero. In an island the powers of total and production read 0
-    whatever flows, so of those only the voltage is kept.
-    """
-    reports = raw.get("reports")
-    kinds = meter_kinds(raw)
-    result: dict[str, object] = {}
-    names = {"net-consumption": "net", "total-consumption": "total", "production": "production", "storage": "storage"}
-    for report in reports if isinstance(reports, list) else []:
-        kind = report.get("reportType") if isinstance(report, Mapping) else None
-        if not isinstance(kind, str) or kind not in names or not _measured(kind, kinds):
-            continue
-        rows: dict[str, object] = {"cumulative": report.get("cumulative")}
-        lines = report.get("lines")
-        for n, line in enumerate(lines[:3] if isinstance(lines, list) else [], 1):
-            rows[f"l{n}"] = line
-        result[names[kind]] = rows
-    total, net = (find(result, f"{name}.cumulative") for name in ("total", "net"))
-    if total is not None and net is not None and all(
-        _number(total, key) == _number(net, key) for key in ("currW", "apprntPwr", "rmsCurrent")
-    ):
-        del result["total"]
-    for name in ("total", "net", "production"):
-        if _number(find(result, f"{name}.cumulative"), "rmsVoltage"):
-            result["bus"] = result[name]
-            break
-    if not state.on_grid:
-        result.pop("total", None)
-        result.pop("production", None)
-    return result
-
-
-def _measured(kind: str, kinds: set[str] | None) -> bool:
-    # The total is computed by the gateway from production and net, so it has no meter of its own on most systems.
-    if kinds is None:
-        return True
-    return kind in kinds or (kind == "total-consumption" and {"production", "net-consumption"} <= kinds)
-
-
-def phases(raw: Raw) -> int | None:
-    """1, 2 (split phase) or 3, from the meters, else livedata; None when nobody says."""
-    listed = raw.get("meters")
-    counts = [
-        int(count)
-        for m in (listed if isinstance(listed, list) else [])
-        if isinstance(m, Mapping) and m.get("state") == "enabled" and (count := to_number(m.get("phaseCount"))) in (1.0, 2.0, 3.0)
-    ]
-    if counts:
-        return max(counts)
-    live = find(raw, "livedata.meters")
-    if _number(live, "is_split_phase") == 1:
-        return 2
-    count = _number(live, "phase_count")
-    return int(count) if count in (1, 2, 3) else None
-
-
-def phase_values(raw: Raw, state: Grid, count: int, watts: float | None) -> dict[str, Value]:
-    """``input.*`` and ``output.*`` for 1, 2 or 3 phases.
-
-    While the relay is open nothing flows from the grid (0 W, 0 A) and its voltage and frequency are not known, so those
-    are left out; the meters then show the house's own voltage, which is the output's.
-    """
-    values: dict[str, Value] = {"input.phases": count, "output.phases": count}
-    shown = {f"L{n}" for n in range(1, count + 1)} if count > 1 else set[str]()
-
-    def wanted(fields: Iterable[Field]) -> list[Field]:
-        return [field for field in fields if field.name.split(".")[1][:2] in shown]
-
-    incoming = translate([*_INPUT, *wanted(_INPUT_PHASE)], raw)
-    incoming.update(_totals("input", find(raw, "net.cumulative"), count))
-    for name, value in incoming.items():
-        if state.on_grid:
-            values[name] = value
-        elif name.endswith(("power", "current")):
-            values[name] = 0.0
-    for name, value in translate([*_OUTPUT, *wanted(_OUTPUT_PHASE)], raw).items():
-        if watts is not None or not name.endswith("power"):
-            values[name] = value
-    for name, value in _totals("output", find(raw, "bus.cumulative"), count).items():
-        if name.endswith("voltage"):
-            values[name] = value
-    if count == 1:
-        values.update(translate([_OUTPUT_CURRENT], raw))
-    if watts is not None:
-        values["output.realpower"] = watts
-    return values
-
-
-def _totals(domain: str, row: object, count: int) -> dict[str, Value]:
-    """Voltage and current of the whole: the gateway tells sums over the phases."""
-    values: dict[str, Value] = {}
-    volts, amperes = _number(row, "rmsVoltage"), _number(row, "rmsCurrent")
-    if volts and 0 < volts < 3000:
-        # Split phase: the sum is the voltage between the lines; three phases: the mean is what a phase has.
-        values[f"{domain}.voltage"] = volts / 3 if count == 3 else volts
-        if count == 2:
-            values[f"{domain}.L1-L2.voltage"] = volts
-    if amperes is not None and count == 1:
-        values[f"{domain}.current"] = amperes
-    return values
-
-
 def live_age(live: object, gateway_time: float | None, here: float) -> float | None:
     """Seconds since livedata was made, by the gateway's own clock if it told the time; None when livedata does not say."""
-    made = _number(find({"l": live}, "l.meters"), "last_update")
+    made = read(find({"l": live}, "l.meters"), "last_update")
     return None if made is None else (gateway_time if gateway_time is not None else here) - made
 
 
@@ -474,19 +240,14 @@ def devices(inventory: object, kind: str) -> Iterator[Mapping[str, object]]:
             yield from (device for device in group["devices"] if isinstance(device, Mapping))
 
 
-def _number(source: object, key: str) -> float | None:
+def read(source: object, key: str) -> float | None:
+    """Return the number at ``key``; None when there is none."""
     value = number(source.get(key)) if isinstance(source, Mapping) else None
     return float(value) if isinstance(value, int | float) else None
 
 
-def _watts(raw: Raw, name: str) -> float | None:
-    """The power in W of a report."""
-    value = W(find(raw, f"{name}.cumulative.currW"))
-    return float(value) if isinstance(value, int | float) else None
-
-
 def _positive(source: object, key: str) -> float | None:
-    value = _number(source, key)
+    value = read(source, key)
     return value if value is not None and value > 0 else None
 
 

@@ -118,8 +118,12 @@ class Captures:
         present = self._enabled_meters()
         lines = {kind: _lines(*item) for kind, item in present.items()}
         if "net-consumption" not in lines and "total-consumption" in lines:
-            # Such a gateway shows one CT under both names (facts: wrong total on 8.3).
-            lines["net-consumption"] = lines["total-consumption"]
+            # Its net is the CT's total less production, and firmware 8.3 reports that net as the total, too. Source: pyenphase's
+            # fixture 8.3.5433_tot_is_net_cons, where the CT's own reading is 786 W and both consumptions are told as 428 W.
+            pairs = zip(lines["total-consumption"], lines.get("production", ()), strict=False)
+            lines["net-consumption"] = [_added(one, other, -1) for one, other in pairs] or lines["total-consumption"]
+            if self.firmware.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ").startswith("8.3."):
+                lines["total-consumption"] = lines["net-consumption"]
         elif "total-consumption" not in lines and {"production", "net-consumption"} <= lines.keys():
             pairs = zip(lines["production"], lines["net-consumption"], strict=False)
             lines["total-consumption"] = [_added(one, other) for one, other in pairs]
@@ -212,13 +216,13 @@ def _lines(item: Document, phases: int) -> list[Reading]:
     return [_reading(item), *(_reading(channel) for channel in item["channels"][:phases])]
 
 
-def _added(one: Reading, other: Reading) -> Reading:
-    """Two flows through the same place: powers add up, voltage and frequency are those of the first."""
-    watts, voltamps = one.watts + other.watts, one.voltamps + other.voltamps
+def _added(one: Reading, other: Reading, sign: int = 1) -> Reading:
+    """Two flows through the same place: powers add up (-1: subtract), voltage and frequency are those of the first."""
+    watts, voltamps = one.watts + sign * other.watts, one.voltamps + sign * other.voltamps
     return Reading(
         watts=round(watts, 3),
         voltamps=round(voltamps, 3),
-        vars=round(one.vars + other.vars, 3),
+        vars=round(one.vars + sign * other.vars, 3),
         factor=round(watts / voltamps, 3) if voltamps else 0.0,
         volts=one.volts,
         amps=round(abs(watts) / one.volts, 3) if one.volts else 0.0,

@@ -8,7 +8,7 @@ rows of tables: a key with the first version that has it and the first that no l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nutdrv_py.simulators.enphase.physics import Site
@@ -30,15 +30,19 @@ EXTRA_EID = 1023410688
 EIDS: Mapping[str, int] = {
     "production": 704643328,
     "net-consumption": 704643584,
+    "total-consumption": 704643584,
     "storage": 704643840,
     "backfeed": 704644352,
     "load": 704644608,
     "evse": 704644864,
     "pv3p": 704645120,
 }
-"""Element ids of the meters: fixed numbers, the same on every gateway."""
+"""Element ids of the meters: fixed numbers, the same on every gateway. One consumption CT measures either net or total
+(pyenphase's fixture 8.3.5433_tot_is_net_cons lists 704643584 as total-consumption)."""
 
-CHANNEL_EIDS: Mapping[str, int] = {"production": 1778385169, "net-consumption": 1778385425, "storage": 1778385681}
+CHANNEL_EIDS: Mapping[str, int] = {
+    "production": 1778385169, "net-consumption": 1778385425, "total-consumption": 1778385425, "storage": 1778385681,
+}  # fmt: skip
 
 PHASE_MODES: Mapping[int, str] = {1: "single", 2: "split", 3: "three"}
 
@@ -531,13 +535,14 @@ def installed_meters(view: View) -> tuple[str, ...]:
     """Kinds of the meters that are there and enabled."""
     if not view.options.meters:
         return ()
-    return ("production", "net-consumption") + (("storage",) if view.options.storage_ct else ())
+    return ("production", view.options.consumption) + (("storage",) if view.options.storage_ct else ())
 
 
 def meters(view: View) -> list[Document]:
     """``/ivp/meters``: one entry for each CT; firmware 8.3 lists the disabled ones too. ``[]`` without CTs."""
     present = installed_meters(view)
-    listed = tuple(EIDS) if present and view.version >= (8, 3) else present
+    every = tuple(kind for kind in EIDS if not kind.endswith("-consumption") or kind in present)
+    listed = every if present and view.version >= (8, 3) else present
     return [
         {
             "eid": EIDS[kind],
@@ -595,11 +600,19 @@ def _meter_watts(kind: str, view: View) -> tuple[float, ...]:
     if kind == "production":
         return site.phase_watts("pv")
     if kind == "net-consumption" or view.options.total == "net":
-        return site.phase_watts("grid")
-    load = site.phase_watts("load")
-    if view.options.total == "load":
+        if view.options.consumption == "net-consumption":
+            return site.phase_watts("grid")
+        # The CT measures the house; its net is what the gateway reckons from that.
+        return tuple(here - there for here, there in zip(_total_ct(view), site.phase_watts("pv"), strict=True))
+    return _total_ct(view)
+
+
+def _total_ct(view: View) -> tuple[float, ...]:
+    """Return the powers of the house by phase, as a CT on its line measures them."""
+    load = view.site.phase_watts("load")
+    if view.options.total != "without-battery":
         return load
-    return tuple(here - there for here, there in zip(load, site.phase_watts("storage"), strict=True))
+    return tuple(here - there for here, there in zip(load, view.site.phase_watts("storage"), strict=True))
 
 
 def _meter_energy(kind: str, site: Site) -> tuple[float, float]:
@@ -619,7 +632,9 @@ def _phase_readings(kind: str, view: View) -> list[Reading]:
     count = view.site.setup.phases
     delivered, received = _meter_energy(kind, view.site)
     energy = (delivered / count, received / count)
-    return [_phase_reading(kind, watts, view.site, energy) for watts in _meter_watts(kind, view)]
+    # A total that is wrong repeats the net in every figure.
+    like = "net-consumption" if kind == "total-consumption" and view.options.total == "net" else kind
+    return [_phase_reading(like, watts, view.site, energy) for watts in _meter_watts(kind, view)]
 
 
 def _sum(parts: list[Reading], view: View) -> Reading:
@@ -676,7 +691,9 @@ def readings(view: View) -> list[Document]:
     """``/ivp/meters/readings``: W, VA, var, V, A, Hz and Wh by element id."""
     groups = []
     for kind in installed_meters(view):
-        parts = _phase_readings(kind, view)
+        # The total CT's own reading is right also where the report of it is not.
+        options = replace(view.options, total="load") if kind == "total-consumption" else view.options
+        parts = _phase_readings(kind, replace(view, options=options))
         groups.append(_reading_group(EIDS[kind], _sum(parts, view), parts, CHANNEL_EIDS[kind], view.now))
     if groups and view.version >= (8, 3, 5025):
         groups.append(_reading_group(EXTRA_EID, Reading(), [], EXTRA_EID + 1, view.now))

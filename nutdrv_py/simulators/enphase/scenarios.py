@@ -46,6 +46,9 @@ GATEWAY_CHANGES = (
 TOTAL_KINDS = ("load", "without-battery", "net")
 """What the total-consumption report shows: the true load, load less battery, or (wrongly) net-consumption."""
 
+CONSUMPTION_CTS = ("net-consumption", "total-consumption")
+"""What the consumption CT measures: the line to the grid, or the house alone."""
+
 _FIRMWARE = re.compile(r"[A-Z]?\d+\.\d+(\.\d+)?")
 
 
@@ -63,6 +66,7 @@ class GatewayOptions:
     meters: bool = True
     storage_ct: bool = True
     total: str = "load"
+    consumption: str = "net-consumption"
     stream: bool = False
     stream_seconds: float = 900.0
     frozen: bool = False
@@ -77,6 +81,9 @@ class GatewayOptions:
             raise ValueError(f'The gateway\'s firmware looks like "D8.2.4345", not like "{self.firmware}".')
         if self.total not in TOTAL_KINDS:
             raise ValueError(f'The gateway\'s total cannot be "{self.total}"{nearest(str(self.total), TOTAL_KINDS)}.')
+        if self.consumption not in CONSUMPTION_CTS:
+            close = nearest(str(self.consumption), CONSUMPTION_CTS)
+            raise ValueError(f'The gateway\'s consumption cannot be "{self.consumption}"{close}.')
         if self.login not in LOGIN_MODES:
             raise ValueError(f'The gateway\'s login cannot be "{self.login}"{nearest(str(self.login), LOGIN_MODES)}.')
         if self.reported_serial and not self.reported_serial.isalnum():
@@ -183,6 +190,14 @@ _ALL = (
     ),
     Scenario("three-phase", "A three-phase house on firmware 8.3.", _THREE_PHASE, GatewayOptions(firmware="D8.3.5433")),
     Scenario("split-phase", "A North American split-phase house with five batteries.", _SPLIT_PHASE),
+    Scenario(
+        "total-ct",
+        "A CT that measures the house alone, on a firmware that reports the net as the total; live data stands still.",
+        SiteSetup(phases=2, packs=2, load=786.5, pv=357.5, soc=70, policy="rest"),
+        GatewayOptions(
+            firmware="D8.3.5433", stream=True, frozen=True, consumption="total-consumption", total="net", storage_ct=False
+        ),
+    ),
     Scenario("no-batteries", "Solar only, with a System Controller.", SiteSetup(packs=0, pv=1800)),
     Scenario(
         "no-controller",

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from nutdrv_py.backends.enphase import site
+from nutdrv_py.backends.enphase import lines, meters, powers, site
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.house import House
 from nutdrv_py.core import lowbattery
@@ -102,7 +103,10 @@ def test_an_energy_that_cannot_be_costs_itself_alone(energy: object) -> None:
     assert float(reading.values["ups.realpower"]) == 800
 
 
-PARTS = ("measured", "storage_power", "load", "rated_power", "packs", "phase_values", "controller_lost", "load_percent")
+PARTS: dict[str, ModuleType] = {
+    "measured": meters, "storage": powers, "load": powers, "rated_power": site, "packs": site, "phase_values": lines,
+    "controller_lost": site, "load_percent": powers,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("broken", [*PARTS, None])
@@ -111,7 +115,7 @@ def test_a_fault_in_one_part_of_the_reading_keeps_no_outage_from_upsd(
 ) -> None:
     outage = Outage()
     for name in PARTS if broken is None else (broken,):
-        monkeypatch.setattr(site, name, lambda *args, **kwargs: 1 / 0)
+        monkeypatch.setattr(PARTS[name], name, lambda *args, **kwargs: 1 / 0)
     said = []
     for _ in range(3):
         reading = outage.poll()

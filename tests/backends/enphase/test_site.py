@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from nutdrv_py.backends.enphase import controller, site
+from nutdrv_py.backends.enphase import controller, lines, meters, powers, site
 from nutdrv_py.backends.enphase.site import Grid
 from nutdrv_py.errors import DeviceError
 from tests.device.test_mapping import json_values
@@ -73,6 +73,9 @@ def _watts(**powers: float) -> dict[str, object]:
 NO_METERS: dict[str, object] = {"meters": []}
 METERS: dict[str, object] = {"meters": [{"state": "enabled", "measurementType": "net-consumption", "phaseCount": 1}]}
 
+RESTING: dict[str, object] = {"power": {"devices:": [{"real_power_mw": 18000}]}}
+NO_BATTERY: dict[str, object] = {"inventory": [], "secctrl": {"Max_energy": 0}}
+
 
 @pytest.mark.parametrize(
     ("raw", "state", "watts"),
@@ -88,11 +91,15 @@ METERS: dict[str, object] = {"meters": [{"state": "enabled", "measurementType": 
         ({"power": {"devices:": [{"real_power_mw": 400000}, {"real_power_mw": 311000}]}}, Grid.OUTAGE, 711),
         ({"power": {"devices:": [{"real_power_mw": -400000}]}}, Grid.OUTAGE, None),
         ({}, Grid.OUTAGE, None),
-        ({**METERS, "total": {"cumulative": {"currW": 500}}}, Grid.ON_GRID, 500),
+        ({**METERS, **RESTING, "total": {"cumulative": {"currW": 500}}}, Grid.ON_GRID, 500),
+        # Nothing tells whether a battery charges, and the total would count it.
+        ({**METERS, "total": {"cumulative": {"currW": 500}}}, Grid.ON_GRID, None),
+        ({**METERS, **NO_BATTERY, "total": {"cumulative": {"currW": 500}}}, Grid.ON_GRID, 500),
     ],
 )
 def test_the_load_comes_from_what_is_true_in_that_state(raw: dict[str, object], state: Grid, watts: float | None) -> None:
-    assert site.load(raw, state) == watts
+    flow = powers.load(raw, state)
+    assert (flow.watts if flow is not None else None) == watts
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def test_the_load_comes_from_what_is_true_in_that_state(raw: dict[str, object], 
     ],
 )
 def test_storage_power_is_positive_when_the_battery_discharges(raw: dict[str, object], watts: float | None) -> None:
-    assert site.storage_power(raw) == watts
+    assert powers.storage_power(raw) == watts
 
 
 PACK = {"communicating": True, "dc_switch_off": False, "maxCellTemp": 30}
@@ -141,7 +148,7 @@ def test_the_voltage_estimate_is_enphase_monitors_curve(charge: float, volts: fl
 def test_load_percent_is_of_the_rated_power_else_of_the_capacity(
     watts: float | None, rated: float | None, capacity: float | None, per_kwh: float, percent: float | None
 ) -> None:
-    assert site.load_percent(watts, rated, capacity, per_kwh) == percent
+    assert powers.load_percent(watts, rated, capacity, per_kwh) == percent
 
 
 @pytest.mark.parametrize(
@@ -157,7 +164,7 @@ def test_load_percent_is_of_the_rated_power_else_of_the_capacity(
     ],
 )
 def test_phases_are_counted_by_phase_count(raw: dict[str, object], count: int | None) -> None:
-    assert site.phases(raw) == count
+    assert meters.phases(raw) == count
 
 
 def _report(kind: str, watts: float, volts: float = 240) -> dict[str, object]:
@@ -170,7 +177,7 @@ def _kinds(*kinds: str) -> list[object]:
 
 def test_no_meter_means_no_value() -> None:
     raw = {"reports": [_report("net-consumption", 0), _report("total-consumption", 0)], "meters": _kinds("production")}
-    assert site.meters(raw, Grid.ON_GRID) == {}
+    assert meters.meters(raw, Grid.ON_GRID) == {}
 
 
 def test_a_total_that_equals_the_net_is_wrong_and_left_out() -> None:
@@ -178,7 +185,7 @@ def test_a_total_that_equals_the_net_is_wrong_and_left_out() -> None:
         "reports": [_report("net-consumption", 500), _report("total-consumption", 500)],
         "meters": _kinds("production", "net-consumption"),
     }
-    found = site.meters(raw, Grid.ON_GRID)
+    found = meters.meters(raw, Grid.ON_GRID)
     assert "total" not in found
     assert found["bus"] is found["net"]
 
@@ -189,9 +196,9 @@ def test_in_an_island_the_zeros_of_the_meters_are_not_taken_for_powers_but_their
         "meters": _kinds("production", "net-consumption", "storage"),
     }
     raw["reports"][1]["cumulative"]["rmsCurrent"] = 0  # type: ignore[index]
-    found = site.meters(raw, Grid.OUTAGE)
+    found = meters.meters(raw, Grid.OUTAGE)
     assert set(found) == {"net", "storage", "bus"}
-    values = site.phase_values({**raw, **found}, Grid.OUTAGE, 1, 711)
+    values = lines.phase_values({**raw, **found}, Grid.OUTAGE, 1, powers.Flow(711))
     assert values["input.realpower"] == 0
     assert "input.voltage" not in values
     assert values["output.voltage"] == 241
@@ -200,15 +207,15 @@ def test_in_an_island_the_zeros_of_the_meters_are_not_taken_for_powers_but_their
 
 def test_three_phase_and_split_phase_totals_are_named_truthfully() -> None:
     net = {"cumulative": {"currW": 1, "rmsVoltage": 690.0, "rmsCurrent": 3}, "l1": {"rmsVoltage": 231, "currW": 1}, "l3": {"rmsVoltage": 229}}
-    three = site.phase_values({"net": net, "bus": net}, Grid.ON_GRID, 3, None)
+    three = lines.phase_values({"net": net, "bus": net}, Grid.ON_GRID, 3, None)
     assert three["input.voltage"] == 230
     assert three["input.L1-N.voltage"] == 231
     assert three["input.L3-N.voltage"] == 229
     assert "input.current" not in three
-    split = site.phase_values({"net": net}, Grid.ON_GRID, 2, None)
+    split = lines.phase_values({"net": net}, Grid.ON_GRID, 2, None)
     assert split["input.voltage"] == split["input.L1-L2.voltage"] == 690
     assert "input.L3-N.voltage" not in split
-    single = site.phase_values({"net": net}, Grid.ON_GRID, 1, None)
+    single = lines.phase_values({"net": net}, Grid.ON_GRID, 1, None)
     assert single["input.current"] == 3
     assert "input.L1-N.voltage" not in single
 
@@ -219,11 +226,11 @@ def test_any_payload_anywhere_is_read_without_an_exception(first: object, second
         for payload in (first, {"meters": first, "cumulative": second}, [first], [{"type": "ENCHARGE", "devices": [first]}], {"devices:": [first]}):
             raw = {name: payload}
             for state in Grid:
-                raw.update(site.meters(raw, state))
+                raw.update(meters.meters(raw, state))
                 site.packs(raw)
                 site.rated_power(raw)
-                site.storage_power(raw)
-                site.load(raw, state)
+                powers.storage_power(raw)
+                powers.load(raw, state)
                 controller.can_see_outage(raw)
                 site.controller_lost(raw)
-                site.phase_values(raw, state, site.phases(raw) or 1, 5.0)
+                lines.phase_values(raw, state, meters.phases(raw) or 1, powers.Flow(5.0))
