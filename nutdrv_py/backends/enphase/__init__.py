@@ -324,19 +324,23 @@ class Enphase(Backend[EnphaseConfig]):
     # Login and identity
 
     async def _authorised(self, path: str, timeout: float) -> object:
-        """GET with the token; a refusal is looked into once, then the request is repeated once."""
-        for last in (False, True):
+        """GET with the token; a refusal and a new certificate are each looked into once, then the request is repeated."""
+        refused = met = False
+        while True:
             token = await self._authority.current(self._serial)
             try:
                 answer = await self._gateway.get(path, timeout=timeout, token=token.text)
                 break
             except Refused as error:
-                if last or not await self._reauthenticate():
+                if refused or not await self._reauthenticate():
                     raise AuthError(self._refusal(error)) from None
+                refused = True
             except Stranger as error:
-                if last:
+                if met:
                     raise
                 await self._new_certificate(error)
+                # Its cookie was not kept, so it may want another one.
+                met, self._checked_at = True, None
         try:
             return decode(answer.body)
         except DeviceError as error:

@@ -30,6 +30,9 @@ __all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "common_name", 
 MOST_BODY = 2 << 20
 """Bytes of an answer. /ivp/ensemble/status of a large system is 100 kB."""
 
+MOST_COOKIES = 4096
+"""Characters of the cookies that are kept; a gateway sets one of about 40."""
+
 LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
 """One connection, kept between the polls."""
 
@@ -82,6 +85,7 @@ class Gateway:
         self._url = url
         self._trusted = trusted
         self._client: httpx.AsyncClient | None = None
+        self._cookies = httpx.Cookies()
         self._wire = Wire()
         self._one = asyncio.Lock()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -104,6 +108,8 @@ class Gateway:
         client, self._client = self._client, None
         self.fingerprint = None
         if client is not None:
+            # A gateway that wants the cookie of check_jwt refuses the next connection without it. A stranger's cookie is no use.
+            self._cookies = httpx.Cookies() if self._accepting else client.cookies
             with contextlib.suppress(Exception):
                 await confined(client.aclose(), LEAVE)
         await self._wire.close()
@@ -119,6 +125,7 @@ class Gateway:
     async def meet(self, path: str, *, timeout: float) -> tuple[Answer, str]:
         """GET ``path`` without a token from whoever answers; also tells the fingerprint. To get to know a new certificate."""
         await self.close()
+        self._cookies = httpx.Cookies()
         self._accepting = True
         try:
             answer = await self._request("GET", path, timeout, None, None)
@@ -164,6 +171,7 @@ class Gateway:
                 verify=self._context,
                 limits=LIMITS,
                 transport=self._transport(),
+                cookies=self._cookies,
                 follow_redirects=False,
                 trust_env=False,
             )
@@ -176,6 +184,8 @@ class Gateway:
         # Given extensions, httpx 0.23 leaves the timeout out. For each step it is the same as for the whole, as a second belt.
         request.extensions["timeout"] = httpx.Timeout(timeout).as_dict()
         response = await self._client.send(request, stream=True)
+        if sum(len(cookie.name) + len(cookie.value or "") for cookie in self._client.cookies.jar) > MOST_COOKIES:
+            self._client.cookies.clear()
         try:
             _judge(path, response.status_code)
             body = await http.read(response, MOST_BODY)

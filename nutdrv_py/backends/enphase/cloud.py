@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +19,15 @@ from nutdrv_py.errors import AuthError, ProtocolError
 from nutdrv_py.protocols import http
 
 __all__ = ["ask_cloud"]
+
+_SESSION = "_enlighten_4_session"
+_NONCE = "login_otp_nonce"
+"""Cookies of the login: the session, and the one that a second factor would have to answer."""
+
+_FACTOR = ("success", "isBlocked", "mfa_required", "requires_mfa")
+"""Keys of an answer that asks for a second factor."""
+
+_PROXIES = ("all_proxy", "http_proxy", "https_proxy")
 
 
 async def ask_cloud(config: EnphaseConfig, credentials: Credentials, serial: str) -> Token:
@@ -37,19 +47,29 @@ class _Cloud:
         self._wire = Wire()
 
     def _client(self) -> httpx.AsyncClient:
+        """Return a client for the cloud. Raises :class:`AuthError` when the environment names a proxy that httpx cannot use."""
         local = all(is_loopback(urlsplit(url).hostname) for url in (self._config.login_url, self._config.token_url))
         context = ssl.create_default_context()
         if local:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        return httpx.AsyncClient(
-            verify=context,
-            timeout=self._config.login_timeout,
-            follow_redirects=False,
-            trust_env=not local,
-            headers=http.PLAIN,
-            event_hooks={"request": [self._followed]},
-        )
+        try:
+            return httpx.AsyncClient(
+                verify=context,
+                timeout=self._config.login_timeout,
+                follow_redirects=False,
+                trust_env=not local,
+                headers=http.PLAIN,
+                event_hooks={"request": [self._followed]},
+            )
+        except (ImportError, ValueError, httpx.InvalidURL):
+            # httpx looks at the proxy here. What the variable holds may be a password.
+            named = sorted(name for name in os.environ if name.lower() in _PROXIES)
+            raise AuthError(
+                f"Enphase's cloud cannot be asked through the proxy that {' and '.join(named) or 'the environment'} names: for "
+                "socks5:// type pip install 'httpx[socks]', else write http:// or https:// there, or unset it in the driver's "
+                "environment, then restart the driver"
+            ) from None
 
     async def _followed(self, request: httpx.Request) -> None:
         request.extensions["trace"] = self._wire.follow
@@ -87,6 +107,8 @@ class _Cloud:
         form = {"user[email]": self._credentials.username or "", "user[password]": self._credentials.password or ""}
         status, body = await _asked(client, "POST", self._config.login_url, data=form, headers={"Accept": "application/json"})
         said = _object(body)
+        # An answer without session_id may hold it as a cookie; an account with a second factor gets a cookie for that instead.
+        cookies = {cookie.name: cookie.value or "" for cookie in client.cookies.jar}
         message = str(said.get("message", ""))
         if said.get("isBlocked") is True or said.get("is_blocked") is True:
             raise AuthError("the Enlighten account is locked; unlock it in the Enphase app before the next try", rejected=True)
@@ -100,7 +122,10 @@ class _Cloud:
             raise AuthError(f"Enphase's cloud answered the login with HTTP {status}")
         session = said.get("session_id")
         if not isinstance(session, str) or not session:
-            if said:
+            factor = any(key in said for key in _FACTOR) or _NONCE in cookies
+            if not factor and cookies.get(_SESSION) and body.lstrip()[:1] == b"{":
+                return cookies[_SESSION]
+            if said or factor:
                 raise AuthError(
                     "the Enlighten account uses two-factor login (MFA), which a driver cannot answer: fetch a token at "
                     "https://entrez.enphaseenergy.com and put it into the credentials file as TOKEN=",
@@ -116,7 +141,8 @@ class _Cloud:
     async def _route_b(self, client: httpx.AsyncClient, session: str, serial: str) -> str:
         parts = urlsplit(self._config.login_url)
         url = urlunsplit((parts.scheme, parts.netloc, "/entrez-auth-token", "", ""))
-        client.cookies.set("_enlighten_4_session", session)
+        if _SESSION not in {cookie.name for cookie in client.cookies.jar}:
+            client.cookies.set(_SESSION, session)
         body = await _good(client, "GET", url, params={"serial_num": serial}, headers={"Accept": "application/json"})
         return str(_object(body).get("token", ""))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass, field
 
 from nutdrv_py.errors import ProtocolError
@@ -21,6 +22,28 @@ MOST_TEXT = 16384
 """Bytes of a token or an answer of the cloud; a token has about 400."""
 
 
+_PART = re.compile(r"[A-Za-z0-9_-]+")
+_MARKS = " \t\r\n,;\"'"
+_NAMED = re.compile(r"token\"?\s*[=:]|bearer\s", re.IGNORECASE)
+
+
+def _unwrapped(text: str) -> str:
+    """Return the token in what was copied from a web page: the page's whole JSON, or with quotes, a comma, its name."""
+    text = text.strip().rstrip(",;")
+    if text.startswith("{"):
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ProtocolError("it is part of the JSON of Enphase's page and not whole; copy what stands behind token") from None
+        token = content.get("token") if isinstance(content, dict) else None
+        if not isinstance(token, str):
+            raise ProtocolError("it is JSON without a token; copy what stands behind token on Enphase's page")
+        text = token
+    text = text.strip(_MARKS)
+    named = _NAMED.match(text)
+    return text[named.end() :].strip(_MARKS) if named else text
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A gateway token and what it says of itself. Times are seconds since 1970."""
@@ -34,10 +57,14 @@ class Token:
     @classmethod
     def parse(cls, text: str) -> Token:
         """Read a token without checking its signature (only the gateway can). Raises :class:`ProtocolError`."""
-        text = text.strip()
+        if len(text) > MOST_TEXT:
+            raise ProtocolError(f"it is longer than {MOST_TEXT} characters, a token has about 400")
+        text = _unwrapped(text)
         parts = text.split(".")
-        if len(parts) != 3 or len(text) > MOST_TEXT or not text.isascii() or any(c.isspace() for c in text):
+        if len(parts) != 3:
             raise ProtocolError("a token has three parts with dots between them, this is something else")
+        if not all(_PART.fullmatch(part) for part in parts):
+            raise ProtocolError("a token has letters, digits, - and _ between its dots, this has something else there")
         try:
             payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
         except (binascii.Error, ValueError, RecursionError):

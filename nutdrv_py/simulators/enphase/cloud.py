@@ -73,8 +73,14 @@ def _login_mfa(_: Cloud) -> Answer:
     return json_answer({"success": True, "isBlocked": False}, headers=cookie)
 
 
+def _login_cookie(cloud: Cloud) -> Answer:
+    """A login whose session comes as a cookie alone, as it comes to a browser."""
+    return json_answer({}, headers=(("Set-Cookie", f"{_SESSION_COOKIE}={cloud.open_session()}; path=/; Secure; HttpOnly"),))
+
+
 LOGIN_MODES: Mapping[str, Callable[[Cloud], Answer]] = {
     "ok": _login_ok,
+    "cookie": _login_cookie,
     "mfa": _login_mfa,
     "mfa-required": lambda _: json_answer({"success": True, "mfa_required": True}),
     "blocked": lambda _: json_answer({"success": True, "isBlocked": True}),

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,15 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig
+from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, credentials
 from nutdrv_py.backends.enphase.jwt import DAY, Token
 from nutdrv_py.backends.enphase.token import REJECTED, Authority, Backoff
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
 from nutdrv_py.log import Trouble
-from nutdrv_py.simulators.enphase import Fault
+from nutdrv_py.simulators.enphase import Fault, GatewaySimulator
+from nutdrv_py.simulators.enphase.cloud import LOGIN_MODES
+from nutdrv_py.simulators.enphase.http import Answer, Incoming
 from tests.backends.enphase.conftest import PASSWORD, House, house, run
 from tests.conftest import FakeClock
 
@@ -60,6 +63,42 @@ def test_base64url_letters_are_read() -> None:
     token = _jwt(aud="1", exp=NOW, x="\u07ff\u07ff~~~???>>>")
     assert {"-", "_"} & set(token)
     assert Token.parse(token).expires == NOW
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        '{"generation_time":1,"token":"%s","expires_at":2}', '{"generation_time":1,"token":"%s","expires_at":2},', '%s,', '"%s"', '"%s",',
+        "'%s'", "token=%s", "TOKEN=%s", 'token: "%s",', '"token":"%s",', "Bearer %s", " %s\r\n", '{"token": " %s "}',
+    ],
+)  # fmt: skip
+def test_a_token_is_found_in_what_people_copy_from_the_web_page(copied: str, tmp_path: Path) -> None:
+    token = _token()
+    assert Token.parse(copied % token).text == token
+    secret = tmp_path / "credentials"
+    secret.write_text(f"TOKEN={copied.strip() % token}\n")
+    secret.chmod(0o600)
+    given = credentials(EnphaseConfig(ups="home", port="gateway", credentials=str(secret))).token
+    assert given is not None
+    assert Token.parse(given).text == token
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"token": "eyJ', "not whole"),
+        ('{"generation_time": 1}', "JSON without a token"),
+        ("a.b c.d", "something else there"),
+        ("a.b..", "three parts"),
+        ("a..c", "something else there"),
+        ("ä.b.c", "something else there"),
+        ("a" * 20000, "longer than"),
+    ],
+)
+def test_what_holds_no_token_is_refused_with_the_reason_and_without_what_it_holds(text: str, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason) as error:
+        Token.parse(text)
+    assert "eyJ" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +261,66 @@ def test_each_refusal_of_the_cloud_has_its_sentence_and_cannot_lock_the_account(
 
     run(story)
     assert PASSWORD not in caplog.text
+
+
+def test_a_login_that_gives_its_session_as_a_cookie_alone_is_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.set(login="cookie")
+            assert str((await h.poll()).status) == "OL"
+            assert h.sim.cloud.logins == 1
+        (tmp_path / "b").mkdir()
+        async with house(tmp_path / "b") as h:
+            h.sim.set(login="cookie")
+            h.sim.faults["/tokens"] = Fault("status", status=503)
+            assert str((await h.poll()).status) == "OL", "by the other way, which takes the cookie"
+
+    run(story)
+
+
+@pytest.mark.parametrize("body", ["", "<html>Sign in</html>", "[]", '{"success": true}'])
+def test_a_page_is_no_login_although_it_sets_the_cookie(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Answer(200, body.encode(), "text/html", (("Set-Cookie", "_enlighten_4_session=abc; path=/; Secure; HttpOnly"),))
+    monkeypatch.setitem(LOGIN_MODES, "page", lambda _: answer)  # type: ignore[misc]
+
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.set(login="page")
+            with pytest.raises(DeviceError, match=r"not JSON|two-factor"):
+                await h.poll()
+            assert h.asked("/tokens") == 0
+
+    run(story)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://user:hidden@127.0.0.1:1", "ftp://user:hidden@127.0.0.1:1", "unix:///run/hidden"])
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "HTTPS_PROXY"])
+def test_a_proxy_that_cannot_be_used_is_one_sentence_and_no_traceback(
+    tmp_path: Path, variable: str, proxy: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, proxy)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+
+    async def story() -> None:
+        async with house(tmp_path, login_url="https://cloud.invalid/login", token_url="https://cloud.invalid/tokens") as h:
+            for _ in range(3):
+                with pytest.raises(AuthError, match=f"proxy that {variable} names.*unset it") as error:
+                    await h.poll()
+                assert "hidden" not in str(error.value)
+            assert "next try is due in" in str(error.value), "the back-off holds"
+            # The gateway itself is never asked through it; and a token that works goes on while its renewal fails.
+            (tmp_path / "home.token").write_text(h.sim.issue_token(lifetime=365 * DAY, now=h.clock.wall() - 355 * DAY))
+            (tmp_path / "home.token").chmod(0o600)
+            for _ in range(3):
+                assert str((await h.poll(3600)).status) == "OL"
+                await renewed(h)
+
+    run(story)
+    assert "Traceback" not in caplog.text
+    assert sum("could not be renewed" in record.message for record in caplog.records) == 1
 
 
 def test_new_credentials_may_be_tried_at_once_after_a_reload(tmp_path: Path) -> None:
@@ -434,6 +533,52 @@ def test_firmware_that_wants_its_cookie_gets_it(tmp_path: Path) -> None:
             for _ in range(5):
                 assert str((await h.poll()).status) == "OL"
             assert h.sim.cloud.logins == 1
+            # A lost connection loses no session.
+            for _ in range(20):
+                h.sim._listener.drop_connections()
+                assert str((await h.poll()).status) == "OL"
+            assert h.sim.cloud.logins == 1
+            assert h.asked("/auth/check_jwt") == 1
+
+    run(story)
+
+
+def test_a_new_certificate_is_shown_no_cookie_before_it_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    answer = GatewaySimulator._open_answer
+
+    def noted(sim: GatewaySimulator, request: Incoming) -> Answer:
+        seen.append(f"{request.path} {request.cookies}")
+        return answer(sim, request)
+
+    monkeypatch.setattr(GatewaySimulator, "_open_answer", noted)
+
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            h.sim.needs_cookie = True
+            await h.polls(2)
+            seen.clear()
+            h.sim.rotate_certificate()
+            for _ in range(3):
+                await h.poll(61)
+            assert any(line.startswith("/info") for line in seen)
+            assert not [line for line in seen if line.startswith("/info") and "sessionId" in line]
+
+    run(story)
+
+
+def test_a_gateway_that_sets_ever_more_cookies_costs_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = iter(range(10**9))
+    monkeypatch.setattr(
+        GatewaySimulator, "_authorize", lambda self, request: ("owner", (("Set-Cookie", f"c{next(count)}={'x' * 300}; path=/"),))
+    )
+
+    async def story() -> None:
+        async with house(tmp_path) as h:
+            await h.polls(50)
+            client = h.backend._gateway._client
+            assert client is not None
+            assert len(client.cookies.jar) < 30
 
     run(story)
 
