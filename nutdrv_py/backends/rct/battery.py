@@ -171,7 +171,7 @@ class Battery:
             left = runtime(usable, smooth)
         empty = self._emptiness(moment, charge, towers=towers)
         direction = self._charger.update(power, max(1, count))
-        word = values.get("battery.status2")
+        word = faults.battery_word(values.get("battery.status2"))
         self._word.update(word, moment.times.get("battery.status2"))
         tokens = faults.battery_status(self._word.confirmed)[1]
         status = direction | tokens | _worn(moment)
@@ -192,7 +192,7 @@ class Battery:
         packs = site.packs(values)
         if packs:
             shown["battery.packs"] = packs
-        text = faults.battery_status(word)[0] if isinstance(word, int) else ""
+        text = faults.battery_status(word)[0] if word is not None else ""
         if text:
             shown["battery.status"] = text
         if full:
@@ -244,13 +244,12 @@ class Battery:
         """Whether the battery's own electronics say that it is empty, whatever the charge; both towers must."""
         values, times = moment.values, moment.times
         prefixes = ("battery", "battery_placeholder[0]") if towers else ("battery",)
-        words = [values.get(f"{prefix}.status2") for prefix in prefixes]
+        words = [faults.battery_word(values[name]) for prefix in prefixes if (name := f"{prefix}.status2") in values]
         currents = [site.number(values, f"{prefix}.maximum_discharge_current") for prefix in prefixes]
-        known_words = [word for word in words if isinstance(word, int)]
         known_currents = [current for current in currents if current is not None]
         signs = {
             "status": (
-                bool(known_words) and all(word & faults.BATTERY_EMPTY for word in known_words),
+                bool(words) and all(word is not None and word & faults.BATTERY_EMPTY for word in words),
                 times.get("battery.status2"),
             ),
             "current": (

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 from nutdrv_py.device.reading import Status
 
-__all__ = ["FAULTS", "REGISTERS", "BatteryBit", "Confirmed", "Fault", "Use", "active", "alarms", "battery_status", "reasons"]
+__all__ = [
+    "FAULTS", "REGISTERS", "BatteryBit", "Confirmed", "Fault", "Use", "active", "alarms", "battery_status", "battery_word",
+    "reasons",
+]  # fmt: skip
 
 REGISTERS = tuple(f"fault[{index}].flt" for index in range(4))
 
@@ -167,8 +170,11 @@ class BatteryBit:
     status: Status = _NONE
 
 
+BATTERY_FULL = 1 << 8
 BATTERY_EMPTY = 1 << 9
 BATTERY_ERROR = 1 << 12
+BATTERY_KNOWN = (1 << 14) - 1
+"""Bits of a status word that have a published meaning."""
 
 # Calibrating is no CAL: upsmon takes no notice of OB LB while it sees CAL, and that of 2.8.1 keeps it for ever once it has
 # seen it, and then takes a UPS that goes stale on the grid, days later, for dead.
@@ -199,3 +205,16 @@ def battery_status(word: int) -> tuple[str, Status]:
     for row in rows:
         status |= row.status
     return ", ".join(row.text for row in rows), status
+
+
+def battery_word(raw: object) -> int | None:
+    """Return the known bits of a status word; None when ``raw`` is no word, or one that no battery can mean.
+
+    Bits without a published meaning are left out and the others count, unlike those of ``prim_sm.island_flag``: there a single
+    bit decides, its meaning was inferred from three devices, and a second source sees an outage too. Here each bit was listed by
+    the vendor, newer firmware adds some (1 << 14 beside "empty" was seen), and nothing else may say that the battery is empty. A
+    word that is full and empty at once, as one of all ones is, is damage. What is left must still be shown twice in an outage.
+    """
+    if not isinstance(raw, int) or (raw & BATTERY_FULL and raw & BATTERY_EMPTY):
+        return None
+    return raw & BATTERY_KNOWN

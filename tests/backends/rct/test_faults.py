@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from nutdrv_py.backends.rct.faults import FAULTS, active, alarms, battery_status, reasons
+from nutdrv_py.backends.rct.faults import FAULTS, active, alarms, battery_status, battery_word, reasons
 from nutdrv_py.device.reading import Status
 
 GRID_BITS = {13, 14, 15, *range(37, 56), *range(79, 85), 87, 88, 89, 90, 102, 103, 104, 117, 120, 121, 126, 30}
@@ -63,3 +63,16 @@ def test_reasons_name_the_phase_and_stand_once(numbers: set[int], texts: tuple[s
 )
 def test_the_battery_status_word(word: int, text: str, status: Status) -> None:
     assert battery_status(word) == (text, status)
+
+
+@pytest.mark.parametrize(
+    ("raw", "word"),
+    [
+        (0, 0), (512, 512), (16896, 512), (1 << 30 | 1 << 2, 1 << 2), (-(1 << 31) | 512, 512),
+        # All ones, in each width in which a register can be read wrong, and what no battery is at once.
+        (-1, None), (0x7FFFFFFF, None), (0xFFFF, None), (0x3FFF, None), (1 << 8 | 1 << 9, None),
+        (None, None), ("512", None),
+    ],
+)  # fmt: skip
+def test_unknown_bits_of_a_status_word_are_left_out_and_the_others_count(raw: object, word: int | None) -> None:
+    assert battery_word(raw) == word

@@ -334,7 +334,7 @@ def test_upsrw_sets_the_low_mark_unless_lowbatt_fixes_it() -> None:
 
 @pytest.mark.parametrize(
     "override",
-    [{"battery.status2": 1 << 9}, {"battery.maximum_discharge_current": 0.0}, {"fault[3].flt": 1 << 10}],
+    [{"battery.status2": 1 << 9}, {"battery.status2": 512 | 1 << 14}, {"battery.maximum_discharge_current": 0.0}, {"fault[3].flt": 1 << 10}],
 )
 def test_what_the_battery_itself_says_makes_it_low_when_said_twice(override: dict[str, Any]) -> None:
     async def story() -> None:
@@ -363,6 +363,29 @@ def test_a_sign_of_emptiness_beside_a_high_charge_must_stay_for_two_minutes(over
                 house.clock.now += 40
             house.sim.set(override=override)
             assert not any("LB" in status for status in await house.statuses(55))
+            assert "LB" in (await house.statuses(20))[-1]
+
+    run(story)
+
+
+@pytest.mark.parametrize("word", [-1, 0x7FFFFFFF, 0xFFFF, 1 << 14, 1 << 8 | 1 << 9])
+def test_a_status_word_that_no_battery_can_mean_makes_no_low_battery(word: int) -> None:
+    async def story() -> None:
+        async with home(changes={"soc": 40, "grid": "outage"}) as house:
+            await house.polls(3)
+            house.sim.set(override={"battery.status2": word, "battery.status": word})
+            assert not any("LB" in status or "ALARM" in status for status in await house.statuses(20))
+
+    run(story)
+
+
+def test_one_tower_that_is_empty_beside_one_whose_word_is_damage_is_not_low() -> None:
+    async def story() -> None:
+        async with home("second-tower", changes={"soc": 40, "grid": "outage"}) as house:
+            await house.polls(3)
+            house.sim.set(override={"battery.status2": 512 | 1 << 14, "battery_placeholder[0].status2": -1})
+            assert not any("LB" in status for status in await house.statuses(20))
+            house.sim.set(override={"battery_placeholder[0].status2": 512})
             assert "LB" in (await house.statuses(20))[-1]
 
     run(story)
