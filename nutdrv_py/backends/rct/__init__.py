@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import ClassVar
 
-from nutdrv_py.backends.rct import faults, site
+from nutdrv_py.backends.rct import faults, look, site
 from nutdrv_py.backends.rct.client import Datum, Line
 from nutdrv_py.backends.rct.config import RctConfig, address, check
 from nutdrv_py.backends.rct.house import House
 from nutdrv_py.backends.rct.inventory import TOWERS, Inventory, Schedule, discover
+from nutdrv_py.backends.rct.look import AGES, PHASES, SHARE
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.backend import Backend
 from nutdrv_py.device.findings import Finding
@@ -51,9 +52,6 @@ UPDATING = 300.0
 CONFIRM = 0.5
 """Seconds between the two looks at an outage that is there when the driver starts."""
 
-SHARE = 0.9
-"""Part of a poll interval that may be used; then the grid is asked again."""
-
 LONGEST = 15.0
 """Seconds after which a poll ends even if the interval is longer."""
 
@@ -69,16 +67,15 @@ CALLS = 2
 FIRST = 15.0
 """Seconds that the first poll may take to bring the whole inventory, the grid being asked all along."""
 
-PHASES = tuple(f"rb485.u_l_grid[{index}]" for index in range(3))
+CHARGES = ("battery.soc", "battery_placeholder[0].soc")
 EMPTINESS = ("battery.status2", "battery.maximum_discharge_current")
 """Asked again at once when the house is cut off: what the battery has said on the grid does not count."""
 
+LIMIT = "power_mng.soc_min_island"
+"""The charge at which the inverter ends an island."""
+
 QUANTITIES = {"charge": "battery.soc", "power": "g_sync.p_acc_lp", "load": "g_sync.p_ac_load_sum_lp"}
 """The objects whose ages exporters show, besides that of the grid."""
-
-AGES = {Group.GRID: 15.0, Group.FAST: 15.0, Group.MEDIUM: 45.0, Group.SLOW: 180.0, Group.RARE: 900.0}
-"""Seconds for which a value counts, at least; never less than three times the interval of its group."""
-
 
 class Rct(Backend[RctConfig]):
     """An RCT Power Storage, with or without a Power Switch."""
@@ -197,16 +194,36 @@ class Rct(Backend[RctConfig]):
         """Ask for the grid, then for charge and power unless that can wait, then for what is due, until the next poll is."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        before = self._house.off_grid
         await self._ask_grid()
-        # Whether there are two towers decides what the charge is.
-        await self._ask(self._schedule.new(BY_NAME[name] for name in TOWERS), tries=TRIES - 1)
+        changed = self._house.off_grid is not before
+        # Whether there are two towers decides what the charge is, and the limit when it is low.
+        await self._ask(self._schedule.new(BY_NAME[name] for name in (*TOWERS, LIMIT)), tries=TRIES - 1)
         fast = self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic())
-        await self._ask(fast if charge or self._house.off_grid else self._schedule.unanswered(fast), tries=TRIES - 1)
-        parts = self._inventory.parts
+        if changed:
+            # What was drawn before says nothing now, nor the voltages of the phases that need not be asked on a slow line.
+            fast += [row for row in self._quick_grid() if row.name in PHASES] if self._slow else []
+        elif not (charge or self._house.off_grid):
+            fast = self._schedule.unanswered(fast)
+        elif self._slow:
+            fast = [row for row in fast if row.name in CHARGES]
+        await self._ask(fast, tries=TRIES - 1)
         until = max(began + min(SHARE * self.config.pollinterval, LONGEST), loop.time() + LEAST)
-        await self._ask(self._schedule.due(parts, self.clock.monotonic()), tries=1, until=until)
+        await self._ask(self._due(), tries=1, until=until, least=1)
         self._compare_serial()
         return self._reading()
+
+    @property
+    def _slow(self) -> bool:
+        """Whether the line is too slow for all of grid, charge, power and faults in each poll."""
+        return look.is_slow(self.config, self.line.pace)
+
+    def _due(self) -> list[Object]:
+        parts, now = self._inventory.parts, self.clock.monotonic()
+        if self._first or not self._slow:
+            return self._schedule.due(parts, now)
+        alert = (*EMPTINESS, faults.REGISTERS[3]) if self._house.off_grid else ()
+        return self._schedule.urgent(parts, now, look.intervals(self.config), alert)
 
     async def _ask_grid(self) -> None:
         """Ask for the grid and judge it; an outage that is there at the start is looked at twice at once."""
@@ -225,16 +242,24 @@ class Rct(Backend[RctConfig]):
     async def _look(self) -> None:
         options = self.config
         began = self.clock.monotonic()
-        rows = self._schedule.quick(Group.GRID, self._inventory.parts, began)
+        every = self._quick_grid()
+        rows = look.deciding(every) if self._slow else every
         answered = await self.line.ask(rows, tries=TRIES)
         if not any(answered.values()):
             # Silence to everything says of no object that this inverter does not have it.
             raise self._unanswered(f"the inverter at {options.port} is connected but does not answer")
         self._settle(rows, answered)
-        fresh = self._grid_answers(rows, began)
-        if not self._house.off_grid and self._house.looks_cut_off(fresh, options):
+        fresh = look.answers(self.line.values, rows, began, options)
+        votes = self._house.votes(fresh, options)
+        if len(rows) < len(every) and not votes.get("island_flag") and not look.is_alive(self.line.values, rows, began, options):
+            # The phase that was asked is dead or silent: the other ones decide.
+            await self._ask([row for row in every if row not in rows], tries=TRIES)
+            fresh = look.answers(self.line.values, every, began, options)
+            votes = self._house.votes(fresh, options)
+        if not self._house.off_grid and any(votes.values()):
             # They tell the reason, and whether the voltages of the Power Switch can be believed.
-            await self._ask(self._schedule.answering(BY_NAME[name] for name in faults.REGISTERS), tries=1)
+            registers = faults.REGISTERS if not self._slow else () if votes.get("island_flag") else (faults.DEAF_REGISTER,)
+            await self._ask(self._schedule.answering(BY_NAME[name] for name in registers), tries=1)
         numbers = site.faults({name: datum.value for name, datum in self._current().items()})
         if self._house.judge(fresh, options, numbers):
             self.publish(self._house.reading(self._current(), options, self._inventory, early=True))
@@ -242,22 +267,11 @@ class Rct(Backend[RctConfig]):
         if self._house.told_at >= began:
             self._heard()
 
-    def _grid_answers(self, rows: list[Object], began: float) -> dict[str, object]:
-        """What this poll has answered; phases that were lost in it, but not all, are as they were a moment ago."""
-        values = self.line.values
-        fresh: dict[str, object] = {
-            row.name: values[row.name].value for row in rows if row.name in values and values[row.name].at >= began
-        }
-        if any(name in fresh for name in PHASES):
-            for name in ("rb485.available", *PHASES):
-                if name not in fresh and name in values and began - values[name].at <= AGES[Group.GRID]:
-                    fresh[name] = values[name].value
-        return fresh
+    def _quick_grid(self) -> list[Object]:
+        return self._schedule.quick(Group.GRID, self._inventory.parts, self.clock.monotonic())
 
-    async def _ask(self, rows: list[Object], *, tries: int, until: float | None = None) -> dict[str, bool]:
-        answered = await self.line.ask(rows, tries=tries, until=until)
-        self._settle(rows, answered)
-        return answered
+    async def _ask(self, rows: list[Object], *, tries: int, until: float | None = None, least: int = 0) -> None:
+        self._settle(rows, await self.line.ask(rows, tries=tries, until=until, least=least))
 
     def _settle(self, rows: list[Object], answered: Mapping[str, bool]) -> None:
         now, off_grid = self.clock.monotonic(), bool(self._house.off_grid)
@@ -290,12 +304,7 @@ class Rct(Backend[RctConfig]):
     def _current(self) -> Mapping[str, Datum]:
         """The answers that still count."""
         now = self.clock.monotonic()
-        options = self.config
-        every = {
-            Group.GRID: options.pollinterval, Group.FAST: options.pollinterval,
-            Group.SLOW: options.pollfreq, Group.RARE: 5 * options.pollfreq,
-        }  # fmt: skip
-        ages = {group: max(age, 3.0 * every.get(group, 0.0)) for group, age in AGES.items()}
+        ages = look.ages(self.config, self.line.pace)
         parts = self._inventory.parts
         return {
             name: datum

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -38,6 +39,12 @@ SILENCE = 3
 
 IDLE = 0.3
 """Seconds without a byte after which an unfinished frame is finished: long ones do not say where they end."""
+
+SAMPLES = 9
+"""Answers that make the line's pace. The slowest of them does not count: it may have been lost and asked for again."""
+
+PATIENCE = 10.0
+"""Seconds after which an answer is none to our request."""
 
 TURN = 1024
 """Bytes read in one turn of the event loop; upsd is answered between turns. A real line carries 11 bytes in a millisecond."""
@@ -83,6 +90,7 @@ class _Asked:
     row: Object
     tries: int
     begun: bool = False
+    sent: float = 0.0
     until: float = 0.0
 
 
@@ -128,6 +136,9 @@ class Line:
         self._ended: str | None = None
         self._news = asyncio.Event()
         self._sent = 0.0
+        self._served = 0.0
+        self._unserved: dict[int, float] = {}
+        self._paces: deque[float] = deque(maxlen=SAMPLES)
         self._idle: asyncio.TimerHandle | None = None
         self._pending = bytearray()
         self._turn: asyncio.Handle | None = None
@@ -141,6 +152,13 @@ class Line:
     def damage(self) -> Damage:
         """What the reader of frames had to throw away."""
         return self._reader.damage
+
+    @property
+    def pace(self) -> float:
+        """Seconds the line needs for one answer, while others wait for theirs; 0 before any was given."""
+        if len(self._paces) < 3:
+            return min(self._paces, default=0.0)
+        return (sum(self._paces) - max(self._paces)) / (len(self._paces) - 1)
 
     @property
     def answers(self) -> int:
@@ -171,6 +189,7 @@ class Line:
             raise DeviceError(f"{host}:{port} cannot be reached: {error.strerror or error}") from None
         self._transport, self._protocol, self._ended = transport, protocol, None
         self._reader.reset()
+        self._unserved.clear()
         self.heard = None
         self.opened = self._clock.monotonic()
         self.counts.connections += 1
@@ -248,6 +267,7 @@ class Line:
                 self.counts.foreign += 1
                 continue
             self.heard = self._clock.monotonic()
+            self._time(frame.oid)
             row = BY_OID.get(frame.oid)
             if row is None:
                 self.counts.unknown += 1
@@ -265,14 +285,24 @@ class Line:
             self._values[row.name] = Datum(value, self.heard)
         self._news.set()
 
+    def _time(self, oid: int) -> None:
+        """Note how long the line has worked on this answer: since it was asked for, or since the answer before it."""
+        now = asyncio.get_running_loop().time()
+        asked = self._unserved.pop(oid, None)
+        if asked is not None and now - asked < PATIENCE:
+            self._paces.append(now - max(asked, self._served))
+        self._served = now
+
     # Requests
 
-    async def ask(self, rows: Iterable[Object], *, tries: int, until: float | None = None) -> dict[str, bool]:
+    async def ask(
+        self, rows: Iterable[Object], *, tries: int, until: float | None = None, least: int = 0
+    ) -> dict[str, bool]:
         """Ask for objects, each up to ``tries`` times; gives by name whether it was answered.
 
-        An answer that was out of range counts. After ``until`` (time of the event loop) no new request is begun; what was
-        not begun is not in the result. When nothing at all is heard, the rest is not asked. Raises :class:`DeviceError` when
-        the connection ends.
+        An answer that was out of range counts. No request beyond the first ``least`` is begun that would be answered after
+        ``until`` (time of the event loop) at the line's pace; what was not begun is not in the result. When nothing at all is
+        heard, the rest is not asked. Raises :class:`DeviceError` when the connection ends.
         """
         loop = asyncio.get_running_loop()
         waiting = [_Asked(row, tries) for row in reversed(list(rows))]
@@ -281,17 +311,20 @@ class Line:
         result: dict[str, bool] = {}
         while waiting or under_way:
             now = loop.time()
-            if until is not None and now >= until:
-                waiting = [asked for asked in waiting if asked.begun]
+            if until is not None and (now >= until or now + self.pace * (len(under_way) + 1) > until):
+                new = [asked for asked in waiting if not asked.begun]
+                waiting = new[max(0, len(new) - least) :] + [asked for asked in waiting if asked.begun]
             if waiting and len(under_way) < window:
                 pause = self._sent + (GAP if self.gap is None else self.gap) - now
                 if pause <= 0:
                     asked = waiting.pop()
                     if not asked.begun:
                         self._heard.pop(asked.row.oid, None)
-                    asked.begun = True
+                        asked.begun, asked.sent = True, now
+                        self._unserved[asked.row.oid] = now
+                        least -= 1
                     under_way[asked.row.oid] = asked
-                    asked.until = now + ANSWER
+                    asked.until = now + max(ANSWER, 2 * self.pace)
                     if not self._heard.get(asked.row.oid):
                         self._send(read_request(asked.row.oid, raw_crc=self._raw.get(asked.row.oid, False)))
                         self._sent = now
@@ -327,6 +360,10 @@ class Line:
             if heard:
                 del under_way[oid]
                 result[asked.row.name] = True
+                for later in under_way.values():
+                    if later.sent >= asked.sent:
+                        # It is one serial line: what was asked after this one has its turn only now.
+                        later.until = max(later.until, now + max(ANSWER, 2 * self.pace))
             elif heard is False or now >= asked.until:
                 del under_way[oid]
                 asked.tries -= 1

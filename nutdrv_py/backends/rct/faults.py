@@ -45,6 +45,7 @@ _G, _I = Use.GRID, Use.INFO
 
 EMPTY = 106
 SWITCH_DEAF = 29
+DEAF_REGISTER = REGISTERS[SWITCH_DEAF // 32]
 REPLACE = frozenset({85, 86, 114})
 """Faults that ask for a repair of the battery: its current sensor, its booster, an internal error."""
 

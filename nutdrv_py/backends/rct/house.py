@@ -60,9 +60,9 @@ class House:
         self._watch.forget_suspicion()
 
     @staticmethod
-    def looks_cut_off(fresh: Mapping[str, object], options: RctConfig) -> bool:
-        """Whether any source shows an outage; before it is believed, the fault registers should be asked."""
-        return any(_evidence(fresh, frozenset()).votes(options.nominal_voltage).values())
+    def votes(fresh: Mapping[str, object], options: RctConfig) -> dict[str, bool]:
+        """Return source by source whether it shows an outage; before one is believed, the fault registers should be asked."""
+        return _evidence(fresh, frozenset()).votes(options.nominal_voltage)
 
     def judge(self, fresh: Mapping[str, object], options: RctConfig, numbers: frozenset[int]) -> bool:
         """Take in the grid's objects as this poll has answered them; true when the house was cut off or is back.

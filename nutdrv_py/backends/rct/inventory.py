@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from nutdrv_py.device.mapping import to_number
 from nutdrv_py.protocols.rct.objects import MODULES, OBJECTS, Group, Object, Part
 
-__all__ = ["TOWERS", "Inventory", "Schedule", "discover"]
+__all__ = ["FLAG", "MEDIUM", "RARE", "TOWERS", "Inventory", "Schedule", "discover"]
 
 NO_BATTERY = 5
 """``power_mng.battery_type``: no battery. 0 is a lead-acid one, which RctMon takes for none."""
@@ -37,6 +37,9 @@ AGAIN = 30.0
 
 TOWERS = ("battery_placeholder[0].bms_sn", "battery_placeholder[0].ah_capacity")
 """The objects that tell whether there is a second tower. Counts of batteries may count modules."""
+
+NEW = 30.0
+"""Seconds for which an object that was never asked may wait on a slow line, in the reckoning of :meth:`Schedule.urgent`."""
 
 FLAG = "prim_sm.island_flag"
 """It is asked in every poll, answered or not: without it nothing is known."""
@@ -112,6 +115,7 @@ class Schedule:
         self._next: dict[str, float] = {}
         self._failed: dict[str, int] = {}
         self._asked: set[str] = set()
+        self._since: dict[str, float] = {}
         self._known: set[str] = set()
 
     def restart(self) -> None:
@@ -119,6 +123,7 @@ class Schedule:
         self._next.clear()
         self._failed.clear()
         self._asked.clear()
+        self._since.clear()
 
     def hurry(self, rows: Iterable[Object]) -> None:
         """Ask these with the next opportunity."""
@@ -141,6 +146,24 @@ class Schedule:
             if row.group not in (Group.GRID, Group.FAST) and row.part in parts and self._next.get(row.name, 0.0) <= now
         ]
         return sorted(found, key=lambda row: (row.group is not Group.INVENTORY, self._next.get(row.name, 0.0)))
+
+    def urgent(
+        self, parts: frozenset[Part], now: float, every: Mapping[Group, float], alert: Container[str] = ()
+    ) -> list[Object]:
+        """Return what is due on a line that is too slow for all: first what has waited for the most of its intervals.
+
+        ``every`` gives the seconds between two questions by group; the objects of ``alert`` are as urgent as the fast ones. The
+        grid and the fast ones are among them, so that each has its turn.
+        """
+        quick = [row for group in (Group.GRID, Group.FAST) for row in self.quick(group, parts, now)]
+
+        def waited(row: Object) -> float:
+            since = self._since.setdefault(row.name, now)
+            known = row.name in self._asked
+            interval = every[Group.FAST] if row.name in alert else every.get(row.group, NEW) if known else NEW
+            return (now - since) / interval
+
+        return sorted((*quick, *self.due(parts, now)), key=waited, reverse=True)
 
     def new(self, rows: Iterable[Object]) -> list[Object]:
         """Those of the objects that have not been asked on this connection."""
@@ -172,6 +195,7 @@ class Schedule:
             if row.name not in answered:
                 continue
             self._asked.add(row.name)
+            self._since[row.name] = now
             if answered[row.name]:
                 self._known.add(row.name)
                 self._failed.pop(row.name, None)

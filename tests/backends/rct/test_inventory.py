@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -152,3 +153,16 @@ def test_what_was_not_begun_stays_due() -> None:
     rows = schedule.due(EVERYTHING, 0.0)
     schedule.settle(rows, {rows[0].name: True}, 0.0, **SETTLE)
     assert schedule.due(EVERYTHING, 0.0) == rows[1:]
+
+
+def test_on_a_line_with_one_answer_in_two_seconds_everything_has_its_turn_and_the_power_soon() -> None:
+    schedule = Schedule()
+    every = {Group.GRID: 2.0, Group.FAST: 2.0, Group.MEDIUM: 10.0, Group.SLOW: 60.0, Group.RARE: 300.0}
+    asked: dict[str, list[float]] = {}
+    for now in range(0, 3600, 2):
+        row = schedule.urgent(EVERYTHING, float(now), every)[0]
+        schedule.settle([row], {row.name: True}, float(now), **SETTLE)
+        asked.setdefault(row.name, []).append(float(now))
+    assert asked.keys() == {row.name for row in OBJECTS}
+    gaps = [second - first for first, second in itertools.pairwise(asked["g_sync.p_acc_lp"])]
+    assert max(gaps) <= 90

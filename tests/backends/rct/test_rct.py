@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import nutdrv_py.backends.rct as backend_module
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import CommandError, DeviceError
 from nutdrv_py.protocols.rct.frame import Command, build
@@ -987,6 +988,49 @@ def test_answers_that_come_late_are_answers() -> None:
             for _ in range(5):
                 assert Status.OL in (await house.poll()).status
             assert len(house.sim.requests) - asked < 200
+
+    run(story)
+
+
+@pytest.mark.parametrize("kept", [{}, {"prim_sm.island_flag": 2}], ids=["by the flag", "by the switch alone"])
+def test_on_a_slow_line_the_grid_and_the_charge_come_first(kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth of a poll for each answer, as 0.4 s in polls of 2 s: asked for everything, the outage came after 13 s."""
+    monkeypatch.setattr(backend_module, "LEAST", 0.0)
+
+    async def story() -> None:
+        async with home(changes={"soc": 60, "load": 900, "pv": 0, "delay": 0.03}, pollinterval=0.15) as house:
+            await house.polls(2)
+            asked = len(house.sim.requests)
+            assert str((await house.polls(4)).status) == "OL DISCHRG"
+            assert house.asked("battery.soc") >= 5
+            requests = [request.name for request in list(house.sim.requests)[asked:]]
+            assert requests[:3] == ["prim_sm.island_flag", "rb485.u_l_grid[0]", "battery.soc"]
+            assert len(requests) <= 4 * 5, "a poll ends before the next one is due"
+            house.sim.set(grid="outage", override=kept)
+            house.early.clear()
+            asked = len(house.sim.requests)
+            published: list[int] = []
+            before = house.backend.publish
+            house.backend.publish = lambda reading: (published.append(len(house.sim.requests)), before(reading))[1]
+            assert Status.OL in (await house.poll()).status
+            reading = await house.poll()
+            assert Status.OB in house.early[0].status and Status.OB in reading.status
+            assert published[0] - asked <= 14, "two polls, and nothing beside what decides"
+            shown = house.shown(reading)
+            assert all(float(shown[f"input.L{line}-N.voltage"]) < 50 for line in (1, 2, 3)), "none from before the outage"
+            house.sim.set(soc=14, grid="outage")
+            assert "LB" in (await house.statuses(12))[-1]
+            house.sim.set(grid="on", override=dict.fromkeys(kept))
+            assert Status.OL in (await house.polls(25)).status
+
+    run(story)
+
+
+def test_answers_that_are_lost_do_not_make_the_line_slow() -> None:
+    async def story() -> None:
+        async with home(changes={"drop": 0.1}) as house:
+            await house.polls(6)
+            assert house.backend.line.pace < 0.06
 
     run(story)
 
