@@ -25,7 +25,7 @@ from nutdrv_py.core.recall import Memory, Recall, due, noted
 from nutdrv_py.core.remarks import Remarks
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.core.variables import Marks, shape, usable, with_kinds
-from nutdrv_py.device.backend import Backend, Writable
+from nutdrv_py.device.backend import Answers, Backend, Writable
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.log import Trouble
 from nutdrv_py.nut.kinds import kind_of
@@ -98,6 +98,11 @@ class Driver:
     def reading(self) -> Reading | None:
         """The reading that is served, None while the data are stale: what exporters may show."""
         return None if self._served.stale else self._served.reading
+
+    @property
+    def answers(self) -> Answers | None:
+        """What the device answers of which no reading can be made."""
+        return self._offer(lambda: self.backend.answers, None)
 
     @property
     def good_at(self) -> float | None:

@@ -2,7 +2,7 @@
 """What exporters may know of a device: one :class:`View` at a moment, and the driver's own :class:`Health`.
 
 Exporters look when it suits them, or are told of each change. While the data are stale a view holds none of them: nothing that
-looks at it can repeat an old value as new.
+looks at it can repeat an old value as new. What a device answers that does not tell of the grid is not old: it is in ``raw``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.poller import FAILURES
+from nutdrv_py.device.backend import Answers
 from nutdrv_py.device.reading import Status
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.nut.kinds import What
@@ -29,7 +30,7 @@ class View:
     """A device at one moment.
 
     ``variables`` are NUT's, those of the driver (``driver.*``) included. While ``stale``, only ``driver.*``
-    is left in them, and ``status``, ``alarms`` and ``raw`` are empty.
+    is left in them, and ``status`` and ``alarms`` are empty, as is ``raw`` unless ``answering``.
     """
 
     ups: str
@@ -47,6 +48,14 @@ class View:
     """The device's own names: of RCT the objects by name, of Enphase the payloads by endpoint."""
     raw_at: Mapping[str, float] = field(default_factory=dict)
     """Seconds since 1970 at which the device told each of ``raw``, as far as that is known; else ``at``."""
+
+    answering: bool = False
+    """Whether the device answers although no reading can be made of it: ``raw`` is what it answers, stale or not."""
+
+    @property
+    def current_raw(self) -> Mapping[str, object]:
+        """``raw``, empty when it is not current."""
+        return self.raw if self.answering or not self.stale else {}
 
     @property
     def texts(self) -> dict[str, str]:
@@ -125,6 +134,8 @@ class Source:
         variables = snapshot.variables
         if snapshot.stale:
             variables = {name: variable for name, variable in variables.items() if name.startswith("driver.")}
+        answers = driver.answers
+        told = answers or reading or Answers({}, {})
         return View(
             ups=self.ups,
             backend=self.backend,
@@ -135,8 +146,9 @@ class Source:
             status=Status.parse(variables["ups.status"].value if "ups.status" in variables else "")[0],
             # On the grid the driver withdraws alarms before the data go stale.
             alarms=reading.alarms if reading is not None and "ups.alarm" in variables else (),
-            raw=reading.raw if reading is not None else {},
-            raw_at={} if reading is None else {name: now - mono + at for name, at in reading.raw_times.items()},
+            raw=told.raw,
+            raw_at={name: now - mono + at for name, at in told.raw_times.items()},
+            answering=answers is not None,
         )
 
     def health(self) -> Health:

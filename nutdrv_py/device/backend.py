@@ -19,7 +19,7 @@ from nutdrv_py.device.findings import Finding
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, ConfigError, Result
 
-__all__ = ["ENTRY_POINTS", "Backend", "Config", "Option", "Writable", "load", "names", "option"]
+__all__ = ["ENTRY_POINTS", "Answers", "Backend", "Config", "Option", "Writable", "load", "names", "option"]
 
 ENTRY_POINTS = "nutdrv_py.backends"
 """Group in which installed packages register backends: ``name = package.module:Class``."""
@@ -85,6 +85,14 @@ class Config:
 
 _Config = Config  # inside Backend the name Config means the class of its options
 ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a device answers of which no reading can be made: ``raw`` and ``raw_times`` as in a Reading."""
+
+    raw: Mapping[str, object]
+    raw_times: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,14 @@ class Backend(abc.ABC, Generic[ConfigT]):
     def ages(self) -> Mapping[str, float]:
         """Seconds since each quantity was last told, by name; only what has been told. For exporters."""
         return {}
+
+    @property
+    def answers(self) -> Answers | None:
+        """What the device answers although no reading can be made of it, because it does not tell of the grid. For exporters.
+
+        None while it does not answer, and while there are readings.
+        """
+        return None
 
     async def __aenter__(self) -> Self:
         """Open the connection, if there is one to open. Called again before a poll until it succeeds."""

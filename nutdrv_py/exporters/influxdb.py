@@ -133,6 +133,8 @@ class InfluxExporter(Exporter):
         return frozenset(name for name, at in view.raw_at.items() if abs(at - before.get(name, 0.0)) < SAME)
 
     def _is_new(self, view: View) -> bool:
+        if view.answering:
+            return True
         if view.stale or view.at is None or abs(view.at - self._at.get(view.ups, 0.0)) < SAME:
             return False
         self._at[view.ups] = view.at

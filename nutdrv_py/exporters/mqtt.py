@@ -157,7 +157,7 @@ class MqttExporter(Exporter):
             return
         place = self._places[view.ups]
         if view.stale:
-            self._show(place, {}, good=False)
+            self._show(place, rctmon_values(place, view.current_raw), good=False)
         else:
             self._show(place, {**nut_values(place, view.texts), **rctmon_values(place, view.raw)}, good=True)
             if self._options.discovery:

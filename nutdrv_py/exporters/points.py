@@ -67,15 +67,15 @@ def driver_point(view: View) -> Measured:
 
 
 def device_points(view: View, oids: Mapping[str, int], known: Container[str] = frozenset()) -> Iterator[Measured]:
-    """The points of a device; none while its data are stale. ``oids`` are the numbers of RCT's objects by their names.
+    """The points of a device; while its data are stale those of what it answers, if it does. ``oids`` are the numbers of RCT's
+    objects by their names.
 
     ``known`` are the objects that have not been told anew: they make no ``raw_data``.
     """
-    if view.stale or view.at is None:
-        return
-    at = _milliseconds(view.at)
-    yield Measured("ups", {"ups": view.ups, "backend": view.backend}, _nut_fields(view), at)
-    if view.backend == "rct":
+    at = _milliseconds(view.now if view.answering or view.at is None else view.at)
+    if not view.stale and view.at is not None:
+        yield Measured("ups", {"ups": view.ups, "backend": view.backend}, _nut_fields(view), _milliseconds(view.at))
+    if view.backend == "rct" and view.current_raw:
         yield from _rct_points(view, oids, at, known)
 
 

@@ -198,16 +198,16 @@ class _Collector:
                 (version, *parts), 1,
             )  # fmt: skip
             inverter = inverters[view.ups]
-            up = health.up and not view.stale
+            up = view.answering or (health.up and not view.stale)
             families.add("gauge", "rctmon_device_up", "Whether the inverter answers", ("inverter",), (inverter,), up)
             for counter in rctmon.COUNTERS:
                 labels = ("inverter", counter.label) if counter.label else ("inverter",)
                 for label, name in counter.counters.items():
                     values = (inverter, label) if counter.label else (inverter,)
                     families.add("counter", counter.name, counter.help, labels, values, health.counters.get(name or "", 0))
-            if self._exposition and not view.stale:
+            if self._exposition:
                 for row in rctmon.ROWS:
-                    for found, value in rctmon.samples(row, view.raw):
+                    for found, value in rctmon.samples(row, view.current_raw):
                         families.add(row.kind, row.name, row.help, ("inverter", *row.labels), (inverter, *found), value)
 
     def _named(self, views: Sequence[View]) -> dict[str, str]:

@@ -30,6 +30,7 @@ from nutdrv_py.device.backend import Backend, Config
 from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.exporters.config import Prometheus
+from nutdrv_py.exporters.points import device_points
 from nutdrv_py.exporters.prometheus import DEVICE, FLAGS, OWN, PATH, PrometheusExporter, metric_name
 from nutdrv_py.exporters.rctmon import ROWS
 from nutdrv_py.exporters.web import Answer, Route, Web
@@ -552,3 +553,18 @@ def test_the_document_names_nothing_that_is_not_there() -> None:
     known = {row.name for row in (*ROWS, *OWN)} | RCTMON_OWN
     known |= {"nutdrv_py_info", "nutdrv_py_poll_duration_seconds", "nutdrv_py_exporter_dropped_total"}
     assert set(re.findall(r"`((?:rctmon|nutdrv_py)_\w+)`", text)) <= known
+
+
+def test_what_an_inverter_answers_that_does_not_tell_of_the_grid_is_shown_and_no_status() -> None:
+    source = Scripted(
+        stale=True, answering=True, at=None, variables={}, raw={"battery.soc": 0.5, "android_description": "Cellar"}, status=Status(0)
+    )
+    source.state = replace(source.state, up=False)
+    scrape = Scrape(source)
+    assert scrape.value("rctmon_battery_state_of_charge_percent", inverter="Cellar") == 0.5
+    assert scrape.value("rctmon_device_up", inverter="Cellar") == 1
+    assert scrape.value("nutdrv_py_stale", ups="home") == 1
+    assert not any(name.startswith("network_ups_tools") for name in scrape.names)
+    points = list(device_points(source.seen, {"battery.soc": 1}))
+    assert {point.measurement for point in points} == {"battery_overview", "raw_data"}
+    assert {point.at for point in points} == {round(source.seen.now * 1000)}

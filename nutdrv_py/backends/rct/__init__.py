@@ -21,7 +21,7 @@ from nutdrv_py.backends.rct.house import House
 from nutdrv_py.backends.rct.inventory import TOWERS, Inventory, Schedule, discover
 from nutdrv_py.backends.rct.look import AGES, PHASES, SHARE
 from nutdrv_py.clock import Clock
-from nutdrv_py.device.backend import Backend
+from nutdrv_py.device.backend import Answers, Backend
 from nutdrv_py.device.findings import Finding
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import DeviceError
@@ -32,6 +32,9 @@ __all__ = ["Rct"]
 
 TRIES = 3
 """How often the grid is asked in one poll; the other fast objects one time less, the rest once."""
+
+UNTOLD_POLLS = 30
+"""The same while it answers other questions than those about the grid, and has told of the grid before."""
 
 SILENT_POLLS = 3
 """Polls without any answer after which the connection is given up: the line may have locked up."""
@@ -101,6 +104,7 @@ class Rct(Backend[RctConfig]):
         self._must_wake = config.wakeup
         self._called = 0
         self._first = True
+        self._answering_at: float | None = None
 
     @classmethod
     def check(cls, config: RctConfig) -> None:
@@ -135,6 +139,7 @@ class Rct(Backend[RctConfig]):
     def _give_up(self, why: str, pause: float | None = None) -> None:
         """Close, and wait before the next attempt: longer each time, but not while the house is off the grid."""
         self.line.close()
+        self._answering_at = None
         if pause is None:
             pause = RETRY_OFF_GRID if self._house.off_grid else RETRY[min(self._failures, len(RETRY) - 1)]
             self._failures += 1
@@ -156,11 +161,15 @@ class Rct(Backend[RctConfig]):
             self._silent = 0
             self._trouble.report("wakeup", "No answer from the inverter yet; trying the extension frame (option wakeup)")
             self.line.wake()
+        elif self._answering_at is not None:
+            if self._silent >= UNTOLD_POLLS and self._house.told_at > float("-inf"):
+                self._give_up(why, RETRY_OFF_GRID)
         elif self._silent >= SILENT_POLLS:
             self._give_up(why)
         return DeviceError(why)
 
     def _heard(self) -> None:
+        self._answering_at = None
         self._silent = self._failures = 0
         self._called = self.line.damage.bootloader
         if self._woken and not self._must_wake:
@@ -195,7 +204,12 @@ class Rct(Backend[RctConfig]):
         loop = asyncio.get_running_loop()
         began = loop.time()
         before = self._house.off_grid
-        await self._ask_grid()
+        try:
+            await self._ask_grid()
+        except DeviceError:
+            if self.line.opened is not None and self._untold > self.config.maxage:
+                await self._ask_the_rest(began)
+            raise
         changed = self._house.off_grid is not before
         # Whether there are two towers decides what the charge is, and the limit when it is low.
         await self._ask(self._schedule.new(BY_NAME[name] for name in (*TOWERS, LIMIT)), tries=TRIES - 1)
@@ -208,10 +222,30 @@ class Rct(Backend[RctConfig]):
         elif self._slow:
             fast = [row for row in fast if row.name in CHARGES]
         await self._ask(fast, tries=TRIES - 1)
-        until = max(began + min(SHARE * self.config.pollinterval, LONGEST), loop.time() + LEAST)
-        await self._ask(self._due(), tries=1, until=until, least=1)
+        await self._ask_due(began)
         self._compare_serial()
         return self._reading()
+
+    async def _ask_due(self, began: float) -> None:
+        until = max(began + min(SHARE * self.config.pollinterval, LONGEST), asyncio.get_running_loop().time() + LEAST)
+        await self._ask(self._due(), tries=1, until=until, least=1)
+
+    async def _ask_the_rest(self, began: float) -> None:
+        """Ask what exporters show while the grid is not told: upsd needs a status, they do not."""
+        fast = self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic())
+        answered = await self.line.ask(fast, tries=1)
+        if not any(answered.values()):
+            # Silence to everything, as above.
+            self._answering_at = None
+            return
+        self._settle(fast, answered)
+        self._answering_at = self.clock.monotonic()
+        await self._ask_due(began)
+
+    @property
+    def _untold(self) -> float:
+        """Seconds since the grid has been told."""
+        return self.clock.monotonic() - self._house.told_at
 
     @property
     def _slow(self) -> bool:
@@ -232,8 +266,7 @@ class Rct(Backend[RctConfig]):
             if not self._house.suspicious or self._house.off_grid is not None:
                 break
             await asyncio.sleep(CONFIRM)
-        untold = self.clock.monotonic() - self._house.told_at
-        if self._house.off_grid is None or untold > max(AGES[Group.GRID], 3.0 * self.config.pollinterval):
+        if self._house.off_grid is None or self._untold > max(AGES[Group.GRID], 3.0 * self.config.pollinterval):
             raise self._unanswered(
                 f"the inverter at {self.config.port} answers, but tells neither prim_sm.island_flag nor the voltages of a "
                 "Power Switch"
@@ -244,7 +277,7 @@ class Rct(Backend[RctConfig]):
         began = self.clock.monotonic()
         every = self._quick_grid()
         rows = look.deciding(every) if self._slow else every
-        answered = await self.line.ask(rows, tries=TRIES)
+        answered = await self.line.ask(rows, tries=TRIES if self._answering_at is None else 1)
         if not any(answered.values()):
             # Silence to everything says of no object that this inverter does not have it.
             raise self._unanswered(f"the inverter at {options.port} is connected but does not answer")
@@ -314,6 +347,14 @@ class Rct(Backend[RctConfig]):
 
     def _reading(self) -> Reading:
         return self._house.reading(self._current(), self.config, self._inventory)
+
+    @property
+    def answers(self) -> Answers | None:
+        """The inverter's objects, while it answers but does not tell of the grid."""
+        if self._answering_at is None or self.clock.monotonic() - self._answering_at > AGES[Group.FAST]:
+            return None
+        current = self._current().items()
+        return Answers({name: datum.value for name, datum in current}, {name: datum.at for name, datum in current})
 
     @property
     def counters(self) -> Mapping[str, int]:

@@ -992,6 +992,45 @@ def test_answers_that_come_late_are_answers() -> None:
     run(story)
 
 
+def test_what_is_answered_while_the_grid_is_not_told_is_there_for_exporters_and_makes_no_reading() -> None:
+    async def story() -> None:
+        async with home(changes={"switch": False, "mute": ("prim_sm.island_flag",), "soc": 60}) as house:
+            for _ in range(40):
+                with pytest.raises(DeviceError):
+                    await house.poll()
+            answers = house.backend.answers
+            assert answers is not None
+            assert answers.raw["battery.soc"] == pytest.approx(0.6, abs=0.01)
+            assert {"g_sync.p_ac_load_sum_lp", "inverter_sn", "db.core_temp", "energy.e_ac_total"} <= answers.raw.keys()
+            assert answers.raw_times["battery.soc"] > house.clock.now - 5
+            assert house.backend.line.counts.connections == 1, "it is no locked line"
+            assert not house.early
+            house.sim.set(silent=True)
+            with pytest.raises(DeviceError):
+                await house.poll()
+            assert house.backend.answers is None, "nothing old is exported"
+            house.sim.set(silent=False, mute=())
+            assert Status.OL in (await house.poll()).status
+            assert house.backend.answers is None
+
+    run(story)
+
+
+def test_a_grid_that_is_told_no_more_is_asked_on_a_new_connection_at_last() -> None:
+    async def story() -> None:
+        async with home() as house:
+            await house.poll()
+            house.sim.set(mute=("prim_sm.island_flag", "rb485.available", *(f"rb485.u_l_grid[{n}]" for n in range(3))))
+            for _ in range(45):
+                with pytest.raises(DeviceError):
+                    await house.poll(6)
+            assert house.backend.line.counts.connections > 2
+            house.sim.set(mute=())
+            await house.polls(1, 61)
+
+    run(story)
+
+
 @pytest.mark.parametrize("kept", [{}, {"prim_sm.island_flag": 2}], ids=["by the flag", "by the switch alone"])
 def test_on_a_slow_line_the_grid_and_the_charge_come_first(kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A fifth of a poll for each answer, as 0.4 s in polls of 2 s: asked for everything, the outage came after 13 s."""
