@@ -26,6 +26,8 @@ DAY = 86400
 
 _SINCE: Mapping[str, float] = {
     "output": 8.21e6,
+    # Captured (002b0508bd55905fc34a33c6d188): at night the inverter takes more from the grid than it gives.
+    "day": -202.2,
     "year": 2.3e6,
     "month": 1.9e5,
     "load": 1.342e7,
@@ -281,7 +283,7 @@ VALUES: Mapping[str, Row] = {
     "iso_struct.Rp":                      lambda v: 4.3e6,
     "iso_struct.Rn":                      lambda v: 4.1e6,
     # Energy
-    "energy.e_ac_day":                    lambda v: v.house.energies.output,
+    "energy.e_ac_day":                    lambda v: _counted(v, "output", "day"),
     "energy.e_ac_month":                  lambda v: _counted(v, "output", "month"),
     "energy.e_ac_year":                   lambda v: _counted(v, "output", "year"),
     "energy.e_ac_total":                  lambda v: _counted(v, "output"),
