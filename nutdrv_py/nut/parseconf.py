@@ -8,6 +8,7 @@ machine that may be fed any pieces; it never raises. The writer escapes ``#``, `
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ MAX_VALUE = 255
 """Bytes of a value that upsd stores (ST_MAX_VALUE_LEN 256 with the NUL), counted after escaping."""
 
 _LF, _HASH, _QUOTE, _BACKSLASH, _EQUALS = b'\n#"\\='
+_CLOSED = re.compile(rb'(?:[^"\\\n]|\\.)*"', re.DOTALL)
 _SPACE = frozenset(b" \t\v\f\r")
 _ENDS_WORD = _SPACE | {_LF, _HASH, _EQUALS}
 
@@ -56,7 +58,8 @@ class Reader:
 
     ``resume`` says what follows a parse error: the next line (False, for sockets: one bad line costs only itself), or
     the rest of the same line read as a new one (True, for files: that is how upsd and the C drivers see ``ups.conf``,
-    and all must agree on where a section begins).
+    and all must agree on where a section begins). In files a bare ``#`` belongs to quotes that are closed on the same line: NUT
+    takes it there from 2026-09 on, and releases before lose such a line alone.
     """
 
     def __init__(self, *, resume: bool = False) -> None:
@@ -64,6 +67,7 @@ class Reader:
         self._number = 1
         self._state = _State.BETWEEN
         self._escaped = False
+        self._closed = False
         self._word = bytearray()
         self._words: list[str] = []
         self.discarded = 0
@@ -71,7 +75,12 @@ class Reader:
 
     def feed(self, data: bytes) -> Iterator[Line | BadLine]:
         """Read more bytes; yields every line that they complete, also empty ones."""
-        for byte in data:
+        for index, byte in enumerate(data):
+            if byte == _HASH and self._state is _State.QUOTED and self._resume and not self._escaped:
+                self._closed = self._closed or bool(_CLOSED.match(data, index))
+                if self._closed:
+                    self._add(byte)
+                    continue
             item = self._byte(byte)
             if item is not None:
                 yield item
@@ -163,6 +172,7 @@ class Reader:
         if len(self._words) < MAX_WORDS:
             self._words.append(self._word.decode("ascii"))
         self._word.clear()
+        self._closed = False
         self._state = _State.BETWEEN
 
     def _end_line(self, *, emit: bool = True) -> Line | None:

@@ -262,9 +262,9 @@ def _tokenized(line: int, raw: str) -> _Piece:
         return _Piece(line, raw, mistake="the line holds NUL bytes: the file was damaged, write it anew")
     plain, carried = _plain(text)
     # Two line feeds, because the first one may be escaped at the end of the file.
-    found = next(Reader().feed(plain + b"\n\n"), None)
+    found = next(Reader(resume=True).feed(plain + b"\n\n"), None)
     if isinstance(found, BadLine):
-        return _Piece(line, raw, mistake="there is a bare # in quotes; write \\# there")
+        return _Piece(line, raw, mistake='a " is not closed on its line and holds a bare #; close it')
     if found is None:
         return _Piece(line, raw, mistake='a " is not closed on its line; close it, or write \\" for the character')
     if len(found.words) >= MAX_WORDS or any(len(word) >= MAX_WORD for word in found.words):

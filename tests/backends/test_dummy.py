@@ -504,7 +504,7 @@ def test_bad_lines_are_logged_once_with_their_number_and_cost_only_themselves(
     async def story() -> None:
         world = make()
         for count in range(3):
-            world.write(f'ups.status: OL FOO\nlonely\na: {count}\n#@ rw x\nb: "A #1"\n#@ command c ups.status LB\n')
+            world.write(f'ups.status: OL FOO\nlonely\na: {count}\n#@ rw x\nb: "A #1\n#@ command c ups.status LB\n')
             async with world.backend as backend:
                 assert await world.values() == {"a": str(count)}
                 assert backend.commands == frozenset()
@@ -517,6 +517,16 @@ def test_bad_lines_are_logged_once_with_their_number_and_cost_only_themselves(
         assert part in messages(caplog, f"ups.dev:{line}: ")[0]
     assert len(messages(caplog, "'FOO'")) == 1
     assert len(messages(caplog, "understood again")) == 1
+
+
+def test_a_bare_hash_in_quotes_is_part_of_the_value(make: Callable[..., World]) -> None:
+    async def story() -> None:
+        world = make()
+        world.write('ups.status: OL\nups.description: "Rack #3"\nups.id: "a" # comment\n')
+        async with world.backend:
+            assert await world.values() == {"ups.description": "Rack #3", "ups.id": "a"}
+
+    run(story)
 
 
 @pytest.mark.parametrize("text", ["ups.status: OL\na: $(touch pwned)\nb: `touch pwned`\nc: %s%n\n#@ command d e ;touch\\ pwned\n"])

@@ -53,10 +53,26 @@ def test_a_bare_hash_in_quotes_costs_a_socket_only_that_line() -> None:
     assert _words(items) == [("PING",)]
 
 
-def test_a_bare_hash_in_quotes_lets_a_file_go_on_in_the_same_line_as_nut_does() -> None:
-    items = list(parse(b'x = "a # bad"\ny = 1\n'))
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'desc = "Rack #3"\n', ("desc", "=", "Rack #3")),
+        (b'desc = "#"\n', ("desc", "=", "#")),
+        (b'desc = "a # b \\" # c" # comment\n', ("desc", "=", 'a # b " # c')),
+        (b'desc = "a \\# b # c"', ("desc", "=", "a # b # c")),
+        (b'desc = "a \\\nb # c"\n', ("desc", "=", "a b # c")),
+    ],
+)
+def test_a_bare_hash_in_quotes_that_are_closed_on_the_line_is_a_character_of_a_file(line: bytes, words: tuple[str, ...]) -> None:
+    """NUT takes it from 2026-09 on."""
+    assert list(parse(line)) == [Line(1 + line.count(b"\\\n"), words)]
+    assert [item for item in parse(b"[a]\n" + line + b"\n[b]\n") if isinstance(item, BadLine)] == []
+
+
+def test_a_bare_hash_in_quotes_that_stay_open_lets_a_file_go_on_in_the_same_line_as_nut_does() -> None:
+    items = list(parse(b'x = "a # bad"\ny = 1\n'.replace(b'bad"', b'bad')))
     assert isinstance(items[0], BadLine)
-    assert [item.words for item in items[1:] if isinstance(item, Line)] == [('bad"',), ("y", "=", "1")]
+    assert [item.words for item in items[1:] if isinstance(item, Line)] == [("bad",), ("y", "=", "1")]
 
 
 def test_an_unbalanced_quote_swallows_lines_until_it_is_closed() -> None:

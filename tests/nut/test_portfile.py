@@ -114,7 +114,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("a[1]: value", "not the name"),
     (".a: value", "not the name"),
     ("a" * (MAX_NAME + 1) + ": value", "longer than"),
-    ('a.b: "A #1"', "bare #"),
+    ('a.b: "A #1', "bare #"),
     ('a.b: "open', "not closed"),
     ('a.b: "open\\', "not closed"),
     ("a.b: " + "x " * 31, "more than 31 words"),

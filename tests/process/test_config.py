@@ -92,7 +92,7 @@ def test_defaults_and_overrides_are_collected_and_published(tmp_path: Path) -> N
         (BASE + " chroot = /x\n", "chroot"),
         (BASE + " statepath = /x\n", "above the first [section]"),
         (BASE + " ignorelb = perhaps\n", "is a flag"),
-        (BASE + ' desc = "a # b"\n', "Parse error"),
+        (BASE + ' desc = "a # b\n', "Parse error"),
         ("[home]\n driver = dummy-ups\n port = x\n backend = skeleton:Skeleton\n", "is for driver dummy-ups, but I'm nutdrv_py!"),
         ("[home]\n driver = nutdrv_py\n backend = skeleton:Skeleton\n", "you must specify a port name"),
         ("[home]\n driver = nutdrv_py\n port = x\n", "write backend = one of: "),
