@@ -20,6 +20,7 @@ COMMANDS = ("portfile", "daemon", "check", "status", "scan", "record", "simulate
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run with ``argv`` (the program's own by default); returns the exit code."""
+    _open_standard_streams()
     words = list(sys.argv if argv is None else argv)
     if len(words) > 1 and words[1].startswith("-") and words[1] not in ("--help", "--version"):
         # Commands are not imported here: a driver stays small.
@@ -27,6 +28,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return driver_mode(words)
     return _command(words)
+
+
+def _open_standard_streams() -> None:
+    """Open what was closed at the start (``>&-``) on /dev/null: its number would be given to a socket, which prints reach."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null == number:
+                os.set_inheritable(null, True)
+            else:
+                os.dup2(null, number)
+                os.close(null)
+    # Open until the process ends, as those that Python opens itself.
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _command(words: Sequence[str]) -> int:

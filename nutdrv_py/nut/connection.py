@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nutdrv_py.errors import ProtocolError
 from nutdrv_py.nut.messages import (
@@ -64,7 +65,9 @@ def answer(request: Request, snapshot: Snapshot, pid: int) -> Iterator[Message]:
         case DumpValue(name):
             yield from dump(snapshot, name)
         case DumpStatus():
-            yield from dump(snapshot, "ups.status")
+            # Of a C driver upsdrvctl reads DATASTALE alone, because the rest comes in another piece, and shows no status. This
+            # answer is one piece, and a status in it would be shown as if it were current.
+            yield from dump(replace(snapshot, variables={}) if snapshot.stale else snapshot, "ups.status")
         case Ping():
             yield Pong()
         case GetPid():

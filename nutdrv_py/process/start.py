@@ -152,19 +152,28 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
         log.apply(settings.exports.logging)
         log.to_stderr()
     older = functools.partial(replace_older, socket_path, pid_file, progname, settings.ups, settings.config.looks)
-    older()
 
+    def take_over() -> None:
+        older()
+        if args.save_pid:
+            pid_file.write()
+
+    # Whether ignorelb can work is known after the first poll. A driver that runs goes on until then, with its pid file: a start
+    # that must fail must not leave upsd without any.
+    waits = settings.ignorelb
+    if not waits:
+        older()
     ready = Ready() if args.in_foreground else background.background()
     if args.in_foreground:
         log.log.warning(
             "Running as foreground process, %s", "but saving a PID file anyway" if args.save_pid else "not saving a PID file"
         )
-    if args.save_pid:
+    if args.save_pid and not waits:
         pid_file.write()
     code = 1
     try:
         # Not asyncio.run: that waits for threads, and a name that is being looked up may hold one for minutes.
-        code = asyncio.Runner().run(_serve(args, settings, read, socket_path, group, ready, older))
+        code = asyncio.Runner().run(_serve(args, settings, read, socket_path, group, ready, take_over if waits else older))
     except (ConfigError, StartError) as error:
         _print(error, sys.stderr)
         _abandon(args)

@@ -168,6 +168,35 @@ def test_a_full_disk_behind_stdout_does_not_keep_the_driver_from_starting(lab: L
     assert process.wait(20) == 0
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_driver_whose_output_is_closed_starts_and_prints_into_no_socket(lab: Lab, closed: str) -> None:
+    command = f'exec "$0" -a ups {closed}'
+    done = subprocess.run(
+        ["sh", "-c", command, str(lab.folder / "bin" / "nutdrv_py")], env=lab.environment(), timeout=60, check=False
+    )
+    assert done.returncode == 0
+    client = lab.client()
+    os.kill(lab.pid, signal.SIGURG)
+    assert client.ask(b"PING\n", b"PONG\n") == b"PONG\n"
+
+
+def test_a_start_whose_ignorelb_cannot_work_leaves_the_running_driver_alone(lab: Lab) -> None:
+    lab.start()
+    pid = lab.pid
+    lab.configure("ignorelb")
+    lab.say(soc=None, left=None, low=None)
+    failed = lab.upsdrvctl("start")
+    assert failed.returncode != 0
+    assert "ignorelb" in failed.stdout + failed.stderr
+    assert alive(pid)
+    assert lab.pid == pid
+    assert lab.client().ask(b"GETPID\n", b"\n") == f"PID {pid}\n".encode()
+    lab.say()
+    lab.start()
+    assert lab.pid != pid
+    wait(lambda: not alive(pid))
+
+
 def test_d_dumps_escaped_values_without_socket_pid_file_or_harm_to_the_running_driver(lab: Lab) -> None:
     lab.start()
     pid = lab.pid

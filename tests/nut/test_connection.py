@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +22,12 @@ def _talk(connection: Connection, data: bytes) -> bytes:
 def test_a_conversation_is_answered_in_order() -> None:
     said = _talk(Connection(), b"NOBROADCAST\nPING\nGETPID\nDUMPSTATUS\nFOO\nLOGOUT\n")
     assert said == b'PONG\nPID 42\nSETINFO ups.status "OL"\nDATAOK\nDUMPDONE\nOK Goodbye\n'
+
+
+def test_the_status_of_stale_data_is_blank_for_upsdrvctl_and_there_for_who_asks_for_the_variable() -> None:
+    stale = replace(SNAPSHOT, stale=True)
+    said = [encode(answer(request, stale, 42)) for request in (m.DumpStatus(), m.DumpValue("ups.status"))]
+    assert said == [b"DATASTALE\nDUMPDONE\n", b'DATASTALE\nSETINFO ups.status "OL"\nDUMPDONE\n']
 
 
 def test_broadcasts_are_on_until_they_are_switched_off() -> None:
