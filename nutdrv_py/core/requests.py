@@ -18,6 +18,9 @@ from nutdrv_py.errors import CommandError, DeviceError, Result
 
 __all__ = ["Requests"]
 
+COMPOSED = ("ups.status", "ups.alarm")
+"""Variables that are no values of a reading: the next poll shows what was set."""
+
 Work = Callable[[], Awaitable[None]]
 
 
@@ -65,7 +68,8 @@ class Requests:
         if rule is not None:
             rule.check(value)
             await driver.poller.between_polls(lambda: driver.backend.set(name, value))
-            driver.apply(Accepted(driver.clock.monotonic(), name, value))
+            if name.lower() not in COMPOSED:
+                driver.apply(Accepted(driver.clock.monotonic(), name, value))
         elif mark is not None and (number := to_number(value)) is not None:
             mark.check(value)
             driver.written[name] = number

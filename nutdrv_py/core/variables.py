@@ -105,14 +105,14 @@ def shape(
         result[name] = Variable(format_value(name, value))
     if detection:
         result["experimental.lowbattery.detection"] = Variable(detection)
-    for name, rule in {**marks.writable, **writable}.items():
-        if name in result and name not in overrides:
-            result[name] = _writable(result[name].value, rule)
     for name, text in overrides.items():
         result[name] = Variable(sanitize(text), immutable=True)
     if reading.alarms:
         result["ups.alarm"] = Variable(sanitize(" ".join(f"[{alarm}]" for alarm in reading.alarms)))
     result["ups.status"] = Variable(status_text(reading.status, reading.alarms))
+    for name, rule in {**marks.writable, **writable}.items():
+        if name in result and name not in overrides:
+            result[name] = _writable(result[name].value, rule)
     for source, mirror in _MIRRORED:
         if source in result and mirror not in overrides and mirror not in reading.values:
             result[mirror] = Variable(result[source].value)

@@ -81,8 +81,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
 _DECLARATION = "#@"
 _OWN = "driver."
-_STATED = ("ups.status", "ups.alarm")
-"""What a driver composes itself, so that no client may set it directly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,8 +345,8 @@ def _settable(line: int, words: list[str]) -> Item:
     problem = _bad_name(name)
     if problem:
         return Mistake(line, f"{name!a} is not the name of a variable: {problem}")
-    if name.lower() in _STATED or name.lower().startswith(_OWN):
-        return Mistake(line, f"{name} cannot be made writable; declare a command that sets it")
+    if name.lower().startswith(_OWN):
+        return Mistake(line, f"{name} cannot be made writable: it belongs to the driver")
     usage, read = _RULES[kind]
     return read(line, name, given) or Mistake(line, f"write #@ rw {name} {usage}")
 

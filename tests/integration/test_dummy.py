@@ -236,3 +236,19 @@ def test_what_update_writes_is_what_dummy_ups_reads(house: Callable[..., House])
     wait(lambda: stage.real().get("ups.status") == "OL" == stage.mine().get("ups.status"))
     assert "ups.id" not in stage.mine()
     assert "ups.id" not in stage.real()
+
+
+def test_upsrw_sets_the_status_that_the_file_declares_and_none_that_says_nothing_of_the_supply(house: Callable[..., House]) -> None:
+    """As NUT's own client test does with a dummy; pollinterval is longer than the test, so that a SET is seen at once."""
+    stage = house(pollinterval="60", maxage="120")
+    stage.write("ups.status: OL\n\n#@ rw ups.status string 32\n")
+    stage.up()
+    assert "[ups.status]" in stage.program("upsrw", stage.address)
+    assert "SUCCESS" in stage.upsrw("ups.status", "OB LB")
+    wait(lambda: stage.status() == "OB LB")
+    assert "SUCCESS" not in stage.upsrw("ups.status", "FOO")
+    assert stage.status() == "OB LB"
+    assert "SUCCESS" in stage.upsrw("ups.status", "OL CHRG")
+    wait(lambda: stage.status() == "OL CHRG")
+    stage.write("ups.status: OB\n\n#@ rw ups.status string 32\n")
+    wait(lambda: stage.status() == "OB")

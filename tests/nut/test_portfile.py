@@ -145,8 +145,6 @@ MISTAKES: list[tuple[str, str]] = [
     ('#@ rw x enum ""', "enum VALUE"),
     ("#@ rw x enum grün", "enum VALUE"),
     ("#@ rw a=b enum x", "not the name"),
-    ("#@ rw ups.status string 32", "cannot be made writable"),
-    ("#@ rw UPS.alarm string 32", "cannot be made writable"),
     ("#@ rw driver.x string 32", "cannot be made writable"),
     ("#@ command", "#@ command NAME"),
     ("#@ command load.off", "#@ command NAME"),

@@ -204,7 +204,15 @@ class Dummy(Backend[DummyConfig]):
         return {self._values[key].name: rule for key, rule in self._settable.items() if key in self._values}
 
     async def set(self, name: str, value: str) -> None:
-        """Keep the value in memory until the file itself changes that variable."""
+        """Keep the value in memory until the file itself changes that variable.
+
+        A status that does not say where the power comes from is refused, because the data would go stale by it.
+        """
+        if name.lower() == "ups.status":
+            try:
+                status_of(value)
+            except DeviceError as error:
+                raise CommandError(str(error), Result.INVALID) from None
         self._keep({name: value})
 
     async def command(self, name: str, param: str | None) -> None:
