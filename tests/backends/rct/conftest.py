@@ -16,6 +16,7 @@ from nutdrv_py.backends.rct import Rct, client
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.simulators.rct import InverterSimulator, load_scenario
+from nutdrv_py.simulators.rct.scenarios import Scenario
 from tests.backends.seen import Seen
 from tests.conftest import FakeClock
 
@@ -60,12 +61,12 @@ class Home:
 
 @contextlib.asynccontextmanager
 async def home(
-    scenario: str = "online", *, clock: FakeClock | None = None, keep: bool = False, changes: dict[str, Any] | None = None,
+    scenario: Scenario | str = "online", *, clock: FakeClock | None = None, keep: bool = False, changes: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[Home]:  # fmt: skip
     """The scenario without its own timeline (``keep`` keeps it), ``changes`` made to it, and a backend with ``options``."""
     clock = clock or FakeClock()
-    story = load_scenario(scenario)
+    story = load_scenario(scenario) if isinstance(scenario, str) else scenario
     sim = InverterSimulator(story if keep else replace(story, timeline=()), clock=clock.monotonic, wall=clock.wall)
     if changes:
         sim.set(**changes)
