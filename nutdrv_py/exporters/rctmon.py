@@ -59,6 +59,8 @@ class OfModule:
     kind: str = "gauge"
     text: str = ""
     cells: bool = False
+    scale: float = 1.0
+    """What the number is multiplied by: cells tell milliohm."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -101,7 +103,7 @@ _OF_DEVICE: tuple[Metric, ...] = (
     Metric("rctmon_generator_voltage_volt", _each("g_sync.u_sg_avg[{}]", _AB), "Voltage of the solar generator, V", "generator"),
     Metric("rctmon_generator_power_watt", _each("dc_conv.dc_conv_struct[{}].p_dc_lp", _AB), "Power of the solar generator, W",
            "generator"),
-    Metric("rctmon_generator_mpp_target_voltage_volt", _each("dc_conv.dc_conv_struct[{}].mpp.fixed_voltage", _AB),
+    Metric("rctmon_generator_mpp_target_voltage_volt", _each("dc_conv.dc_conv_struct[{}].u_target", _AB),
            "Voltage the tracker of the solar generator aims at, V", "generator"),
     Metric("rctmon_generator_mpp_search_step_volt", _each("dc_conv.dc_conv_struct[{}].mpp.mpp_step", _AB),
            "Step of the tracker of the solar generator, V", "generator"),
@@ -164,8 +166,8 @@ _OF_MODULES: tuple[OfModule, ...] = (
     OfModule("rctmon_battery_module_cell_temperature_celsius", "battery.cells[{}]", "Temperature of the cell", "temperature",
              cells=True),
     OfModule("rctmon_battery_module_cell_voltage_volt", "battery.cells[{}]", "Voltage of the cell, V", "voltage", cells=True),
-    OfModule("rctmon_battery_module_cell_resistance_ohm", "battery.cells_resist[{}]", "Resistance of the cell, as it is told",
-             cells=True),
+    OfModule("rctmon_battery_module_cell_resistance_ohm", "battery.cells_resist[{}]", "Resistance of the cell, Ohm", cells=True,
+             scale=0.001),
 )
 
 ROWS: tuple[Metric | OfModule, ...] = (*_OF_DEVICE, *_OF_MODULES)
@@ -211,7 +213,7 @@ def _of_modules(row: OfModule, raw: Mapping[str, object]) -> Iterator[Sample]:
         elif row.cells:
             for cell, content in enumerate(value if isinstance(value, Sequence) else ()):
                 if (found := _number(content, row.attribute)) is not None:
-                    yield (module, str(cell)), found
+                    yield (module, str(cell)), found * row.scale
         elif (found := _number(value, row.attribute)) is not None:
             yield (module,), found
 

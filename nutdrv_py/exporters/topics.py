@@ -191,7 +191,7 @@ RCTMON: tuple[tuple[str, str], ...] = (
         for name, source in (
             ("voltage",                  f"g_sync.u_sg_avg[{n}]"),
             ("power",                    f"{struct_}.p_dc_lp"),
-            ("mpp_target_voltage",       f"{struct_}.mpp.fixed_voltage"),
+            ("mpp_target_voltage",       f"{struct_}.u_target"),
             ("mpp_search_step",          f"{struct_}.mpp.mpp_step"),
         )
     ),

@@ -14,7 +14,7 @@ from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.exporters import rctmon
 from nutdrv_py.exporters.rctmon import COUNTERS, ROWS, Metric, OfModule, samples
 from nutdrv_py.protocols.rct.objects import BY_NAME, MODULES, Object
-from nutdrv_py.protocols.rct.payload import Cell, CellExtremes, Extreme, Kind
+from nutdrv_py.protocols.rct.payload import Cell, CellExtremes, Extreme, Kind, decode
 from tests.conftest import FakeClock
 
 EXTREMES = CellExtremes(Extreme(3, 0, 2.9), Extreme(4, 0, 3.6), Extreme(5, 0, 8.0), Extreme(6, 0, 38.0))
@@ -52,7 +52,7 @@ def _row(name: str) -> Metric | OfModule:
         ("rctmon_battery_module_cycles_total", [(("2",), 117.0)]),
         ("rctmon_battery_module_cell_voltage_volt", [(("2", "0"), 3.301), (("2", "1"), 3.302)]),
         ("rctmon_battery_module_cell_temperature_celsius", [(("2", "0"), 24.0), (("2", "1"), 25.0)]),
-        ("rctmon_battery_module_cell_resistance_ohm", [(("2", "0"), 1.5), (("2", "1"), 1.6)]),
+        ("rctmon_battery_module_cell_resistance_ohm", [(("2", "0"), 0.0015), (("2", "1"), 0.0016)]),
         ("rctmon_battery_module_voltage_min_volt", [(("2",), 2.9)]),
         ("rctmon_battery_module_voltage_max_volt", [(("2",), 3.6)]),
         ("rctmon_battery_module_temperature_min_celsius", [(("2",), 8.0)]),
@@ -71,7 +71,7 @@ def test_a_row_shows_its_objects_and_leaves_out_what_is_not_known(name: str, exp
         ("rctmon_inverter_insulation", "negative", "iso_struct.Rn"),
         ("rctmon_temperature", "heatsink_battery_actuator", "db.temp2"),
         ("rctmon_generator_voltage_volt", "b", "g_sync.u_sg_avg[1]"),
-        ("rctmon_generator_mpp_target_voltage_volt", "a", "dc_conv.dc_conv_struct[0].mpp.fixed_voltage"),
+        ("rctmon_generator_mpp_target_voltage_volt", "a", "dc_conv.dc_conv_struct[0].u_target"),
         ("rctmon_generator_mpp_search_step_volt", "a", "dc_conv.dc_conv_struct[0].mpp.mpp_step"),
         ("rctmon_grid_power_watt", "l3", "g_sync.p_ac_sc[2]"),
         ("rctmon_grid_voltage_volt", "l1", "g_sync.u_l_rms[0]"),
@@ -141,3 +141,15 @@ def test_whatever_the_inverter_tells_gives_finite_numbers_and_one_series_each(ra
         found = samples(row, raw)
         assert all(math.isfinite(value) and len(labels) == len(row.labels) for labels, value in found)
         assert len({labels for labels, _ in found}) == len(found)
+
+
+def test_a_captured_resistance_is_two_milliohm_and_not_two_ohm() -> None:
+    payload = bytes.fromhex("01fb0000" * 24)
+    raw = {"battery.cells_resist[0]": decode(Kind.CELLS_RESIST, payload)}
+    (labels, ohm), *_ = samples(_row("rctmon_battery_module_cell_resistance_ohm"), raw)
+    assert (labels, ohm) == (("0", "0"), pytest.approx(0.00198, abs=0.00001))
+
+
+def test_the_target_of_the_tracker_is_the_object_that_rctmon_reads_and_no_setting() -> None:
+    assert [BY_NAME[f"dc_conv.dc_conv_struct[{n}].u_target"].oid for n in range(2)] == [0x226A23A4, 0x675776B1]
+    assert not {0x9E1A88F5, 0x5E942C62} & {row.oid for row in BY_NAME.values()}

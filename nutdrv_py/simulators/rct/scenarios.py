@@ -17,6 +17,7 @@ like this; every part may be left out::
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,7 +72,7 @@ def _check_override(name: str, value: Any) -> None:
         raise ValueError(f"override: the payload of {name} has {PAYLOAD_MOST} bytes at most, not {len(value)}.")
     try:
         payload(BY_NAME[name], value)
-    except (ValueError, TypeError, AttributeError, OverflowError, ConstructError):
+    except (ValueError, TypeError, AttributeError, OverflowError, ConstructError, struct.error):
         raise ValueError(f"override: {name} cannot be {value!r}; it is a {BY_NAME[name].kind.value}.") from None
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ OTHER_STRING_BYTES = 32
 
 BATTERY_TYPES: Mapping[bool, int] = {True: 3, False: 5}
 """RCT Power's own battery, and none."""
+
+RESISTANCE_STEPS = 256
+"""Steps in a milliohm of ``battery.cells_resist``: ioBroker.rct, and a captured 01fb of a cell with 1.98 milliohm."""
 
 DAY = 86400
 
@@ -78,6 +82,8 @@ def payload(row: Object, value: Any, *, filler: bytes = b"") -> bytes:
     """The payload of an object's answer. ``filler`` is what stands behind the NUL of a text field, again and again."""
     if isinstance(value, bytes):
         return value
+    if row.kind is Kind.CELLS_RESIST:
+        return b"".join(struct.pack(">HH", round(milliohm * RESISTANCE_STEPS), 0) for milliohm in value)
     if row.kind is not Kind.STRING:
         return encode(row.kind, value)
     size = STRING_BYTES.get(row.name, OTHER_STRING_BYTES)
@@ -209,6 +215,11 @@ def _generator_volts(house: House, generator: int) -> float:
     return _GENERATOR_VOLTS[generator] + house.wobble(f"generator {generator}", 2) if house.sun else 0.0
 
 
+def _target_volts(house: House, generator: int) -> float:
+    """What the tracker aims at: ``u_target``, as RctMon's models name it; ``mpp.fixed_voltage`` is a setting."""
+    return _GENERATOR_VOLTS[generator] - 4 if house.sun else 0.0
+
+
 def _warmth(house: House, least: float) -> float:
     """Temperature of a part of the inverter: 15 degrees more at full power."""
     return least + 15 * min(1.0, abs(house.flows.inverter) / house.setup.nominal) + house.wobble(f"warmth {least}", 0.2)
@@ -272,7 +283,7 @@ VALUES: Mapping[str, Row] = {
     **_series("dc_conv.dc_conv_struct[{}].enabled",           lambda h, n: True, 2),
     **_series("dc_conv.dc_conv_struct[{}].p_dc_lp",           lambda h, n: h.solar_watts(n), 2),
     **_series("g_sync.u_sg_avg[{}]",                          _generator_volts, 2),
-    **_series("dc_conv.dc_conv_struct[{}].mpp.fixed_voltage", _generator_volts, 2),
+    **_series("dc_conv.dc_conv_struct[{}].u_target",          _target_volts, 2),
     **_series("dc_conv.dc_conv_struct[{}].mpp.mpp_step",      lambda h, n: 4.0 if h.sun else 0.0, 2),
     **_series("energy.e_dc_total[{}]",                        lambda h, n: _GENERATOR_SINCE[n] + h.energies.generators[n], 2),
     # Temperatures and insulation
