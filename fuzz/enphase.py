@@ -15,7 +15,7 @@ from typing import Any
 from fuzz.invariants import Told, Upsd, bounded, harmless, kept, only
 from fuzz.loop import LoopClock, run
 from fuzz.taking import SECRET, Bytes
-from nutdrv_py.backends.enphase import ENDPOINTS, Enphase, site
+from nutdrv_py.backends.enphase import ENDPOINTS, Enphase, meters, powers, site
 from nutdrv_py.backends.enphase.client import Absent, Answer, Gateway, Refused, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.jwt import Token
@@ -305,8 +305,8 @@ def json_text(data: bytes) -> None:
         for on in (True, False):
             raw = {"relay": found, "livedata": found, "secctrl": found, "power": found, "reports": found, "meters": found}
             state = site.Grid.ON_GRID if on else site.Grid.OUTAGE
-            site.load(raw, state)
-            site.phases({**raw, **site.meters(raw, state)})
+            powers.load(raw, state)
+            meters.phases({**raw, **meters.meters(raw, state)})
         parsed(found)
         assert site.grid(found) is not None
 

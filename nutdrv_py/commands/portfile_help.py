@@ -19,7 +19,7 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("POLLFREQALERT", "20", "the same off the grid, at least 5"),
     ("POLLINTERVAL", "5", "seconds between two questions for the state of the grid, at least 2; more spares the gateway"),
     ("DISABLE_METERS", "", "any text: the gateway's meters are not asked"),
-    ("LOADKWH", "768", "W per kWh of capacity that mean 100 % load, where the batteries do not tell their power; 0: no ups.load"),
+    ("LOADKWH", "what the batteries can give, else 768", "W per kWh of capacity that mean 100 % load; 0: no ups.load"),
     ("LOGIN_TIMEOUT", "10", "seconds for the cloud, at least 5"),
     ("API_TIMEOUT", "10", "seconds for the gateway, at least 2"),
     ("MAXAGE", "120", "seconds without data after which the file is renamed"),

@@ -34,21 +34,25 @@ def divided(a: int, b: int, decimals: int) -> str:
 
 def script(raw: Mapping[str, Any], serial: str) -> dict[str, str]:
     """The entries that the script writes for these answers."""
-    live, secctrl = raw["livedata"]["meters"], raw["secctrl"]
-    charge, capacity = str(live["soc"]), int(live["enc_agg_energy"])
+    live, secctrl = raw.get("livedata", {}).get("meters", {}), raw.get("secctrl", {})
+    charge, capacity = (str(live["soc"]), int(live["enc_agg_energy"])) if live else (None, None)
     three = live.get("phase_count") == 3
     restart = str(secctrl.get("soc_recovery_exit") or 10)
+    state = "OB" if raw.get("relay", {}).get("mains_oper_state") == "open" else "OL"
     out: dict[str, str] = {
-        "ups.status": "OL" + (" LB" if hundredths(charge) < 2000 else ""), "battery.charge": charge, "battery.charge.low": "20",
+        "ups.status": state + (" LB" if charge is not None and hundredths(charge) < 2000 else ""), "battery.charge.low": "20",
         "battery.charge.restart": restart, "battery.type": "LFP", "battery.voltage.high": "86.4", "battery.voltage.nominal": "76.8",
         "battery.voltage.low": "68.5", "device.mfr": "Enphase Energy", "ups.mfr": "Enphase Energy", "device.model": "IQ Gateway",
         "ups.model": "IQ Gateway", "device.type": "ups", "ups.serial": serial, "device.serial": serial,
-        "ups.firmware": raw["info"]["software"], "battery.capacity": str(capacity),
+        "ups.firmware": raw["info"]["software"],
     }  # fmt: skip
+    for prefix in PREFIXES.values():
+        for _, suffix, decimals in SUFFIXES:
+            out[f"{prefix}.{suffix}"] = printed(0, decimals)
     if three:
         out["input.phases"] = out["output.phases"] = "3"
     storage = "0.00"
-    for report in raw["reports"]:
+    for report in raw.get("reports", []):
         kind, whole = report["reportType"], report["cumulative"]
         if kind == "storage":
             storage = divided(hundredths(whole["currW"]), hundredths(whole["rmsVoltage"]), 2)
@@ -62,6 +66,9 @@ def script(raw: Mapping[str, Any], serial: str) -> dict[str, str]:
     for prefix in PREFIXES.values():
         out[f"{prefix}.current"] = divided(hundredths(out[f"{prefix}.realpower"]), hundredths(out[f"{prefix}.voltage"]), 2)
     out["battery.current"] = storage
+    if charge is None or capacity is None:
+        return out
+    out["battery.charge"], out["battery.capacity"] = charge, str(capacity)
     clamped = min(11000, max(0, hundredths(charge)))
     index = 10 if clamped > 10000 else clamped // 1000
     cell = CELL[index] + (CELL[index + 1] - CELL[index]) * (clamped - 1000 * index) // 1000

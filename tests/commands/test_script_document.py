@@ -69,7 +69,7 @@ def read(path: Path) -> dict[str, str]:
 # Keys
 
 DEFAULTS = {
-    "port": "envoy.local", "pollfreq": 60, "pollfreqalert": 20, "loadkwh": 768, "login_timeout": 10, "api_timeout": 10,
+    "port": "envoy.local", "pollfreq": 60, "pollfreqalert": 20, "loadkwh": None, "login_timeout": 10, "api_timeout": 10,
     "disable_meters": False, "serial": SERIAL, "username": "you@example.org", "password": "word",
 }  # fmt: skip
 

@@ -49,9 +49,9 @@ class EnphaseConfig(Config):
     )
     login_timeout: int = option("seconds for one request to the cloud", default=10, minimum=5, reload=True)
     api_timeout: int = option("seconds for one request to the gateway", default=10, minimum=2, reload=True)
-    loadkwh: int = option(
-        "W per kWh of capacity that mean 100 % load, when the batteries do not tell their power; 0 gives no load",
-        default=768, minimum=0, reload=True,
+    loadkwh: int | None = option(
+        "W per kWh of capacity that mean 100 % load; 0 gives no ups.load",
+        default=None, default_text="the batteries' rated power, else 768", minimum=0, reload=True,
     )  # fmt: skip
     disable_meters: bool = option("do not ask the gateway's meters (CTs)", default=False, reload=True)
     certificate: str = option(

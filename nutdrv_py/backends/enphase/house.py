@@ -21,6 +21,9 @@ from nutdrv_py.log import log
 
 __all__ = ["House"]
 
+LOADKWH = 768
+"""W per kWh of capacity that the batteries give where they do not tell it: an IQ Battery 5P gives 3.84 kVA and holds 5 kWh."""
+
 PACK_MISSING = 3600.0
 """Seconds a battery must be missing before RB asks for its replacement."""
 
@@ -107,7 +110,7 @@ class House:
             ),
             State(decisive=self._charge.counted),
         )
-        given = rated or (seen.capacity or 0.0) / 1000 * options.loadkwh
+        given = rated or (seen.capacity or 0.0) / 1000 * LOADKWH
         # A generator carries what the batteries cannot; then only what they give themselves counts.
         carried = power if state is Grid.GENERATOR else watts
         if not state.on_grid and not early and carried is not None and given and carried > given:
@@ -116,7 +119,7 @@ class House:
         do("battery", lambda: values.update(self._battery(seen, direction, options, watts, now)), None)
         do("flow", lambda: values.update(_flow(raw, power, seen.capacity)), None)
         do("equipment", lambda: values.update(_equipment(packs, rated)), None)
-        percent = do("percent", lambda: powers.load_percent(watts, rated, seen.capacity, options.loadkwh), None)
+        percent = do("percent", lambda: powers.load_percent(watts, given, seen.capacity, options.loadkwh), None)
         do("output", lambda: values.update(_output(raw, state, load, percent)), None)
         values["experimental.grid.state"] = state.value
         values["input.transfer.reason"] = self._reason

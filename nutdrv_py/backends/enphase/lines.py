@@ -70,7 +70,10 @@ def phase_values(raw: Raw, state: Grid, count: int, flow: Flow | None) -> dict[s
         incoming |= _currents(raw.get("net"), count)
     for name, value in incoming.items():
         if state.on_grid:
-            values[name] = value
+            # A meter tells no sign of a current; it is that of the power, below zero where the house feeds in.
+            power = incoming.get(f"{name.removesuffix('current')}realpower")
+            fed = name.endswith("current") and isinstance(power, float) and power < 0
+            values[name] = -abs(value) if fed and isinstance(value, float) else value
         elif name.endswith(("power", "current")):
             values[name] = 0.0
     return values | _voltages("output", raw.get("bus"), count) | _powers("output", flow, raw.get("bus"), count)

@@ -142,7 +142,7 @@ def _load_on_grid(raw: Raw, told: Flow | None) -> Flow | None:
     return total if resting else None
 
 
-def load_percent(watts: float | None, rated: float | None, capacity: float | None, per_kwh: float) -> float | None:
-    """``ups.load``: of the batteries' rated power, else of ``per_kwh`` W for each kWh of capacity."""
-    limit = rated or (capacity / 1000 * per_kwh if capacity else None)
+def load_percent(watts: float | None, given: float | None, capacity: float | None, per_kwh: float | None) -> float | None:
+    """``ups.load``: of ``per_kwh`` W for each kWh of capacity where that is set (0: none), else of the power ``given``."""
+    limit = given if per_kwh is None else (capacity or 0.0) / 1000 * per_kwh
     return 100.0 * watts / limit if watts is not None and limit else None

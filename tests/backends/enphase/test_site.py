@@ -143,9 +143,12 @@ def test_the_voltage_estimate_is_enphase_monitors_curve(charge: float, volts: fl
 
 @pytest.mark.parametrize(
     ("watts", "rated", "capacity", "per_kwh", "percent"),
-    [(1920, 3840, 5000, 768, 50), (1920, None, 5000, 768, 50), (1920, None, None, 768, None), (None, 3840, 5000, 768, None), (1, None, 5000, 0, None)],
+    [
+        (1920, 3840, 5000, None, 50), (1920, 3840, 5000, 768, 50), (1920, 3840, 5000, 1536, 25), (1920, 3840, None, 768, None),
+        (1920, None, 5000, None, None), (None, 3840, 5000, 768, None), (1, 3840, 5000, 0, None), (1, 0.0, 5000, None, None),
+    ],
 )
-def test_load_percent_is_of_the_rated_power_else_of_the_capacity(
+def test_load_percent_is_of_what_the_batteries_give_unless_a_power_per_kwh_is_set(
     watts: float | None, rated: float | None, capacity: float | None, per_kwh: float, percent: float | None
 ) -> None:
     assert powers.load_percent(watts, rated, capacity, per_kwh) == percent
@@ -234,3 +237,13 @@ def test_any_payload_anywhere_is_read_without_an_exception(first: object, second
                 controller.can_see_outage(raw)
                 site.controller_lost(raw)
                 lines.phase_values(raw, state, meters.phases(raw) or 1, powers.Flow(5.0))
+
+
+@pytest.mark.parametrize("watts", [-2900.0, 2900.0])
+def test_a_current_has_the_sign_of_its_power(watts: float) -> None:
+    row = {"currW": watts, "apprntPwr": 2912.0, "rmsVoltage": 240.0, "rmsCurrent": 12.13, "pwrFactor": 0.99, "freqHz": 50.0}
+    report = {"reportType": "net-consumption", "cumulative": row, "lines": [row]}
+    raw = {"reports": [report], **meters.measured({"reports": [report]})}
+    shown = lines.phase_values({**raw, **meters.meters(raw, site.Grid.ON_GRID)}, site.Grid.ON_GRID, 1, None)
+    assert shown["input.current"] == pytest.approx(12.13 if watts > 0 else -12.13)
+    assert shown["input.realpower"] == watts
