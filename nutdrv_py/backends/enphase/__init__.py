@@ -17,10 +17,11 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from nutdrv_py.backends.enphase import site
-from nutdrv_py.backends.enphase.client import Absent, Gateway, Refused, Stranger, decode
+from nutdrv_py.backends.enphase.client import Absent, Gateway, Late, Refused, Stranger, Unreachable, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig, check, credentials, gateway_url, token_path
 from nutdrv_py.backends.enphase.house import House
 from nutdrv_py.backends.enphase.jwt import DAY
+from nutdrv_py.backends.enphase.older import AGAIN, old_firmware
 from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Grid, Identity
 from nutdrv_py.backends.enphase.token import Authority
@@ -64,6 +65,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 # fmt: on
 _RELAY = "/ivp/ensemble/relay"
+_STATUS = "/ivp/ensemble/status"
 _STREAM = "/ivp/livedata/stream"
 _CHECK = "/auth/check_jwt"
 
@@ -124,6 +126,8 @@ class Enphase(Backend[EnphaseConfig]):
         self._authority = Authority(options, credentials(options), token_path(options), clock, self._trouble)
         self._identity: Identity | None = None
         self._known = False
+        self._older_at: float | None = None
+        self._old = ""
         self._data: dict[str, _Datum] = {}
         self._next: dict[str, float] = {}
         self._absent: dict[str, int] = {}
@@ -210,11 +214,15 @@ class Enphase(Backend[EnphaseConfig]):
     async def _ask_relay(self) -> Grid:
         timeout = float(self.config.api_timeout)
         try:
-            self._relay = await self._authorised(_RELAY, timeout)
+            try:
+                self._relay = await self._authorised(_RELAY, timeout)
+            except Absent:
+                # The same object is a part of a larger one.
+                self._relay = find({"s": await self._authorised(_STATUS, timeout)}, "s.relay")
         except Absent:
-            # The same object is a part of a larger one.
-            status = await self._authorised("/ivp/ensemble/status", timeout)
-            self._relay = find({"s": status}, "s.relay")
+            raise DeviceError(site.NO_SYSTEM) from None
+        except Late as error:
+            raise DeviceError(f"{error}; if the gateway is only slow, write a longer api_timeout = into its section") from None
         return site.grid(self._relay)
 
     async def _ask_due(self) -> None:
@@ -392,8 +400,11 @@ class Enphase(Backend[EnphaseConfig]):
             await self._new_certificate(error)
             return
         except DeviceError as error:
+            if isinstance(error, Unreachable) and error.refused and (sentence := await self._older()):
+                raise DeviceError(sentence) from None
             if not self._certified():
-                advice = "" if self.config.serial else "; with serial = in its section the driver may start without it"
+                unhelped = self.config.serial or not self._gateway.seen
+                advice = "" if unhelped else "; with serial = in its section the driver may start without it"
                 raise DeviceError(f"{error}{advice}") from None
             self._known = True
             return
@@ -413,6 +424,14 @@ class Enphase(Backend[EnphaseConfig]):
             return False
         self._pin.introduced(serial, self._gateway.key)
         return True
+
+    async def _older(self) -> str:
+        """Return what is said of firmware that has no HTTPS; empty when it is not that. Asked every ten minutes."""
+        now = self.clock.monotonic()
+        if self._older_at is None or now - self._older_at >= AGAIN:
+            self._older_at = now
+            self._old = await old_firmware(gateway_url(self.config.port))
+        return self._old
 
     def _named(self, serial: str) -> bool:
         """Return whether the certificate seen last is made out to the gateway ``serial``."""

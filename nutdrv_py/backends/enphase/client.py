@@ -25,10 +25,13 @@ from nutdrv_py.core.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
 from nutdrv_py.protocols import http
 
-__all__ = ["Absent", "Answer", "Gateway", "Refused", "Stranger", "common_name", "decode", "public_key"]
+__all__ = ["Absent", "Answer", "Gateway", "Late", "Refused", "Stranger", "Unreachable", "common_name", "decode", "public_key"]
 
 MOST_BODY = 2 << 20
 """Bytes of an answer. /ivp/ensemble/status of a large system is 100 kB."""
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:AES256-GCM-SHA384:AES128-GCM-SHA256:!aNULL"
+"""For TLS 1.2, the best first; the last two have no forward secrecy. TLS 1.3 has its own."""
 
 MOST_COOKIES = 4096
 """Characters of the cookies that are kept; a gateway sets one of about 40."""
@@ -39,6 +42,18 @@ LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_
 
 class Absent(DeviceError):
     """The gateway does not have what was asked for (404, or a redirect to its error page)."""
+
+
+class Late(DeviceError):
+    """The gateway did not answer in time."""
+
+
+class Unreachable(DeviceError):
+    """There is no connection to the gateway. ``refused``: nothing listens on its port."""
+
+    def __init__(self, message: str, *, refused: bool) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class Refused(AuthError):
@@ -93,6 +108,8 @@ class Gateway:
         # fingerprint says anything, and that is compared in _traced.
         self._context.check_hostname = False
         self._context.verify_mode = ssl.CERT_NONE
+        # Some gateways offer no key exchange with forward secrecy; Python's default leaves the others out.
+        self._context.set_ciphers(CIPHERS)
         self.fingerprint: str | None = None
         """Of the certificate on the present connection."""
         self.seen = ""
@@ -150,14 +167,15 @@ class Gateway:
                 except (TimeoutError, SelfCancelledError, httpx.TimeoutException):
                     # A client whose request was cut off is not used again: its pool may still count the connection.
                     await self.close()
-                    raise DeviceError(f"{path}: no answer within {timeout:g} s") from None
+                    raise Late(f"{path}: no answer within {timeout:g} s") from None
                 except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
                     await self.close()
                     if last or not reused:
                         raise DeviceError(f"{path}: the gateway broke off the connection") from error
                 except httpx.ConnectError as error:
                     await self.close()
-                    raise DeviceError(f"the gateway cannot be reached: {_reason(error)}") from error
+                    reason, refused = _reason(error)
+                    raise Unreachable(f"the gateway cannot be reached: {reason}", refused=refused) from error
                 except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
                     await self.close()
                     raise DeviceError(f"{path}: {type(error).__name__}") from error
@@ -278,11 +296,12 @@ def _date(text: str | None) -> float | None:
         return None
 
 
-def _reason(error: httpx.ConnectError) -> str:
+def _reason(error: httpx.ConnectError) -> tuple[str, bool]:
+    """Return why there is no connection, and whether it was refused."""
     text = str(error)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
+            return cause.strerror, isinstance(cause, ConnectionRefusedError)
         cause = cause.__cause__ or cause.__context__
-    return text or "no connection"
+    return text or "no connection", False

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import re
@@ -85,6 +86,10 @@ def gateway_url(port: str) -> str:
 
     Plain http is only taken for loopback, because the token goes with every request.
     """
+    bare = port.partition("://")[2] or port
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(bare).version == 6:
+            raise ConfigError(f"port = {port!r} is a bare IPv6 address; write it in brackets: port = [{bare}]")
     url = port if "://" in port else f"https://{port}"
     try:
         parts = urlsplit(url)

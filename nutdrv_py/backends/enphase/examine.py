@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.charge import MARGIN, Charge
-from nutdrv_py.backends.enphase.client import Absent, Answer, Gateway, Refused, decode
+from nutdrv_py.backends.enphase.client import Absent, Answer, Gateway, Refused, Unreachable, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig, gateway_url
 from nutdrv_py.backends.enphase.controller import KINDS, can_see_outage, contradictions
 from nutdrv_py.backends.enphase.examine_token import CLOCK, TOKEN_PAGE, examine_token
 from nutdrv_py.backends.enphase.jwt import DAY, Token
 from nutdrv_py.backends.enphase.meters import meter_kinds
+from nutdrv_py.backends.enphase.older import old_firmware
 from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.site import Identity
 from nutdrv_py.clock import Clock
@@ -57,7 +58,13 @@ async def examine(config: EnphaseConfig, clock: Clock, paths: Mapping[str, str],
             answer, seen = await gateway.meet("/info", timeout=wait)
             found = site.identity(answer.body)
         except DeviceError as error:
+            old = await old_firmware(gateway_url(config.port)) if isinstance(error, Unreachable) and error.refused else ""
+            if old:
+                yield failed("gateway", old, "ask Enphase's support for an upgrade")
+                return
             advice = f"open {gateway_url(config.port)}/info in a browser; restart the gateway if it hangs"
+            if config.serial:
+                advice += "; a driver with serial = may start all the same, if the certificate is the gateway's"
             yield failed("gateway", str(error), advice)
             return
         took = clock.monotonic() - began
@@ -170,7 +177,10 @@ async def _endpoints(
         except DeviceError as error:
             took = clock.monotonic() - began
             hanging += took >= wait
-            missing.append(f"{name}: {error}" if not isinstance(error, Absent) else f"{name} is not there")
+            absent = isinstance(error, Absent)
+            missing.append(f"{name}: {error}" if not absent else f"{name} is not there")
+            if name == "relay" and absent and not await _relay_elsewhere(gateway, paths["status"], wait, token, raw):
+                return failed("endpoints", site.NO_SYSTEM, "look into the Enphase app whether there are batteries")
             continue
         took = clock.monotonic() - began
         told.append(f"{name} {took * 1000:.0f} ms")
@@ -188,6 +198,19 @@ async def _endpoints(
             "endpoints", f"slow: {', '.join(told)}", "see who else asks the gateway (Home Assistant?), and let it ask less often"
         )
     return ok("endpoints", ", ".join(told))
+
+
+async def _relay_elsewhere(gateway: Gateway, path: str, wait: float, token: Token, raw: dict[str, object]) -> bool:
+    """Take the relay from the larger answer of which it is a part; return whether the gateway has that."""
+    try:
+        relay = find({"s": decode((await gateway.get(path, timeout=wait, token=token.text)).body)}, "s.relay")
+    except Absent:
+        return False
+    except DeviceError:
+        return True
+    if relay is not None:
+        raw["relay"] = relay
+    return True
 
 
 def _system(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Finding]:

@@ -118,7 +118,7 @@ class House:
         status |= direction | do("replacement", lambda: self._replace(packs, now), nothing)
         do("battery", lambda: values.update(self._battery(seen, direction, options, watts, now)), None)
         do("flow", lambda: values.update(_flow(raw, power, seen.capacity)), None)
-        do("equipment", lambda: values.update(_equipment(packs, rated)), None)
+        do("equipment", lambda: values.update(_equipment(packs, rated, site.acb_capacity(raw))), None)
         percent = do("percent", lambda: powers.load_percent(watts, given, seen.capacity, options.loadkwh), None)
         do("output", lambda: values.update(_output(raw, state, load, percent)), None)
         values["experimental.grid.state"] = state.value
@@ -216,8 +216,10 @@ def _flow(raw: Mapping[str, object], power: float | None, capacity: float | None
     return values
 
 
-def _equipment(packs: site.Packs | None, rated: float | None) -> dict[str, Value]:
+def _equipment(packs: site.Packs | None, rated: float | None, acb: float | None) -> dict[str, Value]:
     values: dict[str, Value] = {}
+    if acb is not None:
+        values["experimental.battery.acb.capacity"] = round(acb)
     if packs is not None:
         values.update({"battery.packs": packs.count, "battery.packs.bad": packs.bad})
         if packs.temperature is not None:

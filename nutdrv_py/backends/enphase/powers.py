@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nutdrv_py.backends.enphase.meters import CONSUMPTION, meter_kinds
-from nutdrv_py.backends.enphase.site import MW, Grid, Raw, W, packs, read
+from nutdrv_py.backends.enphase.site import MW, Grid, Raw, W, acb_capacity, packs, read
 from nutdrv_py.device.mapping import find
 from nutdrv_py.device.storage import DEAD_BAND, DEAD_BAND_PACK
 
@@ -90,9 +90,10 @@ def _stored(raw: Raw) -> Flow | None:
     told = report(raw, "storage")
     if told is not None:
         return told
-    watts = storage_power(raw)
+    watts, source = storage(raw)
     if watts is not None:
-        return Flow(watts)
+        # That list holds the IQ Batteries alone; what AC Batteries give is told by nothing else that is fast enough.
+        return None if source == "power" and acb_capacity(raw) is not None else Flow(watts)
     return Flow(0.0) if _no_battery(raw) else None
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Grid",
     "Identity",
     "Packs",
+    "acb_capacity",
     "battery_voltage",
     "controller_lost",
     "devices",
@@ -43,6 +44,9 @@ LOWEST_VOLTAGE = 68.5
 
 _CELL_VOLTAGE = (250, 290, 310, 320, 325, 330, 335, 340, 345, 350, 360, 365)
 """V of a cell x 100 at 0, 10 ... 110 % of charge, the curve that enphase-monitor uses."""
+
+ACB_SMALLEST = 1000.0
+"""Wh; minimum capacity of AC Batteries. One holds 1,200."""
 
 LIVE_AGE = 60.0
 """Seconds of age of livedata beyond which the stream is taken for frozen."""
@@ -71,6 +75,7 @@ FIELDS: tuple[Field, ...] = (
     Field("experimental.battery.charge.reserve",   "secctrl.configured_backup_soc",    PERCENT),
     Field("experimental.battery.charge.verylow",   "secctrl.VLS_Limit",                PERCENT),
     Field("experimental.battery.acb.charge",       "secctrl.ACB_agg_soc",              between(1, 100, integer)),
+    Field("experimental.battery.acb.energy",       "secctrl.ACB_agg_energy",           between(1, 1e6, integer)),
     Field("experimental.battery.health",           "secctrl.ENC_agg_soh",              between(1, 100, integer)),
     Field("experimental.relay.admin",              "relay.mains_admin_state",          text),
     Field("experimental.relay.oper",               "relay.mains_oper_state",           text),
@@ -102,6 +107,11 @@ class Grid(enum.Enum):
         """Whether the relay to the grid is closed."""
         return self is Grid.ON_GRID
 
+
+NO_SYSTEM = (
+    "this gateway has no battery system to read: it knows of no relay and no batteries (HTTP 404). A gateway that has just "
+    "started may need some minutes; a house with solar panels alone has nothing that could be a UPS"
+)
 
 TRANSFER_REASON = {
     Grid.OUTAGE: "grid outage",
@@ -211,6 +221,15 @@ def rated_power(raw: Raw) -> float | None:
         return None
     total = sum(_positive(device, "encharge_rated_power") or 0.0 for device in serials.values())
     return total if 0 < total <= MOST else None
+
+
+def acb_capacity(raw: Raw) -> float | None:
+    """Capacity of the AC Batteries in Wh: the part of ``Max_energy`` that the IQ Batteries do not have. None without them."""
+    every, own = (_positive(raw.get("secctrl"), key) for key in ("Max_energy", "Enc_max_available_capacity"))
+    if not (_positive(raw.get("secctrl"), "ACB_agg_energy") or _positive(raw.get("secctrl"), "ACB_agg_soc")):
+        return None
+    rest = (every or 0.0) - (own or 0.0)
+    return rest if ACB_SMALLEST <= rest <= 1e6 else None
 
 
 def battery_voltage(charge: float, highest: float = HIGHEST_VOLTAGE) -> float:
