@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import math
 import os
+import pwd
 import signal
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from nutdrv_py.machine.paths import layout
 from nutdrv_py.simulators import enphase, rct
 from nutdrv_py.simulators.loopback import check_loopback
 from nutdrv_py.simulators.running import Simulator
@@ -112,10 +114,29 @@ def _make_gateway(scenario: str, settings: dict[str, Any]) -> enphase.GatewaySim
     return enphase.GatewaySimulator(enphase.load_scenario(scenario), **settings)
 
 
+def _driver_account() -> pwd.struct_passwd | None:
+    """Return the user that a driver started by root becomes; None when it stays this one, or when NUT is not installed."""
+    if os.geteuid() != 0:
+        return None
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(layout().user)
+    return None
+
+
 def _gateway_section(simulator: enphase.GatewaySimulator, directory: Path) -> dict[str, str]:
+    state = directory / "state"
+    state.mkdir(mode=0o700)
     number = os.open(directory / "credentials", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with open(number, "w", encoding="utf-8") as file:
         file.write(f"USERNAME={simulator.username}\nPASSWORD={simulator.password}\n")
+        account = _driver_account()
+        if account is not None:
+            # As the credentials of a real gateway: root's, readable by NUT's group. The folder of the token is NUT's own.
+            os.fchown(file.fileno(), 0, account.pw_gid)
+            os.fchmod(file.fileno(), 0o640)
+            os.chown(directory, 0, account.pw_gid)
+            directory.chmod(0o750)
+            os.chown(state, account.pw_uid, account.pw_gid)
     return {
         "driver": "nutdrv_py",
         "port": simulator.host_port,
@@ -123,7 +144,7 @@ def _gateway_section(simulator: enphase.GatewaySimulator, directory: Path) -> di
         "backend": "enphase",
         "serial": simulator.serial,
         "credentials": str(directory / "credentials"),
-        "tokenfile": str(directory / "token"),
+        "tokenfile": str(state / "token"),
         "login_url": simulator.login_url,
         "token_url": simulator.token_url,
     }
