@@ -147,4 +147,6 @@ class Detection:
                 "the grid, restart the gateway and report this",
                 word, ", ".join(against), "off" if state.on_grid else "on",
             )  # fmt: skip
-        return f"doubtful: the relay is {word}, but {', '.join(against)}"
+        # A value of NUT has 256 characters; the log names them all.
+        more = f" and {len(against) - 1} more" if len(against) > 1 else ""
+        return f"doubtful: the relay is {word}, but {against[0]}{more}"

@@ -53,7 +53,7 @@ class House:
     def transfer(self, state: Grid) -> None:
         """The relay has moved. Powers known so far were measured in the former state, until :meth:`settle`."""
         before, self.grid = self.grid, state
-        self._moved_at = self._clock.monotonic()
+        self._moved_at = self._clock.monotonic() if before is not None else self._moved_at
         self._started_on_generator = before is None and state is Grid.GENERATOR
         if not state.on_grid:
             self._reason = site.TRANSFER_REASON[state]
