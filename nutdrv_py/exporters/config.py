@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from nutdrv_py.errors import ConfigError, word
+from nutdrv_py.log import log
 from nutdrv_py.machine.files import read
 from nutdrv_py.machine.private import read_private
 
@@ -33,6 +34,9 @@ __all__ = [
 
 PORT = 9831
 """TCP port of /metrics, RctMon's; the page is beside it unless told otherwise."""
+
+PLACEHOLDERS = frozenset({"your-token"})
+"""What stands in RctMon's example in place of a secret."""
 
 MOST_SECRET = 4096
 """Bytes of a file that holds a secret."""
@@ -70,8 +74,8 @@ class InfluxDB:
     enable: bool = key("write points", default=False)
     url: str = key("address of the server", default="http://localhost:8086")
     token: str = key("token (1.8: user:password)", default="", secret=True)
-    org: str = key("organisation", default="rctmon")
-    bucket: str = key("bucket (1.8: database/retention-policy)", default="rctmon")
+    org: str = key("organisation", default="rct")
+    bucket: str = key("bucket (1.8: database/retention-policy)", default="rct-inverter")
     database: str = key("database of a 1.x server; it is written to by the older call then", default="")
     username: str = key("user of a 1.x server", default="")
     password: str = key("password of a 1.x server", default="", secret=True)
@@ -198,6 +202,7 @@ class _Reader:
         self._path = path
         self._environ = environ
         self._secret = False
+        self._idle_secret = False
 
     def read(self) -> Exports:
         path = self._path
@@ -235,6 +240,9 @@ class _Reader:
                 raise ConfigError(f"{device.where}: there are two devices of the name {device.name}; give each its own")
         if self._secret and stat.S_IMODE(path.stat().st_mode) & stat.S_IROTH:
             raise ConfigError(f"{path} holds a secret and others may use it; type: chmod o-rwx {path}")
+        if self._idle_secret and not self._secret and stat.S_IMODE(path.stat().st_mode) & stat.S_IROTH:
+            # RctMon's example is installed so.
+            log.warning("%s may be read by others; before you enable what needs its secrets, type: chmod o-rwx %s", path, path)
         return Exports(path, disabled=frozenset(disabled), **found)  # type: ignore[arg-type]
 
     @staticmethod
@@ -275,6 +283,7 @@ class _Reader:
         secrets = {name for name, item in fields.items() if item.metadata["key"].secret}
         elsewhere = {f"{name}_{form}": name for name in secrets for form in ("file", "env")}
         values: dict[str, object] = {}
+        secret = idle = False
         for name, name_node, value in self._entries(node, f"the section {section}"):
             target = elsewhere.get(name, name)
             if target not in fields:
@@ -292,12 +301,15 @@ class _Reader:
                 values[target] = self._from_file(str(text), value) if name.endswith("_file") else self._from_env(str(text), value)
                 continue
             found = self._scalar(value, hints[name], f"{section}.{name}")
-            self._secret = self._secret or (spec.secret and bool(found))
+            secret = secret or (spec.secret and bool(found) and found not in PLACEHOLDERS)
+            idle = idle or (spec.secret and bool(found))
             if isinstance(found, int | float) and spec.least is not None and not spec.least <= found <= spec.most:
                 most = f"to {spec.most:g}" if spec.most < float("inf") else "or more"
                 raise ConfigError(f"{self._where(value)}: {section}.{name} is {found}; it must be {spec.least:g} {most}")
             values[target] = found
         made = kind(**values)
+        self._secret = self._secret or (secret and made.enable)
+        self._idle_secret = self._idle_secret or idle
         if made.enable:
             _check(made, f"{self._where(node)}: {section}")
         return made
@@ -323,7 +335,7 @@ class _Reader:
         if not isinstance(node, yaml.ScalarNode):
             raise ConfigError(f"{self._where(node)}: {what} must be {kind_name}")
         value = yaml.SafeLoader("").construct_object(node, deep=True)
-        if value is None and optional:
+        if optional and (value is None or value == ""):
             return None
         if kind is str:
             return "" if value is None else str(node.value)
@@ -338,7 +350,7 @@ class _Reader:
         return typing.cast(object, value)
 
     def _rctmon_device(self, node: yaml.Node) -> Device:
-        options = {"host": "localhost", "port": "8899", "name": DEFAULT_NAME}
+        options = {"host": "127.0.0.1", "port": "8899", "name": DEFAULT_NAME}
         for name, name_node, value in self._entries(node, "the section device"):
             if name not in options:
                 raise self._unknown(name_node, name, list(options))
@@ -414,13 +426,17 @@ def _check(section: object, where: str) -> None:
                 raise ConfigError(f"{where}: auth_user and auth_pass go together; write both or none")
             if (section.tls_certfile is None) != (section.tls_keyfile is None):
                 raise ConfigError(f"{where}: tls_certfile and tls_keyfile go together; write both or none")
-            for name in ("tls_certfile", "tls_ca_cert"):
-                if getattr(section, name) and not section.tls_enable:
-                    raise ConfigError(f"{where}: {name} needs tls_enable: true; without it nothing is encrypted")
+            if section.tls_certfile and not section.tls_enable:
+                raise ConfigError(f"{where}: tls_certfile needs tls_enable: true; without it nothing is encrypted")
+            if section.tls_ca_cert and not section.tls_enable:
+                # As in RctMon's example.
+                log.warning("%s: tls_ca_cert does nothing without tls_enable: true; nothing is encrypted", where)
             for name in ("topic_prefix", "discovery_prefix"):
                 text = getattr(section, name)
-                if not text or set("+#\0") & set(text) or text.startswith("/") or text.endswith("/"):
-                    raise ConfigError(f"{where}.{name} is {text!r}; write a topic without + and #, without / at its ends")
+                if not text or set("+#\0") & set(text):
+                    raise ConfigError(f"{where}.{name} is {text!r}; write a topic without + and #")
+            if section.discovery_prefix.startswith("/") or section.discovery_prefix.endswith("/"):
+                raise ConfigError(f"{where}.discovery_prefix is {section.discovery_prefix!r}; write it without / at its ends")
         case InfluxDB():
             if not section.url.startswith(("http://", "https://")):
                 raise ConfigError(f"{where}.url must begin with http:// or https://")

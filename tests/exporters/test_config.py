@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.config import Exports, InfluxDB, Mqtt, Page, Prometheus, port_files, read_exports
+from nutdrv_py.exporters.topics import Place, rctmon_values
 
 RCTMON = """\
 device:
@@ -65,7 +66,7 @@ def test_rctmons_whole_file_is_read_as_it_is(tmp_path: Path) -> None:
     found = read(tmp_path, RCTMON)
     assert [(d.name, d.backend, dict(d.options)) for d in found.devices] == [("rct", "rct", {"port": "192.168.1.50:8899"})]
     assert found.prometheus == Prometheus(exposition=True)
-    assert found.influxdb == InfluxDB(enable=True, token="s3cret-token")
+    assert found.influxdb == InfluxDB(enable=True, token="s3cret-token", org="rctmon", bucket="rctmon")
     assert found.mqtt is not None
     assert (found.mqtt.mqtt_host, found.mqtt.mqtt_port, found.mqtt.mqtt_retain) == ("broker.local", 8883, False)
     assert found.mqtt.auth_pass == "1234", "a password of digits is a text"
@@ -93,13 +94,13 @@ def test_sections_may_be_empty_or_absent(tmp_path: Path, text: str, enabled: set
 
 
 def test_the_device_of_an_empty_section_is_rctmons_default(tmp_path: Path) -> None:
-    assert read(tmp_path, "device:\n").devices[0].options == {"port": "localhost:8899"}
+    assert read(tmp_path, "device:\n").devices[0].options == {"port": "127.0.0.1:8899"}
     assert read(tmp_path, "device: {host: '2001:db8::1', name: cellar}\n").devices[0].options == {"port": "[2001:db8::1]:8899"}
 
 
 def test_defaults_are_rctmons_and_listen_on_loopback() -> None:
     assert (Prometheus().enable, Prometheus().exposition, Prometheus().bind_address, Prometheus().bind_port) == (True, False, "127.0.0.1", 9831)
-    assert (InfluxDB().enable, InfluxDB().url, InfluxDB().org, InfluxDB().bucket) == (False, "http://localhost:8086", "rctmon", "rctmon")
+    assert (InfluxDB().enable, InfluxDB().url, InfluxDB().org, InfluxDB().bucket) == (False, "http://localhost:8086", "rct", "rct-inverter")
     assert (Mqtt().enable, Mqtt().mqtt_port, Mqtt().mqtt_retain, Mqtt().client_name, Mqtt().topic_prefix) == (False, 1883, True, "rctmon", "rctmon")
     assert Page().bind_address == "127.0.0.1"
 
@@ -182,7 +183,7 @@ def test_an_empty_key_means_its_default_and_never_all_addresses(tmp_path: Path) 
 def test_quoted_numbers_and_truth_values_are_taken_as_rctmon_takes_them(tmp_path: Path, text: str, port: int) -> None:
     found = read(tmp_path, f"device: {{port: {text}}}\nprometheus: {{enable: 'true', exposition: 1, bind_port: {text}}}\n")
     assert found.prometheus == Prometheus(exposition=True, bind_port=port)
-    assert found.devices[0].options == {"port": f"localhost:{port}"}
+    assert found.devices[0].options == {"port": f"127.0.0.1:{port}"}
 
 
 def test_merge_keys_and_anchors_are_followed(tmp_path: Path) -> None:
@@ -222,6 +223,36 @@ def test_a_secret_may_stand_in_a_file_or_the_environment(tmp_path: Path) -> None
     assert "is not set" in refused(tmp_path, "mqtt: {auth_pass_env: NOWHERE}\n")
     assert "given twice" in refused(tmp_path, "influxdb: {token: x, token_file: token}\n")
     assert "there is no key bucket_file" in refused(tmp_path, "influxdb: {bucket_file: x}\n")
+
+
+@pytest.mark.parametrize("prefix", ["/rctmon/", "rctmon/", "/a/b"])
+def test_slashes_around_the_prefix_of_topics_are_taken_as_rctmon_takes_them(tmp_path: Path, prefix: str) -> None:
+    found = read(tmp_path, f"mqtt: {{enable: true, mqtt_host: x, topic_prefix: {prefix}, auth_user: '', tls_certfile: ''}}\n").mqtt
+    assert found is not None
+    assert (found.topic_prefix, found.auth_user, found.auth_pass, found.tls_certfile) == (prefix, None, None, None)
+    assert rctmon_values(Place(prefix, "home", prefix), {"battery.soc": 0.5}) == {f"{prefix}/battery/soc": "0.5"}
+
+
+def test_a_certificate_authority_without_tls_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """RctMon's own example, with mqtt switched on."""
+    assert read(tmp_path, "mqtt: {enable: true, mqtt_host: x, tls_enable: false, tls_ca_cert: /etc/ssl/ca.pem}\n").mqtt is not None
+    assert "nothing is encrypted" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "warns"),
+    [
+        ("influxdb: {enable: true, token: your-token}\n", True),
+        ("influxdb: {enable: false, token: s3cret}\nmqtt: {enable: false, auth_user: a, auth_pass: b}\n", True),
+        ("influxdb: {enable: false, token: ''}\n", False),
+    ],
+)
+def test_a_file_whose_secrets_are_not_in_use_is_warned_of(
+    tmp_path: Path, text: str, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(tmp_path, text, mode=0o644)
+    assert ("chmod o-rwx" in caplog.text) is warns
+    assert "s3cret" not in caplog.text
 
 
 def test_a_secret_is_never_shown(tmp_path: Path) -> None:

@@ -218,7 +218,6 @@ def test_several_devices_with_all_exporters_from_one_process(
     ("config", "sentence"),
     [
         ({"prometheus": None}, "there is no device"),
-        ({"device": None, "prometheus": {"enable": False}}, "there is nothing to do"),
         ({"device": None, "mqtt": {"enable": True}}, "config.yml:3: mqtt.mqtt_host is missing"),
         ({"devices": [{"name": "a", "backend": "nothing", "port": "x"}], "page": None}, "there is no backend 'nothing'"),
         ({"devices": [{"name": "a", "backend": "rct", "port": "x", "windw": "3"}], "page": None}, "Did you mean 'window'?"),
@@ -231,6 +230,14 @@ def test_a_wrong_configuration_ends_with_1_and_a_sentence(tmp_path: Path, config
         assert running.process.wait(30) == 1, running.log
         assert sentence in running.log
         assert "Traceback" not in running.log
+
+
+def test_a_file_with_nothing_enabled_runs_with_a_warning_as_with_rctmon(tmp_path: Path) -> None:
+    with daemon(tmp_path, {"device": None, "prometheus": {"enable": False, "exposition": True}}) as running:
+        wait(lambda: "READY=1" in running.said, timeout=60)
+        assert "nothing to export to" in running.log
+        assert running.process.poll() is None
+        assert running.end() < 2.5
 
 
 @pytest.mark.parametrize("words", [["--away"], []])
