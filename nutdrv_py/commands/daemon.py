@@ -122,6 +122,7 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
         kept = Kept(settings, folder)
         drivers.append(Driver(settings, settings.backend(settings.config, clock), clock, memory=kept.read()))
         drivers[-1].keep = kept.keep
+        drivers[-1].backend.for_exporters = True
     exporting = Exporting(exports, [Source(driver) for driver in drivers], clock, folder)
     ended = asyncio.Event()
     on_signals(ended.set, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

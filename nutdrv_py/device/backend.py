@@ -145,6 +145,8 @@ class Backend(abc.ABC, Generic[ConfigT]):
         self.clock = clock
         self.publish: Callable[[Reading], None] = lambda reading: None
         """Call it inside :meth:`poll` with what cannot wait for the rest of the poll: the grid changed."""
+        self.for_exporters = False
+        """Set by the daemon: there is no upsd, and exporters may want some values more often than upsd needs them."""
         self.wake: Callable[[], None] = lambda: None
         """Call it from the event loop, at any time, to have the next poll at once: the device has something new to say."""
 

@@ -18,7 +18,7 @@ from nutdrv_py.exporters.web import Web
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.machine.extras import EXTRAS, load
 
-__all__ = ["Exporting", "check_packages"]
+__all__ = ["Exporting", "check_packages", "places"]
 
 AGAIN = 30.0
 """Seconds before an exporter that could not begin is tried again: a port in use may become free."""
@@ -35,11 +35,29 @@ def check_packages(exports: Exports) -> None:
             load(section, f"the section {section}")
 
 
+def places(exports: Exports) -> list[str]:
+    """Return where each enabled section can be looked at, or where it sends to; no secret is in it."""
+    found = []
+    for section, path in ((exports.prometheus, "/metrics"), (exports.page, "/")):
+        if section is not None:
+            host = f"[{section.bind_address}]" if ":" in section.bind_address else section.bind_address
+            found.append(f"http://{host}:{section.bind_port}{path}")
+    if (influx := exports.influxdb) is not None:
+        target = f"database {influx.database}" if influx.database else f"bucket {influx.bucket}"
+        found.append(f"InfluxDB at {influx.url}, {target}")
+    if (mqtt := exports.mqtt) is not None:
+        found.append(f"the MQTT broker {mqtt.mqtt_host}:{mqtt.mqtt_port}, topics {mqtt.topic_prefix}/...")
+    if exports.portfile is not None:
+        found.append(exports.portfile.path)
+    return found
+
+
 class Exporting:
     """All exporters that ``exports`` enables for these sources. ``folder`` is where they may keep files of their own."""
 
     def __init__(self, exports: Exports, sources: Sequence[Source], clock: Clock, folder: Path) -> None:
         self._exports = exports
+        self._sources = tuple(sources)
         self._clock = clock
         self._folder = folder
         self._web = Web()
@@ -91,6 +109,11 @@ class Exporting:
         if failed:
             await self.stop()
             raise ConfigError("; ".join(failed))
+        self._announce()
+
+    def _announce(self) -> None:
+        devices = ", ".join(source.ups for source in self._sources)
+        log.info("Exporting %s to %s", devices, "; ".join(places(self._exports)) or "nothing")
 
     def start_by_and_by(self) -> None:
         """Begin, and try again for what cannot: a driver's work for upsd does not depend on its exporters."""
@@ -129,6 +152,7 @@ class Exporting:
                 self._trouble.report("start", f"{text}; upsd is served all the same, and this is tried again", logging.ERROR)
             if not failed:
                 self._trouble.clear("start", "All exporters have begun")
+                self._announce()
                 return
             await self._clock.sleep(AGAIN)
 

@@ -232,6 +232,21 @@ def test_a_wrong_configuration_ends_with_1_and_a_sentence(tmp_path: Path, config
         assert "Traceback" not in running.log
 
 
+def test_a_good_start_says_what_is_exported_where(tmp_path: Path, inverter: rct.RunningInverter) -> None:
+    port = free_port()
+    config = {
+        "device": {"host": "127.0.0.1", "port": inverter.port},
+        "prometheus": {"bind_port": port},
+        "influxdb": {"enable": True, "url": "http://127.0.0.1:9", "token": "s3cret-token"},
+    }
+    with daemon(tmp_path, config) as running:
+        line = f"Exporting rct to http://127.0.0.1:{port}/metrics; InfluxDB at http://127.0.0.1:9, bucket rct-inverter"
+        wait(lambda: line in running.log, timeout=30)
+        wait(lambda: "READY=1" in running.said, timeout=60)
+        assert running.end() < 2.5
+    assert "s3cret" not in running.log
+
+
 def test_a_file_with_nothing_enabled_runs_with_a_warning_as_with_rctmon(tmp_path: Path) -> None:
     with daemon(tmp_path, {"device": None, "prometheus": {"enable": False, "exposition": True}}) as running:
         wait(lambda: "READY=1" in running.said, timeout=60)

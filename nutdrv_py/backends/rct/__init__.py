@@ -308,7 +308,8 @@ class Rct(Backend[RctConfig]):
 
     def _settle(self, rows: list[Object], answered: Mapping[str, bool]) -> None:
         now, off_grid = self.clock.monotonic(), bool(self._house.off_grid)
-        self._schedule.settle(rows, answered, now, pollfreq=float(self.config.pollfreq), off_grid=off_grid)
+        pollfreq = float(self.config.pollfreq)
+        self._schedule.settle(rows, answered, now, pollfreq=pollfreq, off_grid=off_grid, brisk=self.for_exporters)
 
     def _compare_serial(self) -> None:
         """Another inverter behind the address: forget everything. One answer alone may be another one's, or cut short."""

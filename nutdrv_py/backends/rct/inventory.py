@@ -41,6 +41,12 @@ TOWERS = ("battery_placeholder[0].bms_sn", "battery_placeholder[0].ah_capacity")
 NEW = 30.0
 """Seconds for which an object that was never asked may wait on a slow line, in the reckoning of :meth:`Schedule.urgent`."""
 
+RCTMON_MEDIUM = frozenset({
+    "adc.u_acc", "power_mng.battery_power", "power_mng.state", "rb485.f_grid[1]", "rb485.f_grid[2]", "iso_struct.Riso",
+    "iso_struct.Rp", "iso_struct.Rn", *(f"{name}[{index}]" for name in ("g_sync.u_ptp_rms", "rb485.f_wr") for index in range(3)),
+})  # fmt: skip
+"""What RctMon asks every ten seconds, and NUT does not need so often."""
+
 FLAG = "prim_sm.island_flag"
 """It is asked in every poll, answered or not: without it nothing is known."""
 
@@ -182,9 +188,13 @@ class Schedule:
         return not self.new(row for row in OBJECTS if row.part in parts)
 
     def settle(
-        self, rows: Iterable[Object], answered: Mapping[str, bool], now: float, *, pollfreq: float, off_grid: bool
-    ) -> None:
-        """Of these objects, ``answered`` says by name which were asked and whether an answer came."""
+        self, rows: Iterable[Object], answered: Mapping[str, bool], now: float, *, pollfreq: float, off_grid: bool,
+        brisk: bool = False,
+    ) -> None:  # fmt: skip
+        """Of these objects, ``answered`` says by name which were asked and whether an answer came.
+
+        With ``brisk`` those of :data:`RCTMON_MEDIUM` are asked again as often as RctMon asks them.
+        """
         every = {
             Group.MEDIUM: ALERT if off_grid else MEDIUM,
             Group.SLOW: pollfreq,
@@ -199,7 +209,8 @@ class Schedule:
             if answered[row.name]:
                 self._known.add(row.name)
                 self._failed.pop(row.name, None)
-                self._next[row.name] = now + every.get(row.group, 0.0)
+                quick = brisk and row.name in RCTMON_MEDIUM
+                self._next[row.name] = now + (MEDIUM if quick else every.get(row.group, 0.0))
                 continue
             failed = self._failed[row.name] = self._failed.get(row.name, 0) + 1
             quick = row.group in (Group.GRID, Group.FAST)

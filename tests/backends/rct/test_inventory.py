@@ -166,3 +166,12 @@ def test_on_a_line_with_one_answer_in_two_seconds_everything_has_its_turn_and_th
     assert asked.keys() == {row.name for row in OBJECTS}
     gaps = [second - first for first, second in itertools.pairwise(asked["g_sync.p_acc_lp"])]
     assert max(gaps) <= 90
+
+
+def test_in_the_daemon_what_rctmon_asks_every_ten_seconds_is_asked_so() -> None:
+    schedule = Schedule()
+    rows = [BY_NAME[name] for name in ("iso_struct.Riso", "g_sync.u_ptp_rms[1]", "rb485.f_wr[2]", "db.core_temp")]
+    schedule.settle(rows, {row.name: True for row in rows}, 100.0, **SETTLE, brisk=True)
+    assert {row.name for row in schedule.due(EVERYTHING, 110.0) if row in rows} == {row.name for row in rows[:3]}
+    schedule.settle(rows, {row.name: True for row in rows}, 200.0, **SETTLE)
+    assert not [row for row in schedule.due(EVERYTHING, 210.0) if row in rows]
