@@ -7,21 +7,27 @@ no value at all, so that Prometheus ends its series at once instead of drawing t
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 from nutdrv_py.core.telemetry import BUCKETS, Health, Source, View
 from nutdrv_py.exporters import config, rctmon
 from nutdrv_py.exporters.base import Exporter
-from nutdrv_py.exporters.web import Answer, Web
+from nutdrv_py.exporters.web import QUERY, Answer, Web
 from nutdrv_py.machine.extras import load
 
 __all__ = ["FLAGS", "OWN", "PATH", "PrometheusExporter", "metric_name"]
 
 PATH = "/metrics"
+
+MOST_NAMES = 1000
+"""Parts of a query that are read, at most."""
 
 NUT = "network_ups_tools"
 """What nut_exporter's metrics begin with."""
@@ -92,6 +98,7 @@ class PrometheusExporter(Exporter):
             load("prometheus", "the section prometheus", name)
             for name in ("prometheus_client", "prometheus_client.exposition", "prometheus_client.core")
         )
+        self._core = core
         self._registry = client.CollectorRegistry()
         self._registry.register(_Collector(core, self.sources, options.exposition, points_written, dropped or {}))
         client.ProcessCollector(registry=self._registry)
@@ -107,7 +114,24 @@ class PrometheusExporter(Exporter):
 
     def _answer(self, headers: Mapping[str, str]) -> Answer:
         encode, content_type = self._exposition.choose_encoder(headers.get("accept", ""))
-        return Answer(encode(self._registry), str(content_type))
+        names = frozenset(parse_qs(headers.get(QUERY, ""), max_num_fields=MOST_NAMES).get("name[]", ()))
+        registry = _Chosen(self._core, self._registry, names) if names else self._registry
+        return Answer(encode(registry), str(content_type), compress=True)
+
+
+class _Chosen:
+    """The samples of these names, as ``?name[]=`` asks for them; prometheus_client's own can tell them of its metrics only."""
+
+    def __init__(self, core: ModuleType, registry: Any, names: frozenset[str]) -> None:
+        self._core, self._registry, self._names = core, registry, names
+
+    def collect(self) -> Iterator[Any]:
+        for family in self._registry.collect():
+            samples = [sample for sample in family.samples if sample.name in self._names]
+            if samples:
+                chosen = self._core.Metric(family.name, family.documentation, family.type)
+                chosen.samples = samples
+                yield chosen
 
 
 class _Family(Protocol):
@@ -125,9 +149,10 @@ class _Families:
         self._seen: set[tuple[str, tuple[str, ...]]] = set()
 
     def add(
-        self, kind: str, name: str, help: str, labels: tuple[str, ...], values: tuple[str, ...], value: float
-    ) -> None:
-        """Add a sample. ``name`` is the one that is shown, with _total or _info."""
+        self, kind: str, name: str, help: str, labels: tuple[str, ...], values: tuple[str, ...], value: float,
+        created: float | None = None,
+    ) -> None:  # fmt: skip
+        """Add a sample. ``name`` is the one that is shown, with _total or _info. ``created``: Unix time at which it was 0."""
         family = self.family(kind, name, help, labels)
         # Two series of one name and the same labels would cost the whole scrape.
         if (name, values) in self._seen:
@@ -136,6 +161,8 @@ class _Families:
         clean = [text.encode("utf-8", "replace").decode() for text in values]
         if kind == "info":
             family.add_metric(clean, {})
+        elif created is not None:
+            family.add_metric(clean, float(value), created)
         else:
             family.add_metric(clean, float(value))
 
@@ -166,6 +193,9 @@ class _Collector:
         self._exposition = exposition
         self._points_written = points_written
         self._dropped = dropped
+        # RctMon's counters are prometheus_client's, which show it unless this is set.
+        hidden = os.environ.get("PROMETHEUS_DISABLE_CREATED_SERIES", "").lower() in ("true", "1", "t")
+        self._created = None if hidden else time.time()
         self._inverters: dict[str, str] = {}
         """The inverters' names by section. They outlast stale data, lest rctmon_device_up go on as another series."""
 
@@ -204,7 +234,8 @@ class _Collector:
                 labels = ("inverter", counter.label) if counter.label else ("inverter",)
                 for label, name in counter.counters.items():
                     values = (inverter, label) if counter.label else (inverter,)
-                    families.add("counter", counter.name, counter.help, labels, values, health.counters.get(name or "", 0))
+                    count = health.counters.get(name or "", 0)
+                    families.add("counter", counter.name, counter.help, labels, values, count, self._created)
             if self._exposition:
                 for row in rctmon.ROWS:
                     for found, value in rctmon.samples(row, view.current_raw):

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 __all__ = [
     "OFFLINE", "ONLINE", "RCTMON", "RCTMON_GROUPS", "Place", "availability", "nut_values", "rctmon_values", "slug", "unfit",
@@ -105,26 +103,18 @@ def rctmon_values(place: Place, raw: Mapping[str, object]) -> dict[str, str]:
 
 
 def value_text(value: object) -> str | None:
-    """A value as RctMon writes it, which is Python's ``str``: True, 5, 49.98, text; None for what it could not write.
+    """A value as RctMon writes it: True, 5, 49.98, text; None for what it could not write.
 
-    The inverter's numbers have 32 bits: the shortest text that gives the same is written (not 0.8478931188583374 but
-    0.8478931), never with an exponent, and always with a point, so that no reader takes 230 and 230.1 for different types.
+    Numbers have six decimals, as RctMon's ``{:f}`` gives them, without the zeros at their end: never an exponent, and always a
+    point, so that no reader takes 230 and 230.1 for different types.
     """
     if isinstance(value, bool | int | str):
         return str(value)
     if not isinstance(value, float) or not math.isfinite(value):
         return None
-    forms = (f"{value:.{digits}g}" for digits in range(6, 10))
-    text = next((form for form in forms if _single(float(form)) == _single(value)), repr(value))
-    plain = f"{Decimal(text):f}"
-    return plain if "." in plain else f"{plain}.0"
-
-
-def _single(value: float) -> bytes | float:
-    try:
-        return struct.pack("!f", value)
-    except OverflowError:
-        return value
+    text = f"{value:.6f}".rstrip("0")
+    text = f"{text}0" if text.endswith(".") else text
+    return "0.0" if text == "-0.0" else text
 
 
 # fmt: off

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import socket
 import socketserver
 import threading
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -26,7 +27,7 @@ from urllib.parse import urlsplit
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.log import debug, log
 
-__all__ = ["SAFE", "Answer", "Route", "Web", "loopback"]
+__all__ = ["QUERY", "SAFE", "Answer", "Route", "Web", "loopback"]
 
 LONGEST = 10.0
 """Seconds a connection may last, from the first byte of the question to the last one of the answer."""
@@ -50,6 +51,10 @@ SAFE: Mapping[str, str] = {
 """Headers for what a browser may show: nothing is run, framed or used by another site."""
 
 
+QUERY = ":query"
+"""The name under which the request's headers hold what follows the question mark; no header can have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a route answers. ``headers`` beside Content-Type and Content-Length."""
@@ -58,10 +63,13 @@ class Answer:
     content_type: str
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int = HTTPStatus.OK
+    compress: bool = False
+    """Whether it may be compressed for a client that takes gzip."""
 
 
 Route = Callable[[Mapping[str, str]], Answer]
-"""Makes an answer from the request's headers (names in lower case). Runs in the event loop and must return at once."""
+"""Makes an answer from the request's headers (names in lower case), :data:`QUERY` among them. Runs in the event loop and must
+return at once."""
 
 
 class Web:
@@ -204,6 +212,11 @@ def _only_here(route: Route) -> Route:
     return guarded
 
 
+def _takes_gzip(accepted: str) -> bool:
+    """Return whether prometheus_client's own handler would compress for this Accept-Encoding."""
+    return any(coding.partition(";")[0].strip().lower() == "gzip" for coding in accepted.split(","))
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     server_version = "nutdrv_py"
@@ -217,10 +230,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         try:
-            path = urlsplit(self.path).path
+            parts = urlsplit(self.path)
+            path, query = parts.path, parts.query
         except ValueError:
             # Brackets that hold no address.
-            path = self.path
+            path, query = self.path, ""
         route = self.server.routes.get(path)
         if len(self.headers.get_all("Host", ())) > 1:
             # RFC 9112, 3.2; which of them counts would be a guess of whoever looks.
@@ -231,7 +245,12 @@ class _Handler(BaseHTTPRequestHandler):
             answer = Answer(text.encode(), "text/plain", status=HTTPStatus.NOT_FOUND)
         else:
             try:
-                answer = self.server.make(route, {name.lower(): value for name, value in self.headers.items()})
+                asked = {name.lower(): value for name, value in self.headers.items()}
+                answer = self.server.make(route, {**asked, QUERY: query})
+                if answer.compress and _takes_gzip(asked.get("accept-encoding", "")):
+                    # Here, in the client's thread: it takes milliseconds, which the event loop has not.
+                    packed = gzip.compress(answer.body)
+                    answer = replace(answer, body=packed, headers={**answer.headers, "Content-Encoding": "gzip"})
             except (FutureTimeout, CancelledError, RuntimeError):
                 answer = Answer(b"The driver is busy or ending.\n", "text/plain", status=HTTPStatus.SERVICE_UNAVAILABLE)
             except Exception as error:

@@ -33,7 +33,7 @@ from nutdrv_py.exporters.config import Prometheus
 from nutdrv_py.exporters.points import device_points
 from nutdrv_py.exporters.prometheus import DEVICE, FLAGS, OWN, PATH, PrometheusExporter, metric_name
 from nutdrv_py.exporters.rctmon import ROWS
-from nutdrv_py.exporters.web import Answer, Route, Web
+from nutdrv_py.exporters.web import QUERY, Answer, Route, Web
 from nutdrv_py.machine.paths import Paths
 from tests.backends.enphase.conftest import house as enphase_home
 from tests.backends.rct.conftest import home as rct_home
@@ -125,7 +125,7 @@ class Scrape:
 
     def device(self) -> set[str]:
         """The metrics that tell of the device itself."""
-        own = {name for name in self.names if name in RCTMON_OWN}
+        own = {name for name in self.names if name in RCTMON_OWN or name.replace("_created", "_total") in RCTMON_OWN}
         return {name for name in self.names - own if name.startswith(("rctmon_", "network_ups_tools_"))}
 
 
@@ -160,11 +160,17 @@ RCTMON = """
 rctmon_info gauge - version version_major version_minor version_patch
 rctmon_device_up gauge
 rctmon_bytes_received_total counter
+rctmon_bytes_received_created gauge
 rctmon_bytes_sent_total counter
+rctmon_bytes_sent_created gauge
 rctmon_frames_received_total counter
+rctmon_frames_received_created gauge
 rctmon_frames_sent_total counter
+rctmon_frames_sent_created gauge
 rctmon_frames_lost_total counter kind
+rctmon_frames_lost_created gauge kind
 rctmon_decode_error_total counter kind
+rctmon_decode_error_created gauge kind
 rctmon_influx_points_written_total counter -
 rctmon_inventory gauge component
 rctmon_inverter_info gauge control_software_version parameter_file serial_number
@@ -278,7 +284,7 @@ def test_the_counters_of_the_line_are_right() -> None:
     found = {
         (name.removeprefix("rctmon_"), dict(labels).get("kind", "")): value
         for (name, labels), value in scrape.values.items()
-        if dict(labels).get("inverter") == "Keller"
+        if dict(labels).get("inverter") == "Keller" and not name.endswith("_created")
     }
     assert found == {
         ("device_up", ""): 1, ("bytes_received_total", ""): 10, ("bytes_sent_total", ""): 11, ("frames_received_total", ""): 12,
@@ -568,3 +574,22 @@ def test_what_an_inverter_answers_that_does_not_tell_of_the_grid_is_shown_and_no
     points = list(device_points(source.seen, {"battery.soc": 1}))
     assert {point.measurement for point in points} == {"battery_overview", "raw_data"}
     assert {point.at for point in points} == {round(source.seen.now * 1000)}
+
+
+def test_rctmons_counters_say_since_when_they_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    scrape = Scrape(Scripted(raw={"android_description": "Cellar"}))
+    assert (scrape.value("rctmon_bytes_received_created", inverter="Cellar") or 0) > 1.7e9
+    assert scrape.value("rctmon_decode_error_created", inverter="Cellar", kind="crc") is not None
+    monkeypatch.setenv("PROMETHEUS_DISABLE_CREATED_SERIES", "true")
+    assert not any(name.endswith("_created") for name in Scrape(Scripted()).names)
+
+
+def test_a_scrape_may_ask_for_some_names_and_for_gzip() -> None:
+    web = Catcher()
+    PrometheusExporter([Scripted(raw={"battery.soc": 0.5, "db.temp1": 30.0})], Prometheus(exposition=True), web)
+    found = web.route({QUERY: "name[]=rctmon_battery_state_of_charge_percent&name[]=nothing&x=y"})
+    assert set(parsed(web.route({QUERY: "name[]=nutdrv_py_up", "accept": OPENMETRICS}).body)) == {"nutdrv_py_up"}
+    samples = [line for line in found.body.decode().splitlines() if not line.startswith("#")]
+    assert samples == ['rctmon_battery_state_of_charge_percent{inverter="home"} 0.5']
+    assert found.compress
+    assert b"rctmon_temperature" in web.route({QUERY: "other=1"}).body

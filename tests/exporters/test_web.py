@@ -56,6 +56,21 @@ def test_a_route_answers_get_and_head_and_others_are_not_there(caplog: pytest.Lo
     asyncio.run(story())
 
 
+def test_what_may_be_compressed_is_for_a_client_that_takes_gzip_and_the_query_reaches_the_route() -> None:
+    def route(headers: Mapping[str, str]) -> Answer:
+        return Answer(headers[module.QUERY].encode() * 100, "text/plain", compress=True)
+
+    async def story() -> None:
+        async with served({"/": route, "/plain": hello}) as base, httpx.AsyncClient(base_url=base) as client:
+            packed = await client.get("/?name[]=x", headers={"Accept-Encoding": "deflate, gzip;q=0.5"})
+            assert (packed.headers["content-encoding"], packed.text) == ("gzip", "name[]=x" * 100)
+            assert int(packed.headers["content-length"]) < 100
+            for path, accepted in (("/?name[]=x", "identity"), ("/plain", "gzip")):
+                assert "content-encoding" not in (await client.get(path, headers={"Accept-Encoding": accepted})).headers
+
+    asyncio.run(story())
+
+
 def test_clients_that_hang_leave_room_for_others_and_do_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_CLIENTS", 4)
 

@@ -235,7 +235,7 @@ def test_a_wrong_configuration_ends_with_1_and_a_sentence(tmp_path: Path, config
 def test_a_good_start_says_what_is_exported_where(tmp_path: Path, inverter: rct.RunningInverter) -> None:
     port = free_port()
     config = {
-        "device": {"host": "127.0.0.1", "port": inverter.port},
+        "device": {"host": "127.0.0.1", "port": inverter.sim.port},
         "prometheus": {"bind_port": port},
         "influxdb": {"enable": True, "url": "http://127.0.0.1:9", "token": "s3cret-token"},
     }
