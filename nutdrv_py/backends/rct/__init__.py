@@ -11,46 +11,26 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Mapping
-from types import TracebackType
 from typing import ClassVar
 
 from nutdrv_py.backends.rct import faults, look, site
-from nutdrv_py.backends.rct.client import Datum, Line
+from nutdrv_py.backends.rct.client import Datum
 from nutdrv_py.backends.rct.config import RctConfig, address, check
+from nutdrv_py.backends.rct.contact import Contact
 from nutdrv_py.backends.rct.house import House
 from nutdrv_py.backends.rct.inventory import TOWERS, Inventory, Schedule, discover
 from nutdrv_py.backends.rct.look import AGES, PHASES, SHARE
 from nutdrv_py.clock import Clock
-from nutdrv_py.device.backend import Answers, Backend
+from nutdrv_py.device.backend import Answers
 from nutdrv_py.device.findings import Finding
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.log import Trouble, log
 from nutdrv_py.protocols.rct.objects import BY_NAME, Group, Object
 
 __all__ = ["Rct"]
 
 TRIES = 3
 """How often the grid is asked in one poll; the other fast objects one time less, the rest once."""
-
-UNTOLD_POLLS = 30
-"""The same while it answers other questions than those about the grid, and has told of the grid before."""
-
-SILENT_POLLS = 3
-"""Polls without any answer after which the connection is given up: the line may have locked up."""
-
-RETRY = (5.0, 10.0, 20.0, 30.0, 60.0)
-"""Seconds before the next attempts to connect. The last one repeats: an inverter that sleeps at night is found again within a
-minute of its waking."""
-
-RETRY_OFF_GRID = 5.0
-"""The same while the house is off the grid."""
-
-WAKE_AFTER = 5.0
-"""Seconds of silence on a new connection after which the extension frame is tried."""
-
-UPDATING = 300.0
-"""Seconds for which an inverter whose bootloader is calling is left alone (vendor document)."""
 
 CONFIRM = 0.5
 """Seconds between the two looks at an outage that is there when the driver starts."""
@@ -63,9 +43,6 @@ LEAST = 0.2
 
 LOOKS = 5
 """Looks at the grid in one poll at the start, at most."""
-
-CALLS = 2
-"""Calls of the bootloader, with no answer in between, that mean an update."""
 
 FIRST = 15.0
 """Seconds that the first poll may take to bring the whole inventory, the grid being asked all along."""
@@ -80,7 +57,7 @@ LIMIT = "power_mng.soc_min_island"
 QUANTITIES = {"charge": "battery.soc", "power": "g_sync.p_acc_lp", "load": "g_sync.p_ac_load_sum_lp"}
 """The objects whose ages exporters show, besides that of the grid."""
 
-class Rct(Backend[RctConfig]):
+class Rct(Contact):
     """An RCT Power Storage, with or without a Power Switch."""
 
     Config: ClassVar[type[RctConfig]] = RctConfig
@@ -89,93 +66,14 @@ class Rct(Backend[RctConfig]):
 
     def __init__(self, config: RctConfig, clock: Clock) -> None:
         super().__init__(config, clock)
-        host, port = address(config.port)
-        self.line = Line(host, port, clock, window=config.window)
-        self._trouble = Trouble()
-        self._house = House(clock)
-        self._schedule = Schedule()
         self._serial: object = None
         self._stranger: Datum | None = None
-        self._silent = 0
-        self._failures = 0
-        self._not_before = 0.0
-        self._why = ""
-        self._woken = False
-        self._must_wake = config.wakeup
-        self._called = 0
         self._first = True
-        self._answering_at: float | None = None
 
     @classmethod
     def check(cls, config: RctConfig) -> None:
         """Refuse options that cannot work."""
         check(config)
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close the connection."""
-        self.line.close()
-
-    # The connection
-
-    async def _connect(self) -> None:
-        now = self.clock.monotonic()
-        if self.line.opened is not None:
-            return
-        if now < self._not_before:
-            raise DeviceError(self._why)
-        try:
-            await self.line.open()
-            if self._must_wake:
-                self.line.wake()
-        except DeviceError as error:
-            self._give_up(str(error))
-            raise
-        self._schedule.restart()
-        self._house.reconnected()
-        self._called = self.line.damage.bootloader
-        self._woken = self._must_wake
-        self._silent = 0
-
-    def _give_up(self, why: str, pause: float | None = None) -> None:
-        """Close, and wait before the next attempt: longer each time, but not while the house is off the grid."""
-        self.line.close()
-        self._answering_at = None
-        if pause is None:
-            pause = RETRY_OFF_GRID if self._house.off_grid else RETRY[min(self._failures, len(RETRY) - 1)]
-            self._failures += 1
-        self._why = why
-        self._not_before = self.clock.monotonic() + pause
-
-    def _unanswered(self, why: str) -> DeviceError:
-        """A poll has brought nothing about the grid: count it, and do what may help."""
-        now = self.clock.monotonic()
-        self._silent += 1
-        if self.line.damage.bootloader >= self._called + CALLS:
-            why = "the inverter's firmware is being updated, or an update has failed: its bootloader is calling"
-            self._give_up(why, UPDATING)
-            return DeviceError(why)
-        opened = self.line.opened
-        patient = opened is None or (now - opened < WAKE_AFTER and self._silent < SILENT_POLLS)
-        if not patient and self.line.heard is None and not self._woken:
-            self._woken = True
-            self._silent = 0
-            self._trouble.report("wakeup", "No answer from the inverter yet; trying the extension frame (option wakeup)")
-            self.line.wake()
-        elif self._answering_at is not None:
-            if self._silent >= UNTOLD_POLLS and self._house.told_at > float("-inf"):
-                self._give_up(why, RETRY_OFF_GRID)
-        elif self._silent >= SILENT_POLLS:
-            self._give_up(why)
-        return DeviceError(why)
-
-    def _heard(self) -> None:
-        self._answering_at = None
-        self._silent = self._failures = 0
-        self._called = self.line.damage.bootloader
-        if self._woken and not self._must_wake:
-            self._must_wake = True
-            log.info("The inverter answers since the extension frame was sent; from now on it is sent on connecting")
-        self._trouble.clear("wakeup")
 
     # The poll
 
@@ -216,7 +114,7 @@ class Rct(Backend[RctConfig]):
         fast = self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic())
         if changed:
             # What was drawn before says nothing now, nor the voltages of the phases that need not be asked on a slow line.
-            fast += [row for row in self._quick_grid() if row.name in PHASES] if self._slow else []
+            fast += [row for row in self._quick_grid() if row.name in PHASES] if self._slow and before is not None else []
         elif not (charge or self._house.off_grid):
             fast = self._schedule.unanswered(fast)
         elif self._slow:
@@ -241,11 +139,6 @@ class Rct(Backend[RctConfig]):
         self._settle(fast, answered)
         self._answering_at = self.clock.monotonic()
         await self._ask_due(began)
-
-    @property
-    def _untold(self) -> float:
-        """Seconds since the grid has been told."""
-        return self.clock.monotonic() - self._house.told_at
 
     @property
     def _slow(self) -> bool:
@@ -284,7 +177,8 @@ class Rct(Backend[RctConfig]):
         self._settle(rows, answered)
         fresh = look.answers(self.line.values, rows, began, options)
         votes = self._house.votes(fresh, options)
-        if len(rows) < len(every) and not votes.get("island_flag") and not look.is_alive(self.line.values, rows, began, options):
+        alive = look.is_alive(self.line.values, rows, began, options)
+        if self._slow and any(row.name in PHASES for row in every) and not (votes.get("island_flag") or alive):
             # The phase that was asked is dead or silent: the other ones decide.
             await self._ask([row for row in every if row not in rows], tries=TRIES)
             fresh = look.answers(self.line.values, every, began, options)

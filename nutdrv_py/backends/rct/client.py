@@ -94,6 +94,33 @@ class _Asked:
     until: float = 0.0
 
 
+class _Pace:
+    """How long the line works on an answer: since it was asked for, or since the answer before it."""
+
+    def __init__(self) -> None:
+        self._samples: deque[float] = deque(maxlen=SAMPLES)
+        self._asked: dict[int, float] = {}
+        self._served = 0.0
+
+    @property
+    def seconds(self) -> float:
+        if len(self._samples) < 3:
+            return min(self._samples, default=0.0)
+        return (sum(self._samples) - max(self._samples)) / (len(self._samples) - 1)
+
+    def asked(self, oid: int, now: float) -> None:
+        self._asked[oid] = now
+
+    def answered(self, oid: int, now: float) -> None:
+        asked = self._asked.pop(oid, None)
+        if asked is not None and now - asked < PATIENCE:
+            self._samples.append(now - max(asked, self._served))
+        self._served = now
+
+    def forget_requests(self) -> None:
+        self._asked.clear()
+
+
 class _Protocol(asyncio.Protocol):
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -136,9 +163,7 @@ class Line:
         self._ended: str | None = None
         self._news = asyncio.Event()
         self._sent = 0.0
-        self._served = 0.0
-        self._unserved: dict[int, float] = {}
-        self._paces: deque[float] = deque(maxlen=SAMPLES)
+        self._pace = _Pace()
         self._idle: asyncio.TimerHandle | None = None
         self._pending = bytearray()
         self._turn: asyncio.Handle | None = None
@@ -156,9 +181,7 @@ class Line:
     @property
     def pace(self) -> float:
         """Seconds the line needs for one answer, while others wait for theirs; 0 before any was given."""
-        if len(self._paces) < 3:
-            return min(self._paces, default=0.0)
-        return (sum(self._paces) - max(self._paces)) / (len(self._paces) - 1)
+        return self._pace.seconds
 
     @property
     def answers(self) -> int:
@@ -189,7 +212,7 @@ class Line:
             raise DeviceError(f"{host}:{port} cannot be reached: {error.strerror or error}") from None
         self._transport, self._protocol, self._ended = transport, protocol, None
         self._reader.reset()
-        self._unserved.clear()
+        self._pace.forget_requests()
         self.heard = None
         self.opened = self._clock.monotonic()
         self.counts.connections += 1
@@ -267,7 +290,7 @@ class Line:
                 self.counts.foreign += 1
                 continue
             self.heard = self._clock.monotonic()
-            self._time(frame.oid)
+            self._pace.answered(frame.oid, asyncio.get_running_loop().time())
             row = BY_OID.get(frame.oid)
             if row is None:
                 self.counts.unknown += 1
@@ -284,14 +307,6 @@ class Line:
                 continue
             self._values[row.name] = Datum(value, self.heard)
         self._news.set()
-
-    def _time(self, oid: int) -> None:
-        """Note how long the line has worked on this answer: since it was asked for, or since the answer before it."""
-        now = asyncio.get_running_loop().time()
-        asked = self._unserved.pop(oid, None)
-        if asked is not None and now - asked < PATIENCE:
-            self._paces.append(now - max(asked, self._served))
-        self._served = now
 
     # Requests
 
@@ -321,7 +336,7 @@ class Line:
                     if not asked.begun:
                         self._heard.pop(asked.row.oid, None)
                         asked.begun, asked.sent = True, now
-                        self._unserved[asked.row.oid] = now
+                        self._pace.asked(asked.row.oid, now)
                         least -= 1
                     under_way[asked.row.oid] = asked
                     asked.until = now + max(ANSWER, 2 * self.pace)
