@@ -102,7 +102,8 @@ class Driver:
     @property
     def answers(self) -> Answers | None:
         """What the device answers of which no reading can be made."""
-        return self._offer(lambda: self.backend.answers, None)
+        found = self._offer(lambda: self.backend.answers, None)
+        return found if isinstance(found, Answers) else None
 
     @property
     def good_at(self) -> float | None:

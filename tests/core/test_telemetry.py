@@ -8,6 +8,7 @@ import asyncio
 import pytest
 
 from nutdrv_py.core.telemetry import BUCKETS, Source, View
+from nutdrv_py.device.backend import Answers
 from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import AuthError, DeviceError
 from tests.conftest import FakeClock
@@ -50,6 +51,28 @@ def test_while_the_data_are_stale_a_view_holds_none_of_them(clock: FakeClock) ->
             assert all(name.startswith("driver.") for name in view.variables)
             assert (view.status, view.alarms, dict(view.raw)) == (Status(0), (), {})
             assert view.age == pytest.approx(61, abs=5)
+
+    asyncio.run(story())
+
+
+def test_what_a_device_answers_without_a_reading_is_seen_stale_or_not_and_nonsense_is_none(clock: FakeClock) -> None:
+    async def story() -> None:
+        async with World(clock, maxage=20) as world:
+            world.device.answer = DeviceError("it does not tell of the grid")
+            source = Source(world.driver)
+            await clock.advance(30)
+            assert (source.view().answering, dict(source.view().current_raw)) == (False, {})
+            offered: list[object] = [Answers({"soc": 0.5}, {"soc": clock.monotonic() - 2})]
+            type(world.device).answers = property(lambda self: offered[0])  # type: ignore[assignment]
+            try:
+                view = source.view()
+                assert (view.stale, view.answering, dict(view.current_raw)) == (True, True, {"soc": 0.5})
+                assert view.raw_at["soc"] == pytest.approx(clock.wall() - 2)
+                assert (view.status, view.texts.get("ups.status")) == (Status(0), None)
+                offered[0] = "nonsense"
+                assert not source.view().answering
+            finally:
+                del type(world.device).answers
 
     asyncio.run(story())
 
