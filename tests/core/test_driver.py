@@ -164,6 +164,29 @@ def test_a_gateway_lost_for_a_while_changes_nothing(clock: FakeClock, seconds: i
     run(story)
 
 
+@pytest.mark.parametrize("jump", [8 * 3600.0, -3600.0, 86400.0 * 400])
+@pytest.mark.parametrize("status", [Status.OL, Status.OB])
+def test_a_host_that_was_suspended_or_whose_clock_was_set_serves_what_it_knows_until_the_next_poll(
+    clock: FakeClock, status: Status, jump: float
+) -> None:
+    """CLOCK_MONOTONIC stands while a host sleeps; data that were good before are no reason to shut it down as it wakes."""
+
+    async def story() -> None:
+        world = World(clock)
+        world.device.answer = Reading({"battery.charge": 50}, status, decline=FALLING)
+        async with world:
+            world.device.answer = DeviceError("the network is not up yet")
+            clock.wall_offset += jump
+            await clock.advance(60)
+            assert world.status == str(status)
+            world.device.answer = Reading({"battery.charge": 49}, Status.OL)
+            await clock.advance(5)
+            assert world.status == "OL"
+        assert not any(snapshot.stale or "LB" in snapshot.variables["ups.status"].value for snapshot in world.history[2:])
+
+    run(story)
+
+
 @pytest.mark.parametrize("status", [Status.OL, Status.OB])
 def test_a_gateway_lost_for_ten_minutes_is_stale_after_maxage_and_comes_back(clock: FakeClock, status: Status) -> None:
     async def story() -> None:
