@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# docs/moving-from-enphase-monitor.md typed as it stands, both ways, on the systemd of the chroot, with a real dummy-ups, upsd and upsmon.
-# moving.sh PAGE. In place of the script there is one that writes what the script would, as far as moving is concerned.
+# docs/moving-from-enphase-monitor.md and docs/moving-from-rctmon.md typed as they stand, both ways, on the systemd of the chroot, with a
+# real dummy-ups, upsd and upsmon. moving.sh DOCS. In place of the script and of RctMon stand units that do what matters for moving.
 # shellcheck source=packaging/matrix/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-page=$1
+docs=$1
+page=$docs/moving-from-enphase-monitor.md
 gateway=127.0.0.1:18443
 down=/run/nut/SHUTDOWNCMD
 
@@ -17,7 +18,10 @@ page, heading, first, last = sys.argv[1:]
 text = open(page, encoding="utf-8").read().split(f"\n## {heading}\n")[1].split("\n## ")[0]
 blocks = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 for block in blocks[int(first) - 1 : int(last)]:
-    print("\n".join(line[2:] for line in block.splitlines() if line.startswith("$ ")))
+    for line in (line[2:] for line in block.splitlines() if line.startswith("$ ")):
+        # What goes on until Ctrl-C, beside a second terminal.
+        print(f"timeout --signal=INT 20 {line} &\nsleep 8" if line.startswith("nutdrv_py daemon") else line)
+    print("wait")
 PY
     cat /tmp/typed.sh
     bash -e /tmp/typed.sh
@@ -107,12 +111,11 @@ outage() {
     local turn
     rm -f "$down"
     simulate --scenario outage && soon 90 shows home ups.status OB || return 1
-    sed -i 's/^RestartSec=.*/RestartSec=1/' /etc/systemd/system/enphase-monitor@.service && systemctl daemon-reload
     for turn in $(seq 20); do
         if [ $((turn % 4)) = 0 ]; then
-            systemctl restart enphase-monitor@home
+            systemctl restart "$1@home"
         else
-            systemctl kill --signal=KILL enphase-monitor@home
+            systemctl kill --signal=KILL "$1@home"
         fi
         sleep 4
         [ -e /var/lib/nut/home.dev ] || echo "turn $turn: the file is away"
@@ -120,6 +123,16 @@ outage() {
     done | tee /tmp/turns
     sleep 20
     [ ! -s /tmp/turns ] && [ ! -e "$down" ] && shows home ups.status OB
+}
+with_a_short_restart() {
+    sed -i 's/^RestartSec=.*/RestartSec=1/' /etc/systemd/system/enphase-monitor@.service && systemctl daemon-reload && outage enphase-monitor
+}
+own_unit() {
+    simulate && soon 120 shows home ups.status OL || return 1
+    systemctl stop enphase-monitor@home && systemctl start nutdrv_py-portfile@home && soon 60 shows home ups.status OL || return 1
+    outage nutdrv_py-portfile || return 1
+    simulate && soon 120 shows home ups.status OL || return 1
+    systemctl stop nutdrv_py-portfile@home && [ ! -e /var/lib/nut/home.dev ] && systemctl start enphase-monitor@home && soon 60 shows home ups.status OL
 }
 back_to_the_script() {
     simulate && soon 120 shows home ups.status OL || return 1
@@ -138,12 +151,27 @@ and_back() {
     soon 60 shows home driver.name dummy-ups && soon 30 shows home input.current 15.63
 }
 
+# RctMon: what its service serves here is nothing but the sentence that it runs.
+rctmon() {
+    page=$docs/moving-from-rctmon.md
+    apt-get install -y -qq curl
+    systemd-run --quiet --collect --unit=inverter nutdrv_py simulate rct --listen 127.0.0.1:8899
+    printf '[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/rctmon.service
+    printf 'device:\n  host: 127.0.0.1\nprometheus:\n  enable: true\n  exposition: true\n' >/etc/rctmon.yml
+    systemctl daemon-reload && systemctl enable --now rctmon && soon 20 bash -c 'exec 3<>/dev/tcp/127.0.0.1/8899' || return 1
+    typed "As before, without NUT" 1 3 || return 1
+    soon 30 sh -c 'curl -s http://127.0.0.1:9831/metrics | grep -q "^rctmon_device_up.* 1"' && [ "$(systemctl is-active rctmon)" = inactive ] || return 1
+    typed "As before, without NUT" 4 4 && [ "$(systemctl is-active rctmon)" = active ] && ! curl -s http://127.0.0.1:9831/metrics
+}
+
 soon 60 sh -c 'systemctl is-system-running | grep -qE "running|degraded"'
 step "a gateway is simulated" simulate
 step "the script and dummy-ups serve the UPS" script_runs
 step "typed: nutdrv_py portfile in the script's place" ours_keeps
-step "killed and restarted 20 times in an outage: upsd serves OB, upsmon stays" outage
+step "killed and restarted 20 times in an outage: upsd serves OB, upsmon stays" with_a_short_restart
+step "the same with the unit of the package" own_unit
 step "typed: back to the script" back_to_the_script
 step "typed: to the driver" to_the_driver
 step "typed: back to dummy-ups" and_back
+step "typed: from RctMon to the daemon, and back" rctmon
 exit $((failures > 0)) # counted by step

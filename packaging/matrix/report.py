@@ -20,7 +20,7 @@ TITLES = {
     NEWCOMER: "A new user types README.md, chapter Install it",
     STORY: "upsdrvctl, upsd, upsc, upsrw, upscmd, upsmon, aionut, pynut2, against the packaged driver",
     SYSTEMD: "Real systemd: nut-driver@, the package's units, upgrade, removal",
-    MOVING: "docs/moving-from-enphase-monitor.md, typed as it stands, both ways, with upsmon in an outage",
+    MOVING: "docs/moving-from-*.md, typed as they stand, both ways, with upsmon in an outage",
     INTEGRATION: "tests/integration, against the packaged driver",
     DRILLS: "tests/drills: what upsmon must do and must not do, at each phase of its look",
 }

@@ -171,11 +171,10 @@ def systemd(release: str, package: Path, log: Path) -> Part:
 
 
 def moving(release: str, package: Path, log: Path) -> Part:
-    """docs/moving-from-enphase-monitor.md, typed beside the chroot's own systemd."""
+    """The pages on moving, typed beside the chroot's own systemd."""
     root = _with_tools(release, "moving", package, log)
     must(inside(root, INSTALL), log)
-    script = "exec /src/packaging/matrix/moving.sh /src/docs/moving-from-enphase-monitor.md"
-    part = _booted(MOVING, root, script, log)
+    part = _booted(MOVING, root, "exec /src/packaging/matrix/moving.sh /src/docs", log)
     remove(root)
     return part
 
