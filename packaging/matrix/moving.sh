@@ -21,7 +21,7 @@ for block in blocks[int(first) - 1 : int(last)]:
     for line in (line[2:] for line in block.splitlines() if line.startswith("$ ")):
         # What goes on until Ctrl-C, beside a second terminal.
         print(f"timeout --signal=INT 20 {line} &\nsleep 8" if line.startswith("nutdrv_py daemon") else line)
-    print("wait")
+        print("wait" if line.startswith("curl") else "")
 PY
     cat /tmp/typed.sh
     bash -e /tmp/typed.sh
