@@ -114,13 +114,7 @@ class Driver:
         """Return one line for a person: ``OL 87 %, 640 W, data 2 s old``."""
         if self.good_at is None:
             return "no data yet: " + ("waiting for the device" if not self.trouble.active() else "the device does not answer")
-        age = self.clock.monotonic() - self.good_at
-        if self.snapshot.stale:
-            return f"data stale for {age:.0f} s"
-        shown = {name: variable.value for name, variable in self.snapshot.variables.items()}
-        charge = f" {shown['battery.charge']} %" if "battery.charge" in shown else ""
-        watts = f", {shown['ups.realpower'].partition('.')[0]} W" if "ups.realpower" in shown else ""
-        return f"{shown['ups.status']}{charge}{watts}, data {age:.0f} s old"
+        return _summary(self.snapshot, self.clock.monotonic() - self.good_at)
 
     def stop(self, code: int = 0, *, at_once: bool = False) -> None:
         """End the driver with that exit code: as soon as upsmon holds nothing against its silence, or ``at_once``.
@@ -250,12 +244,7 @@ class Driver:
         names = self.snapshot.variables
         if any(name in names and f"{name}.low" in names for name in (lowbattery.CHARGE, lowbattery.RUNTIME)):
             return True
-        self.trouble.report(
-            "ignorelb",
-            "The 'ignorelb' flag is set, but there is no way to determine the battery state of charge: neither battery.charge "
-            "and battery.charge.low nor battery.runtime and battery.runtime.low are there. Add override.battery.charge.low = 20",
-            logging.ERROR,
-        )
+        self._remarks.never_low()
         self.stop(1, at_once=True)
         return False
 
@@ -313,6 +302,15 @@ class Driver:
             self._built = parts
             self._device = shape(*parts)
         return self._device
+
+
+def _summary(snapshot: Snapshot, age: float) -> str:
+    if snapshot.stale:
+        return f"data stale for {age:.0f} s"
+    shown = {name: variable.value for name, variable in snapshot.variables.items()}
+    charge = f" {shown['battery.charge']} %" if "battery.charge" in shown else ""
+    watts = f", {shown['ups.realpower'].partition('.')[0]} W" if "ups.realpower" in shown else ""
+    return f"{shown['ups.status']}{charge}{watts}, data {age:.0f} s old"
 
 
 def _own(settings: Settings, backend: Backend[Any], state: str, *, killpower: bool) -> dict[str, Variable]:

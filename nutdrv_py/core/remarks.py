@@ -54,6 +54,15 @@ class Remarks:
             logging.ERROR,
         )
 
+    def never_low(self) -> None:
+        """Note that ``ignorelb`` asks for an LB that nothing can make."""
+        self._trouble.report(
+            "ignorelb",
+            "The 'ignorelb' flag is set, but there is no way to determine the battery state of charge: neither battery.charge "
+            "and battery.charge.low nor battery.runtime and battery.runtime.low are there. Add override.battery.charge.low = 20",
+            logging.ERROR,
+        )
+
     def _late_mark(self, state: State) -> None:
         reading, known = state.shown, state.low.known[0]
         if reading is None or reading.decline is None:
