@@ -21,7 +21,7 @@ from nutdrv_py.core import freshness, lowbattery
 from nutdrv_py.core.freshness import Changed, Early, Event, Leave, Limited, Opened, Phase, Polled, Served, Tick
 from nutdrv_py.core.guard import NAME
 from nutdrv_py.core.poller import LEAVE, Poller, pause
-from nutdrv_py.core.recall import Memory, Recall, due, noted
+from nutdrv_py.core.recall import Memory, Recall
 from nutdrv_py.core.remarks import Remarks
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.core.variables import Marks, shape, usable, with_kinds
@@ -73,7 +73,7 @@ class Driver:
         self.keep: Callable[[Memory], None] = lambda memory: None
         """Called with what the next driver should know of the battery; it must not block."""
         # A device that says LB itself is repeated as it is.
-        self._recall, self._noted = Recall(None if backend.says_low else memory), memory
+        self._recall = Recall(None if backend.says_low else memory)
         self._remarks = Remarks(self.trouble)
         self._listeners: list[Listener] = []
         self._moved = asyncio.Event()
@@ -221,9 +221,8 @@ class Driver:
     def _note(self, now: Served) -> None:
         if now.reading is None or now.stale or self.backend.says_low:
             return
-        memory = noted(now.reading, self.clock.wall())
-        if memory is not None and due(self._noted, memory):
-            self._noted = memory
+        memory = self._recall.news(now.reading, self.clock.wall())
+        if memory is not None:
             self.keep(memory)
 
     def _internal(self, where: str, error: Exception) -> None:

@@ -94,9 +94,17 @@ class Recall:
     """Completes readings by what was remembered, until the device itself has told a charge."""
 
     def __init__(self, memory: Memory | None) -> None:
-        self._memory = memory
+        self._memory = self._noted = memory
         self._since: float | None = None
         self._before = 0.0
+
+    def news(self, reading: Reading, wall: float) -> Memory | None:
+        """Return what is to be written of a served reading at wall time ``wall``; None when that is known already."""
+        memory = noted(reading, wall)
+        if memory is None or not due(self._noted, memory):
+            return None
+        self._noted = memory
+        return memory
 
     def complete(self, reading: Reading, at: float, wall: float) -> Reading:
         """Return ``reading``, taken at monotonic time ``at``, with the charge that is left if it has none off the grid.
