@@ -88,8 +88,6 @@ class Driver:
         self._hide()
         self.refresh()
 
-    # What others see and do
-
     def subscribe(self, listener: Listener) -> None:
         """Call ``listener(old, new)`` for every change of the snapshot."""
         self._listeners.append(listener)
@@ -176,8 +174,6 @@ class Driver:
     def _hide(self) -> None:
         for secret in self.settings.secrets:
             log.hide(secret)
-
-    # What is served
 
     async def _timer(self) -> None:
         """Wake when time changes what is served."""
