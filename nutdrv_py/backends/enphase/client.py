@@ -20,12 +20,13 @@ from typing import Any
 
 import httpx
 
+from nutdrv_py.backends.enphase.certificate import common_name, public_key
 from nutdrv_py.backends.enphase.wire import LEAVE, Wire
 from nutdrv_py.core.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
 from nutdrv_py.protocols import http
 
-__all__ = ["Absent", "Answer", "Gateway", "Late", "Refused", "Stranger", "Unreachable", "common_name", "decode", "public_key"]
+__all__ = ["Absent", "Answer", "Gateway", "Late", "Refused", "Stranger", "Unreachable", "decode"]
 
 MOST_BODY = 2 << 20
 """Bytes of an answer. /ivp/ensemble/status of a large system is 100 kB."""
@@ -232,51 +233,6 @@ class Gateway:
         elif event.endswith("send_request_headers.started") and self.fingerprint is None and self._url.startswith("https:"):
             # Fail closed: should httpcore name its events otherwise one day, no token leaves.
             raise Stranger("the gateway's certificate could not be looked at", "")
-
-
-def public_key(certificate: bytes) -> str:
-    """Return the SHA-256 (hex) of the SubjectPublicKeyInfo of a certificate in DER (RFC 5280, 4.1); empty when there is none."""
-    part = _part(certificate, 5)
-    return hashlib.sha256(part).hexdigest() if part else ""
-
-
-_COMMON_NAME = b"\x06\x03\x55\x04\x03"
-"""The object identifier 2.5.4.3 in DER."""
-
-
-def common_name(certificate: bytes) -> str:
-    """Return the common name of the subject of a certificate in DER; empty when there is none."""
-    _, found, rest = _part(certificate, 4).partition(_COMMON_NAME)
-    # Behind it a string: its type, its length (a name has at most 64 characters), its bytes.
-    if not found or len(rest) < 2 or rest[1] > 64 or len(rest) < 2 + rest[1]:
-        return ""
-    return rest[2 : 2 + rest[1]].decode("ascii", "replace")
-
-
-def _part(certificate: bytes, index: int) -> bytes:
-    """Return an element of a certificate's TBSCertificate behind the version, which may be absent; empty when there is none.
-
-    0 is the serial number; then come algorithm, issuer, validity, subject (4) and key (5).
-    """
-
-    def element(at: int) -> tuple[int, int]:
-        """Return where the content of the element at ``at`` begins and ends."""
-        length, begin = certificate[at + 1], at + 2
-        if length & 0x80:
-            size = length & 0x7F
-            length, begin = int.from_bytes(certificate[begin : begin + size], "big"), begin + size
-        if not 0 <= length <= len(certificate) - begin:
-            raise IndexError
-        return begin, begin + length
-
-    try:
-        at, end = element(element(0)[0])
-        for _ in range(index + (certificate[at] == 0xA0)):
-            at = element(at)[1]
-        stop = element(at)[1]
-        return certificate[at:stop] if at < stop <= end else b""
-    except IndexError:
-        return b""
 
 
 def _judge(path: str, status: int) -> None:

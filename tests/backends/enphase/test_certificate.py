@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py.backends.enphase import Enphase
-from nutdrv_py.backends.enphase.client import common_name, public_key
+from nutdrv_py.backends.enphase.certificate import common_name, public_key
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.device.reading import Status
