@@ -400,7 +400,8 @@ class Enphase(Backend[EnphaseConfig]):
             await self._new_certificate(error)
             return
         except DeviceError as error:
-            if isinstance(error, Unreachable) and error.refused and (sentence := await self._older()):
+            refused = isinstance(error, Unreachable) and error.refused and not self._pin.serial
+            if refused and (sentence := await self._older()):
                 raise DeviceError(sentence) from None
             if not self._certified():
                 unhelped = self.config.serial or not self._gateway.seen

@@ -130,6 +130,9 @@ def grid(relay: object) -> Grid:
     oper = words(relay, "mains_oper_state")
     admin = words(relay, "mains_admin_state")
     mode = " ".join(words(relay, "Enchg_grid_mode"))
+    if "multimode" not in mode:
+        # Some firmware 8.3 tells it of the inverters alone.
+        mode = " ".join(words(relay, "Solar_grid_mode"))
     if not oper or oper[0] not in ("closed", "open"):
         raise DeviceError(f"the gateway does not tell the state of the grid relay (mains_oper_state is {' '.join(oper)[:40]!r})")
     if oper[0] == "closed":

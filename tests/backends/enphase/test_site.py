@@ -28,6 +28,9 @@ def _relay(oper: object, admin: object = "closed", mode: object = "multimode-off
         (_relay("open synchronized"), Grid.RECONNECTING),
         (_relay("open", mode="multimode-generator"), Grid.GENERATOR),
         ({"mains_oper_state": "open"}, Grid.OUTAGE),
+        ({**_relay("open", mode="unknown"), "Solar_grid_mode": "multimode-generator"}, Grid.GENERATOR),
+        ({**_relay("open", mode="multimode-offgrid"), "Solar_grid_mode": "multimode-generator"}, Grid.OUTAGE),
+        ({**_relay("open", mode="unknown"), "Solar_grid_mode": "unknown"}, Grid.OUTAGE),
     ],
 )
 def test_outage_island_generator_and_reclosing_are_told_apart(relay: object, state: Grid) -> None:
