@@ -207,7 +207,7 @@ class _Conversation:
     def starts(self) -> None:
         """Begin with a backend that knows nothing yet."""
         self.backend = Enphase(self.config, self.clock)
-        self.backend._gateway = self.gateway
+        self.backend.session.gateway = self.gateway
         self.backend.publish = lambda reading: self.upsd.polled(reading, self.clock.monotonic(), early=True)
 
     async def poll(self) -> None:

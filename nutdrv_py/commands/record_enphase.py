@@ -16,6 +16,7 @@ from nutdrv_py.backends.enphase.client import LIMITS, MOST_BODY, Gateway, Strang
 from nutdrv_py.backends.enphase.config import EnphaseConfig, credentials, gateway_url, token_path
 from nutdrv_py.backends.enphase.jwt import Token
 from nutdrv_py.backends.enphase.pin import Pin
+from nutdrv_py.backends.enphase.session import Session
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError
@@ -32,19 +33,20 @@ class OverheardEnphase(Enphase):
     """The backend whose requests and answers become lines for ``take``; ``now`` tells the seconds since the beginning."""
 
     def __init__(self, config: EnphaseConfig, clock: Clock, stand_ins: StandIns, now: Callable[[], float], take: Take) -> None:
-        super().__init__(config, clock)
         known = credentials(config)
         for secret in (config.serial, known.username, known.token):
             stand_ins.know(secret or "")
         trouble = Trouble()
-        self._pin = _Pin(config, trouble)
-        self._gateway = _Gateway(config, self._pin, stand_ins, now, take)
-        self._authority = _Authority(config, known, token_path(config), clock, trouble)
+        pin = _Pin(config, trouble)
+        gateway = _Gateway(config, pin, stand_ins, now, take)
+        authority = _Authority(config, known, token_path(config), clock, trouble)
+        session = Session(config, known, clock, trouble, pin=pin, gateway=gateway, authority=authority)
+        super().__init__(config, clock, session)
 
     @property
     def token_left(self) -> float | None:
         """Seconds of life that the token has left; None before it is known."""
-        token = self._authority.token
+        token = self.session.authority.token
         return None if token is None else token.left(self.clock.wall())
 
 

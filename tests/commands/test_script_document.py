@@ -213,7 +213,7 @@ def test_a_token_of_the_script_is_used_and_kept_there(place: Place) -> None:
     (place.state / "enphase-home.token").write_text(TokenAuthority().issue(SERIAL, now=time.time()))
     (place.state / "enphase-home.token").chmod(0o600)
     backend = plan.settings.backend(plan.settings.config, FakeClock())
-    assert backend._authority.stored(SERIAL) is not None
+    assert backend.session.authority.stored(SERIAL) is not None
 
 
 def test_what_the_user_has_set_in_the_file_counts(place: Place) -> None:

@@ -18,6 +18,7 @@ from nutdrv_py.backends.enphase.client import Gateway, decode
 from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, token_path
 from nutdrv_py.backends.enphase.house import House
 from nutdrv_py.backends.enphase.jwt import Token
+from nutdrv_py.backends.enphase.session import Session
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.backends.steps import STEPS, Step
 from nutdrv_py.clock import Clock
@@ -39,13 +40,15 @@ class Rehearsal(Enphase):
     """Shows the present :attr:`step`; whoever sets another one calls :attr:`wake`."""
 
     def __init__(self, config: EnphaseConfig, clock: Clock, answers: Mapping[str, str]) -> None:
-        super().__init__(dataclasses.replace(config, port="https://test.invalid", serial=None, certificate="any"), clock)
+        config = dataclasses.replace(config, port="https://test.invalid", serial=None, certificate="any")
+        account, trouble = Credentials("test", "test"), Trouble()
+        authority = _Authority(config, account, token_path(config), clock, trouble)
+        authority.answers = answers
+        gateway = _Gateway(self._answer)
+        super().__init__(config, clock, Session(config, account, clock, trouble, gateway=gateway, authority=authority))
+        self.session.known = True
         self._step = STEPS[0]
         self._answers = answers
-        self._gateway = _Gateway(self._answer)
-        self._authority = _Authority(self.config, Credentials("test", "test"), token_path(config), clock, Trouble())
-        self._authority.answers = answers
-        self._known = True
 
     @property
     def step(self) -> Step:
@@ -57,11 +60,11 @@ class Rehearsal(Enphase):
         # No battery falls by 30 % within seconds: the next step is another house.
         self._step, self._house = step, House(self.clock)
         self._data.clear()
-        self._next.clear()
+        self._schedule.anew()
 
     def forget(self) -> None:
         """Forget the token: the next poll fetches it anew."""
-        self._authority.token = None
+        self.session.authority.token = None
         remove(token_path(self.config))
 
     async def poll(self) -> Reading:

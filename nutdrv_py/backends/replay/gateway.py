@@ -12,8 +12,9 @@ import httpx
 
 from nutdrv_py.backends.enphase import Enphase
 from nutdrv_py.backends.enphase.client import Gateway
-from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig
+from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, token_path
 from nutdrv_py.backends.enphase.jwt import DAY, Token
+from nutdrv_py.backends.enphase.session import Session
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.backends.replay.stage import Cue, PlayedClock, Stage, Tracks
 from nutdrv_py.device.backend import Config
@@ -48,16 +49,16 @@ class PlayedEnphase(Enphase):
     """The backend that plays the recording of ``stage``."""
 
     def __init__(self, config: EnphaseConfig, stage: Stage) -> None:
-        clock = PlayedClock(stage)
-        super().__init__(config, clock)
+        clock, trouble = PlayedClock(stage), Trouble()
         cues: dict[str, list[Cue[Exchange]]] = {}
         for event in stage.recording.events:
             if isinstance(event, Exchange):
                 cues.setdefault(event.ask, []).append(Cue(event.begun, event.at, event))
-        self._gateway = _Gateway(Tracks(stage, cues))
-        self._authority = _Authority(config, Credentials(), self._pin.path, clock, Trouble())
+        authority = _Authority(config, Credentials(), token_path(config), clock, trouble)
+        gateway = _Gateway(Tracks(stage, cues))
+        super().__init__(config, clock, Session(config, Credentials(), clock, trouble, gateway=gateway, authority=authority))
         left = stage.recording.token
-        self._authority.token = _token(stage.recording.began + (TOKEN_LIFE if left is None else left))
+        authority.token = _token(stage.recording.began + (TOKEN_LIFE if left is None else left))
 
 
 class _Authority(Authority):

@@ -638,7 +638,7 @@ def test_nothing_secret_is_in_logs_variables_or_reprs(tmp_path: Path, caplog: py
     async def story() -> None:
         async with house(tmp_path) as h:
             reading = await h.polls(3)
-            token = h.backend._authority.token
+            token = h.backend.session.authority.token
             assert token is not None
             secrets.append(token.text)
             shown = str(h.shown(reading)) + repr(token) + repr(h.backend.config) + repr(reading.raw)
@@ -697,8 +697,8 @@ def test_endpoints_that_hang_one_by_one_do_not_keep_the_relay_waiting(tmp_path: 
 
         good = b'{"mains_oper_state": "closed", "mains_admin_state": "closed"}'
         info = b"<device><sn>1</sn><software>D8.1.1</software></device>"
-        backend._gateway = Slow({"/info": info, "/ivp/ensemble/relay": good})  # type: ignore[assignment]
-        backend._authority.token = Token("a.b.c", "1", "owner", 0, clock.wall() + 1e7)
+        backend.session.gateway = Slow({"/info": info, "/ivp/ensemble/relay": good})  # type: ignore[assignment]
+        backend.session.authority.token = Token("a.b.c", "1", "owner", 0, clock.wall() + 1e7)
         for _ in range(30):
             began = clock.now
             assert str((await backend.poll()).status) == "OL"
@@ -727,8 +727,8 @@ def test_any_json_from_any_endpoint_leaves_the_driver_serving(
         backend = Enphase(config, clock)
         good = b'{"mains_oper_state": "closed", "mains_admin_state": "closed", "Enchg_grid_mode": "multimode-ongrid"}'
         info = b"<device><sn>1</sn><software>D8.1.1</software></device>"
-        backend._gateway = Oracle({**answers, "/info": info, "/ivp/ensemble/relay": good if sane else relay})  # type: ignore[assignment]
-        backend._authority.token = Token("a.b.c", "1", "owner", 0, clock.wall() + 1e7)
+        backend.session.gateway = Oracle({**answers, "/info": info, "/ivp/ensemble/relay": good if sane else relay})  # type: ignore[assignment]
+        backend.session.authority.token = Token("a.b.c", "1", "owner", 0, clock.wall() + 1e7)
         for _ in range(3):
             clock.now += 61
             try:

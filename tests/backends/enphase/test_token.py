@@ -35,7 +35,7 @@ NOW = 1_800_000_000.0
 
 async def renewed(h: House) -> None:
     """Wait for the end of the renewal that is under way in the background, if there is one."""
-    renewal = h.backend._authority._renewal
+    renewal = h.backend.session.authority._renewal
     if renewal is not None:
         await asyncio.wait([renewal])
 
@@ -357,7 +357,7 @@ def test_a_token_that_works_is_kept_when_its_renewal_fails_and_renewed_when_that
             h.sim.set(token_lifetime=20 * DAY)
             h.sim.cloud.lifetime = 20 * DAY
             await h.poll()
-            first = h.backend._authority.token
+            first = h.backend.session.authority.token
             assert first is not None
             h.sim.faults["cloud"] = Fault("status", status=503)
             h.clock.wall_offset += 15 * DAY
@@ -365,14 +365,14 @@ def test_a_token_that_works_is_kept_when_its_renewal_fails_and_renewed_when_that
             for _ in range(20):
                 await h.poll(30)
                 await renewed(h)
-            assert h.backend._authority.token is first
+            assert h.backend.session.authority.token is first
             h.sim.faults.clear()
             for _ in range(200):
                 await h.poll(60)
                 await renewed(h)
-                if h.backend._authority.token is not first:
+                if h.backend.session.authority.token is not first:
                     break
-            assert h.backend._authority.token is not first
+            assert h.backend.session.authority.token is not first
             await h.poll()
 
     caplog.set_level(logging.INFO)
@@ -411,7 +411,7 @@ def test_an_ended_token_is_replaced_when_the_gateway_refuses_it(tmp_path: Path) 
             h.clock.wall_offset += 13 * 3600
             h.sim.cloud.lifetime = None
             await h.poll()
-            token = h.backend._authority.token
+            token = h.backend.session.authority.token
             assert token is not None
             assert token.left(h.clock.wall()) > 360 * DAY
 
@@ -468,12 +468,12 @@ def test_a_renewal_does_not_replace_a_longer_token_by_a_shorter_one(tmp_path: Pa
             await h.poll()
             h.clock.wall_offset += 29 * DAY * 11
             h.clock.now += 4000
-            first = h.backend._authority.token
+            first = h.backend.session.authority.token
             h.sim.cloud.lifetime = 12 * 3600
             for _ in range(5):
                 await h.poll()
                 await renewed(h)
-            assert h.backend._authority.token is first
+            assert h.backend.session.authority.token is first
             assert h.sim.cloud.logins == 2
 
     run(story)
@@ -484,7 +484,7 @@ def test_two_wishes_for_a_token_at_once_are_one_login(tmp_path: Path) -> None:
         async with house(tmp_path) as h:
             await h.poll()
             logins = h.sim.cloud.logins
-            authority = h.backend._authority
+            authority = h.backend.session.authority
             await asyncio.gather(*(authority.fetch(h.sim.serial) for _ in range(3)))
             assert h.sim.cloud.logins == logins + 1
 
@@ -576,7 +576,7 @@ def test_a_gateway_that_sets_ever_more_cookies_costs_no_memory(tmp_path: Path, m
     async def story() -> None:
         async with house(tmp_path) as h:
             await h.polls(50)
-            client = h.backend._gateway._client
+            client = h.backend.session.gateway._client
             assert client is not None
             assert len(client.cookies.jar) < 30
 
