@@ -105,7 +105,8 @@ class Rct(Contact):
         try:
             await self._ask_grid()
         except DeviceError:
-            if self.line.opened is not None and self._untold > self.config.maxage:
+            # One that has not answered anything may sleep: more questions do not wake it.
+            if self.line.opened is not None and self.line.heard is not None and self._untold > self.config.maxage:
                 await self._ask_the_rest(began)
             raise
         changed = self._house.off_grid is not before
