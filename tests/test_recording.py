@@ -107,9 +107,9 @@ def test_nothing_that_the_gateway_and_its_cloud_know_of_the_owner_is_in_the_file
             await t.polls(4, 20)
             t.sim.set(grid="outage", rotate_certificate=True)
             await t.polls(4, 310)
-            token = t.tape.backend._authority.token  # type: ignore[attr-defined]
+            token = t.tape.backend.session.authority.token  # type: ignore[attr-defined]
             secrets = {t.sim.serial, t.sim.username, t.sim.password, "122999888777", "482300000001", "482500000001"}
-            secrets |= {t.sim.host_port, t.tape.backend._gateway.fingerprint or "x" * 64}  # type: ignore[attr-defined]
+            secrets |= {t.sim.host_port, t.tape.backend.session.gateway.fingerprint or "x" * 64}  # type: ignore[attr-defined]
             secrets |= {f"1220310{number + 1:05d}" for number in range(8)}
             if token is not None:
                 secrets |= {token.text, *token.text.split(".")}
