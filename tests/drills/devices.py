@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from nutdrv_py.commands.check.programs import version
 from nutdrv_py.simulators import enphase, rct
 from nutdrv_py.simulators.enphase import gateway
 from nutdrv_py.simulators.nut import Stage
@@ -226,6 +227,13 @@ class RepeaterDevice(DummyDevice):
     def prepare(self, folder: Path) -> None:
         """Keep the file beside the source's ups.conf."""
         self.path = self._source.folder / "etc" / FILE
+
+    def text(self, answer: Answer) -> str | None:
+        """Return the file. Since 2.8.4 dummy-ups takes alarms by a word of their own, and a bare one ends them."""
+        if (version("upsmon") or ()) < (2, 8, 4):
+            return super().text(answer)
+        alarms = "".join(f"ALARM {alarm}\n" for alarm in answer.alarms) or "ALARM\n"
+        return f"{super().text(replace(answer, alarms=()))}{alarms}"
 
     def say(self, answer: Answer) -> None:
         """Write the source's file; ``how`` is one of :data:`LOST`."""
