@@ -22,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run with ``argv`` (the program's own by default); returns the exit code."""
     _open_standard_streams()
     words = list(sys.argv if argv is None else argv)
+    if words[1:2] == ["-c"] and "daemon" in words[3:]:
+        # RctMon's order: rctmon -c config.yml daemon.
+        words.remove("daemon")
+        words.insert(1, "daemon")
     if len(words) > 1 and words[1].startswith("-") and words[1] not in ("--help", "--version"):
         # Commands are not imported here: a driver stays small.
         from nutdrv_py.process.start import main as driver_mode

@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _take_away(script: Script) -> None:
     try:
-        take_away(script.file)
+        if not take_away(script.file) and script.unread and not os.path.lexists(f"{script.file}{NOCOMMS}"):
+            raise ConfigError(f"{script.unread}; and {script.file}, which dummy-ups serves, is not there")
     except BlockingIOError:
         raise ConfigError(f"another process keeps {script.file}; end that one, and it takes the file away") from None
     except OSError as error:

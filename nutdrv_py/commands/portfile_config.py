@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nutdrv_py.commands.portfile_help import KEYS
 from nutdrv_py.core.settings import Settings, backend_options
 from nutdrv_py.device.backend import load as load_backend
 from nutdrv_py.device.backend import names
@@ -44,6 +45,9 @@ STEPS = ("TEST_MODE", "TEST_DELAY")
 
 TEST_DELAY = 10.0
 
+NOBODY = "nobody@test.invalid"
+"""User and password in the test mode, whose configuration needs none. Logs hide it, so it is no word of a sentence."""
+
 NAMES = ("enphase-{ups}.conf", "rct-{ups}.conf", "{ups}.conf")
 """Where the configuration of a UPS is looked for, in the folder of NUT's configuration."""
 
@@ -71,6 +75,8 @@ class Script:
     file: Path
     notes: tuple[str, ...] = ()
     used: frozenset[str] = frozenset()
+    unread: str = ""
+    """Why the configuration could not be read; ``file`` is then the one that dummy-ups serves."""
 
     @property
     def debug(self) -> int:
@@ -112,13 +118,20 @@ class Plan:
 
 
 def find(ups: str | None, config: str | None, environ: Mapping[str, str]) -> Script:
-    """Return what a configuration says, passing over what is wrong in it. Raises :class:`ConfigError` when there is none."""
-    path = _path(ups, config or environ.get("CONFIG_FILE") or None, environ)
+    """Return what a configuration says, passing over what is wrong in it.
+
+    Raises :class:`ConfigError` when it cannot be read and ups.conf does not tell which file dummy-ups serves either.
+    """
     try:
-        text = read(path).decode("utf-8", "replace")
-    except OSError:
-        text = ""
-    return _read(path, ups, text, environ, lenient=True)
+        path = _path(ups, config or environ.get("CONFIG_FILE") or None, environ)
+        return _read(path, ups, read(path).decode("utf-8", "replace"), environ, lenient=True)
+    except (OSError, ConfigError) as error:
+        name = ups or environ.get("UPS") or (_from_file_name(Path(config)) if config else None) or ""
+        script = _read(Path(config or name), name, "", environ, lenient=True)
+        served = _of_dummy(script.confpath, name) if name else None
+        if served is None:
+            raise ConfigError(f"{config or name}: which file is the port file cannot be told: {error}") from error
+        return dataclasses.replace(script, file=served, unread=str(error))
 
 
 def _read(path: Path, ups: str | None, text: str, environ: Mapping[str, str], *, lenient: bool = False) -> Script:
@@ -178,7 +191,7 @@ def read_plan(ups: str | None, config: str | None, environ: Mapping[str, str]) -
     section, notes = _entries(script, backend, options)
     if answers is not None:
         account = [key for key in ("username", "password") if not values.get(key.upper())]
-        section = [*section, *(Entry(key, "test", f"{path}:TEST") for key in account)]
+        section = [*section, *(Entry(key, NOBODY, f"{path}:TEST") for key in account)]
     conf = UpsConf((), (Entry("driver", "nutdrv_py", str(path)), Entry("backend", backend, str(path)), *section), ())
     environ = {**environ, "NUT_STATEPATH": str(script.state), "NUTDRV_PY_HOME": str(script.state)}
     settings = load(script.ups, "nutdrv_py", conf=conf, environ=environ)
@@ -227,10 +240,14 @@ def _entries(script: Script, backend: str, options: Collection[str]) -> tuple[li
     entries, notes = [], []
     for key, value in script.values.items():
         name = ALIASES.get(key, key.lower())
-        if key == key.upper() and name in options and key not in SPECIAL:
+        if key in ("HOST", "PORT") and (key == "PORT" or script.values.get("ENVOY_HOST")):
+            notes.append(f"{script.path}: {key} has no effect; the address is ENVOY_HOST")
+        elif key == key.upper() and name in options and key not in SPECIAL:
+            if not any(key == known_key for known_key, _, _ in KEYS):
+                notes.append(f"{script.path}: {key} is taken as the option {name}")
             # Any text switches the meters off, as in the script.
             value = "yes" if key == "DISABLE_METERS" and value else value
-            if value or name == "port":
+            if value:
                 entries.append(Entry(name, value, f"{script.path}:{key}"))
         elif key not in known and key not in script.used:
             near = difflib.get_close_matches(key.upper(), known, 1)

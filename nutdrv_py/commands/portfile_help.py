@@ -28,11 +28,11 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("HOST", "", "address of the device, for any backend"),
     ("TOKEN", "", "a token of the gateway, fetched by hand"),
     ("DEBUG", "0", "as so many -d"),
-    ("VERBOSE", "", "any text: as -v"),
+    ("VERBOSE", "", "1: as -v"),
     ("ENPHASE_LOGIN", "Enphase's", "where to log in; LOGIN_URL is the same"),
     ("ENPHASE_TOKENS", "Enphase's", "where to fetch the token; TOKEN_URL is the same"),
-    ("TEST", "", "any text: the test mode"),
-    ("TEST_MODE", "", "any text: the test mode without answers, for any backend"),
+    ("TEST", "", "1: the test mode"),
+    ("TEST_MODE", "", "1: the test mode without answers, for any backend"),
     ("TEST_DELAY", "10", "seconds of each step of TEST_MODE; those of TEST are POLLFREQ's"),
 )
 """Keys of the configuration: name, default, meaning. Every option of the backend is one, too, in capitals."""
@@ -68,8 +68,9 @@ that nobody generates stay:
 
 Units: nutdrv_py-portfile@UPS.service, or your own with
 ExecStartPre=nutdrv_py portfile -s %I and ExecStart=nutdrv_py portfile %I.
-With -s: 0 with and without data, 1 for a mistake in the configuration, 2 when
-nothing says which UPS.
+With -s: 0 with and without data (then the file is renamed, unless it is young
+and was written here), 1 for a mistake in the configuration, 2 when nothing says
+which UPS.
 
 Test mode: TEST=1 with TEST_RELAY ("@RELAY_STATE@" in it), TEST_LIVE
 ("@BATT_SOC@"), TEST_REPORTS, TEST_SECCTRL, TEST_INFO, TEST_SESS and TEST_TOKEN:

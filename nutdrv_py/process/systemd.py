@@ -57,21 +57,34 @@ def watched() -> bool:
 
 
 
+def _unit() -> str:
+    return Path("/proc/self/cgroup").read_text(encoding="utf-8").strip().rpartition("/")[2]
+
+
+def _asked(*words: str) -> str:
+    return subprocess.run(["systemctl", "--no-pager", *words], capture_output=True, text=True, timeout=ASK, check=True).stdout
+
+
 def job() -> str | None:
     """Return what systemd does with this process's unit: ``stop``, ``restart``; empty for nothing, None when it is not known."""
     if "INVOCATION_ID" not in os.environ:
         return None
     try:
-        unit = Path("/proc/self/cgroup").read_text(encoding="utf-8").strip().rpartition("/")[2]
-        command = ["systemctl", "list-jobs", "--no-legend", "--plain", "--full", "--no-pager"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK, check=True)
+        unit, listed = _unit(), _asked("list-jobs", "--no-legend", "--plain", "--full")
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    jobs = [line.split() for line in done.stdout.splitlines()]
+    jobs = [line.split() for line in listed.splitlines()]
     return next((words[2] for words in jobs if len(words) > 2 and words[1] == unit), "")
 
 
 def restarts() -> bool:
-    """Whether systemd starts this unit again at once: it was asked to, or the process has died and nobody stops the unit."""
+    """Whether systemd starts this unit again at once: it was asked to, or nobody stops it and ``Restart=`` says so."""
     doing = job()
-    return doing == "restart" or (doing == "" and os.environ.get("SERVICE_RESULT", "success") != "success")
+    if doing != "":
+        return doing == "restart"
+    try:
+        wanted = _asked("show", "--property=Restart", "--value", _unit()).strip()
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return False
+    died = os.environ.get("SERVICE_RESULT", "success") != "success"
+    return wanted == "always" or (died and wanted not in ("", "no", "on-success"))

@@ -103,7 +103,7 @@ def test_the_daemon_may_be_started_before_everything_that_it_talks_to(tmp_path: 
         notified.bind(str(tmp_path / "notify"))
         notified.settimeout(60)
         environ = {**os.environ, "PYTHONPATH": str(REPO), "STATE_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "notify")}
-        command = [sys.executable, "-m", "nutdrv_py", "daemon", "-c", str(config), "--debug"]
+        command = [sys.executable, "-m", "nutdrv_py", "-c", str(config), "daemon", "--debug"]
         with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
             try:
                 while "READY=1" not in notified.recv(4096).decode():

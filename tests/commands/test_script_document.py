@@ -29,7 +29,7 @@ from nutdrv_py.nut.portfile import Entry, parse
 from nutdrv_py.simulators.enphase.tokens import TokenAuthority
 from tests.conftest import REPO, FakeClock
 
-REQUIRED = "USERNAME=you@example.org\nPASSWORD=word\nSERIAL=122333444455\n"
+REQUIRED = "USERNAME=you@example.org\nPASSWORD=correct-horse-9\nSERIAL=122333444455\n"
 SERIAL = "122333444455"
 
 
@@ -70,7 +70,7 @@ def read(path: Path) -> dict[str, str]:
 
 DEFAULTS = {
     "port": "envoy.local", "pollfreq": 60, "pollfreqalert": 20, "loadkwh": None, "login_timeout": 10, "api_timeout": 10,
-    "disable_meters": False, "serial": SERIAL, "username": "you@example.org", "password": "word",
+    "disable_meters": False, "serial": SERIAL, "username": "you@example.org", "password": "correct-horse-9",
 }  # fmt: skip
 
 
@@ -146,6 +146,37 @@ def test_state_dir_defaults_to_the_environments_folder_or_nuts(place: Place, tmp
 def test_any_key_is_taken_and_one_that_nobody_knows_is_said(place: Place, line: str, notes: list[str]) -> None:
     plan = place.plan(f"{REQUIRED}PORT_FILE={place.state}/home.dev\n{line}\n")
     assert [note.removeprefix(f"{place.conf}: ") for note in plan.notes] == notes
+
+
+@pytest.mark.parametrize(
+    ("lines", "port", "note"),
+    [
+        ("ENVOY_HOST=\n", "envoy.local", None),
+        ("ENVOY_HOST=gate\nHOST=mine\n", "gate", "HOST has no effect; the address is ENVOY_HOST"),
+        ("PORT=mine\n", "envoy.local", "PORT has no effect; the address is ENVOY_HOST"),
+        ("LOWBATT=30\n", "envoy.local", "LOWBATT is taken as the option lowbatt"),
+    ],
+)
+def test_a_variable_of_the_users_own_is_not_taken_silently(place: Place, lines: str, port: str, note: str | None) -> None:
+    plan = place.plan(f"{REQUIRED}PORT_FILE=home.dev\n{lines}")
+    assert plan.settings.config.port == port
+    assert [line.removeprefix(f"{place.conf}: ") for line in plan.notes] == ([note] if note else [])
+
+
+@pytest.mark.parametrize("words", [["-x"], ["--away"], []])
+def test_without_a_readable_configuration_the_file_that_dummy_ups_serves_is_taken_away(
+    place: Place, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    port = place.state / "home.dev"
+    port.write_text("ups.status: OB LB\n# nutdrv_py keeps: ups.status\n")
+    assert main(["nutdrv_py", "portfile", *words, "home"]) == 1
+    assert "there is no configuration for home" in capsys.readouterr().err
+    assert port.exists(), "nobody says that this is the file"
+    (place.etc / "ups.conf").write_text(f"[home]\ndriver = dummy-ups\nport = {port}\n")
+    assert main(["nutdrv_py", "portfile", *words, "home"]) == (0 if words else 1)
+    assert not port.exists() and port.with_name("home.dev-nocomms").exists()
 
 
 def test_debug_and_verbose_are_keys_too(place: Place) -> None:

@@ -150,6 +150,29 @@ def test_what_the_user_adds_meanwhile_is_the_users_also_where_nothing_was_told_b
     assert read(file)["battery.charge.low"] == "70"
 
 
+def test_a_setting_that_the_user_takes_out_is_no_wish_any_more(file: Path) -> None:
+    file.write_text("battery.charge.low: 85\n")
+    target = PortFile(file)
+    target.show({**VALUES, "battery.charge.low": "85"})
+    file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if not line.startswith("battery.charge.low")))
+    target.show({**VALUES, "battery.charge.low": "85"})
+    assert target.settings == {}
+    target.show({**VALUES, "battery.charge.low": "20"})
+    assert read(file)["battery.charge.low"] == "20"
+    target.show(VALUES)
+    target.hide(final=True)
+    assert target.away.read_text() == "", "not even that it was withdrawn stays"
+
+
+def test_a_file_that_somebody_else_lays_beside_the_one_that_is_away_is_replaced_at_once(file: Path) -> None:
+    target = PortFile(file)
+    target.show(VALUES)
+    target.hide()
+    file.write_text("ups.status: OB LB\n")
+    assert target.show(VALUES)
+    assert read(file)["ups.status"] == "OL" and not target.away.exists()
+
+
 def test_a_second_keeper_is_refused_and_does_no_harm(file: Path) -> None:
     PortFile(file).show(VALUES)
     with pytest.raises(ConfigError, match="another process keeps it"):
@@ -390,6 +413,9 @@ with open(folder / "full", "wb", buffering=0) as full:
         pass
 target.show({"ups.status": "OB DISCHRG LB", "battery.charge": "8"})
 print(file.read_text())
+target.hide()
+target.show({"ups.status": "OB", "battery.charge": "7"})
+print(file.read_text())
 os.remove(folder / "full")
 target.show({"ups.status": "OL", "battery.charge": "80"})
 print(target.hide(final=True), target.away.read_text())
@@ -403,7 +429,8 @@ def test_on_a_full_disk_an_outage_is_written_in_place(tmp_path: Path) -> None:
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip("no name space of mounts here")
     assert 'ups.status: "OB DISCHRG LB"' in done.stdout, done.stderr
-    assert done.stdout.count("ups.location: cellar") == 2
+    assert 'ups.status: "OB"' in done.stdout, "also when it was away: a name takes no room"
+    assert done.stdout.count("ups.location: cellar") == 3
     assert "True" in done.stdout
 
 

@@ -279,7 +279,7 @@ def test_a_house_is_in_influxdb_1_with_types_that_stay_and_what_it_refuses_is_co
     [
         ({"database": "house", "username": LOGIN[0], "password": "wrong"}, "refuses the username or password: correct it"),
         ({"database": "other", "username": LOGIN[0], "password": LOGIN[1]}, "has no database other: create it"),
-        ({"bucket": "house"}, "has no bucket house in rctmon: create it"),
+        ({"bucket": "house"}, "has no bucket house in rct: create it"),
     ],
 )
 def test_influxdbs_own_refusals_are_explained_and_the_points_kept(

@@ -24,6 +24,7 @@ from nutdrv_py.backends.enphase.certificate import common_name, public_key
 from nutdrv_py.backends.enphase.wire import LEAVE, Wire
 from nutdrv_py.core.confined import SelfCancelledError, confined
 from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
+from nutdrv_py.log import debug, log
 from nutdrv_py.protocols import http
 
 __all__ = ["Absent", "Answer", "Gateway", "Late", "Refused", "Stranger", "Unreachable", "decode"]
@@ -208,6 +209,8 @@ class Gateway:
         try:
             _judge(path, response.status_code)
             body = await http.read(response, MOST_BODY)
+            # What the test mode of enphase-monitor is fed with; no secret is in an answer of the gateway.
+            log.log(debug(2), "%s %s: %s", method, path, body[:4096].decode("utf-8", "replace"))
         except ProtocolError as error:
             raise DeviceError(f"{path}: {error}") from None
         finally:

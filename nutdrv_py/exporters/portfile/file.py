@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -94,7 +95,9 @@ def _put_away(at: Place) -> None:
 
 def _aside(at: Place, away: str) -> bool:
     """Whether there is a file that was taken away already: it has what its user wants to keep."""
-    return away in at.names(away, "")
+    with place(at.path.with_name(away), follow=False) as other:
+        found = other.stat()
+        return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def _rename(at: Place, away: str) -> None:
@@ -175,20 +178,27 @@ class PortFile:
         old = self._old()
         before = old.text if old is not None else ""
         text, self._owners = self._owners.merged(before, variables)
-        if text == before and self.shown:
+        if text == before and self.shown and look(self.away) is None:
             return False
         try:
             replaced(self.path, text, old, self._not_ended())
             self._trouble.clear("in place", f"{self.path} is replaced as a whole again")
         except OSError as error:
-            if error.errno not in NO_ROOM or not self.shown:
+            if error.errno not in NO_ROOM:
                 raise
+            self._bring_back()
             overwritten(self.path, text, self._not_ended())
             why = f"{self.path} is written in place, because no new file can be made there ({error.strerror})"
             self._trouble.report("in place", f"{why}: a reader may see a part of it")
         with contextlib.suppress(OSError):
             remove(self.away)
         return True
+
+    def _bring_back(self) -> None:
+        """Give the file its name again where it is away: that takes no room."""
+        with contextlib.suppress(FileNotFoundError), place(self.away) as at, self._not_ended():
+            if not self.shown:
+                at.rename(self.path.name)
 
     @contextlib.contextmanager
     def _not_ended(self) -> Iterator[None]:

@@ -58,7 +58,8 @@ class Owners:
             for name, value in _settables(before).items()
             if value != self.last.get(name) and (name in self.last or name not in self.ours)
         }
-        user = {**self.user, **changed}
+        # A line that the user has taken out is no wish any more.
+        user = {name: value for name, value in self.user.items() if name in _settables(before)} | changed
         values.update({name: value for name, value in user.items() if name in values})
         gone = self.ours - values.keys() - user.keys()
         text = update(_unmarked(before), {**dict.fromkeys(sorted(gone), ""), **values})
@@ -91,7 +92,7 @@ def is_kept(text: str) -> bool:
 def stripped(text: str) -> str:
     """Return the file without what is ours: whoever keeps it next would leave it frozen."""
     values = _settables(text)
-    ours = {name for name, value in _marked(text).items() if not _settable(name) or values.get(name) == value}
+    ours = {name for name, value in _marked(text).items() if not _settable(name) or values.get(name, "") == value}
     return update(_unmarked(text), {}, ours)
 
 
