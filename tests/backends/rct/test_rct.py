@@ -422,8 +422,8 @@ def test_while_only_the_flag_is_answered_the_battery_loses_what_the_house_last_t
             house.sim.set(grid="outage")
             await house.polls(3)
             house.sim.set(mute=POWERS, override={"battery.maximum_discharge_current": 25.0})
-            for _ in range(600):
-                reading = await house.poll(4)
+            for _ in range(80):
+                reading = await house.poll(30)
                 if Status.LB in reading.status:
                     break
             true = house.sim.value("battery.soc") * 100
