@@ -15,6 +15,7 @@ import pytest
 from nutdrv_py import __version__, cli
 from nutdrv_py.backends.dummy.config import DummyConfig
 from nutdrv_py.backends.enphase.config import EnphaseConfig
+from nutdrv_py.backends.mapping.config import MappingConfig
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.repeater.config import RepeaterConfig
 from nutdrv_py.backends.replay.config import ReplayConfig
@@ -35,7 +36,7 @@ def _section(name: str) -> str:
 
 
 SECTIONS_OF_EXPORTERS = {"prometheus": Prometheus, "page": Page, "influxdb": InfluxDB, "mqtt": Mqtt, "portfile": PortFileSection}
-SECTIONS: dict[str, type[Config]] = {"home": EnphaseConfig, "rct": RctConfig, "file": DummyConfig, "mirror": RepeaterConfig, "played": ReplayConfig}
+SECTIONS: dict[str, type[Config]] = {"home": EnphaseConfig, "rct": RctConfig, "file": DummyConfig, "mirror": RepeaterConfig, "described": MappingConfig, "played": ReplayConfig}
 
 
 @pytest.mark.parametrize(("section", "name"), [(section, name) for section, config in SECTIONS.items() for name in backend_options(config)])
@@ -131,7 +132,7 @@ def test_the_version_stands_in_the_changelog() -> None:
 
 
 def test_built_in_backends_come_through_the_strangers_door() -> None:
-    for name in ("enphase", "rct", "dummy", "repeater", "replay"):
+    for name in ("enphase", "rct", "dummy", "repeater", "replay", "mapping"):
         assert name in names()
         assert load(name).__name__ == name.capitalize()
 

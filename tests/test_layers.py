@@ -23,6 +23,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "core": ("clock", "core", "device", "errors", "log", "machine.paths", "nut.kinds", "nut.parseconf", "nut.snapshot", "__version__"),
     "core.confined": (),
     "backends": ("backends", "clock", "core.confined", "device", "errors", "log", "machine", "nut.parseconf", "nut.portfile", "protocols"),
+    "backends.mapping": (
+        "backends.mapping", "clock", "core.confined", "device", "errors", "log", "machine", "nut.kinds", "protocols",
+    ),
     "backends.replay": ("backends", "clock", "device", "errors", "log", "protocols", "recording"),
     "recording": ("errors", "machine.files", "machine.place", "protocols", "recording"),
     "simulators": ("protocols", "simulators"),
@@ -37,9 +40,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 # third-party module -> the only places where it may be imported
 PLACES: dict[str, tuple[str, ...]] = {
-    "httpx": ("backends.enphase", "backends.replay.gateway", "commands.record_enphase", "exporters"),
+    "httpx": ("backends.enphase", "backends.mapping.sources.http", "backends.replay.gateway", "commands.record_enphase", "exporters"),
     "construct": ("backends.rct", "protocols.rct", "simulators"),
-    "yaml": ("simulators", "process.upsconf", "commands", "exporters.config"),
+    "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config"),
     "asyncio": ("core", "process", "clock", "backends", "exporters", "simulators", "commands"),
     "socket": ("process", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web"),
     "pynut2": ("backends.repeater.line", "commands"),

@@ -19,7 +19,7 @@ from tests.conftest import REPO
 from tests.test_documents import SECTIONS
 
 EXAMPLE = (REPO / "ups.conf.example").read_text()
-BACKENDS = {"home": "enphase", "rct": "rct", "file": "dummy", "mirror": "repeater", "played": "replay"}
+BACKENDS = {"home": "enphase", "rct": "rct", "file": "dummy", "mirror": "repeater", "played": "replay", "described": "mapping"}
 COMMON = set(backend_options(Config))
 
 
