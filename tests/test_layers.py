@@ -18,6 +18,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "log": ("errors",),
     "nut": ("nut", "errors"),
     "protocols": ("errors", "protocols"),
+    "protocols.mqtt": ("errors", "log", "machine.extras", "protocols"),
+    "protocols.modbus": ("errors", "machine.extras", "protocols"),
     "machine": ("errors", "machine"),
     "device": ("clock", "device", "errors", "log"),
     "core": ("clock", "core", "device", "errors", "log", "machine.paths", "nut.kinds", "nut.parseconf", "nut.snapshot", "__version__"),
@@ -43,12 +45,13 @@ PLACES: dict[str, tuple[str, ...]] = {
     "httpx": ("backends.enphase", "backends.mapping.sources.http", "backends.replay.gateway", "commands.record_enphase", "exporters"),
     "construct": ("backends.rct", "protocols.rct", "simulators"),
     "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config"),
-    "asyncio": ("core", "process", "clock", "backends", "exporters", "simulators", "commands"),
+    "asyncio": ("core", "process", "clock", "backends", "protocols.mqtt", "exporters", "simulators", "commands"),
     "socket": ("process", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web"),
     "pynut2": ("backends.repeater.line", "commands"),
     "prometheus_client": ("exporters.prometheus",),
     "influxdb_client": ("exporters.influxdb",),
-    "paho": ("exporters.mqtt_broker",),
+    "paho": ("protocols.mqtt",),
+    "pymodbus": ("protocols.modbus",),
 }
 
 

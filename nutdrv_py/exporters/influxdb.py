@@ -16,10 +16,10 @@ from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import InfluxDB
 from nutdrv_py.exporters.delivery import FLUSH, Backlog, Delivery, RefusedError, Send
 from nutdrv_py.exporters.points import device_points, driver_point, line
-from nutdrv_py.exporters.tls import trusting
 from nutdrv_py.log import Trouble, log
 from nutdrv_py.machine.extras import load
 from nutdrv_py.protocols import http
+from nutdrv_py.protocols.tls import trusting
 
 __all__ = ["InfluxExporter"]
 

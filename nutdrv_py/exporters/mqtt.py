@@ -35,7 +35,7 @@ REPLAY = 3.0
 """Seconds that Home Assistant gets to take in an announcement before values that are not retained are sent again."""
 
 FAREWELL = 0.4
-"""Seconds the broker gets to confirm the farewell at exit; with :data:`~nutdrv_py.exporters.mqtt_broker.LEAVE` less than one."""
+"""Seconds the broker gets to confirm the farewell at exit; with :data:`~nutdrv_py.protocols.mqtt.LEAVE` less than one."""
 
 
 class MqttExporter(Exporter):

@@ -17,7 +17,8 @@ from nutdrv_py.errors import AuthError, DeviceError
 from nutdrv_py.exporters.config import InfluxDB, Mqtt
 from nutdrv_py.exporters.delivery import RefusedError
 from nutdrv_py.exporters.influxdb import MOST_ANSWER, _connection
-from nutdrv_py.exporters.mqtt_broker import MOST_PACKET, Broker
+from nutdrv_py.exporters.mqtt_broker import Broker
+from nutdrv_py.protocols.mqtt import MOST_PACKET
 from tests.exporters.hostile import ENDLESS, Hostile, bomb, hostile
 
 BUFFERS = 8 << 20

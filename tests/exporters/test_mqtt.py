@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from nutdrv_py.core.telemetry import Source, View
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters import mqtt, mqtt_broker
+from nutdrv_py.exporters import mqtt
 from nutdrv_py.exporters.config import Mqtt
 from nutdrv_py.exporters.mqtt import WINDOW, MqttExporter
 from nutdrv_py.exporters.mqtt_broker import check
 from nutdrv_py.exporters.mqtt_outbox import Outbox, Rank
+from nutdrv_py.protocols import mqtt as wire
 from tests.conftest import REPO, kinded
 
 GOOD = Mqtt(enable=True, mqtt_host="broker.example")
@@ -276,4 +277,4 @@ def test_stopping_what_was_never_started_is_fine() -> None:
 
 
 def test_the_whole_farewell_takes_less_than_a_second() -> None:
-    assert mqtt.FAREWELL + mqtt_broker.LEAVE < 1
+    assert mqtt.FAREWELL + wire.LEAVE < 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py.exporters.tls import trusting
+from nutdrv_py.protocols.tls import trusting
 
 
 def _authority(folder: Path) -> Path:

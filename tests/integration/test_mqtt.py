@@ -31,11 +31,12 @@ from nutdrv_py.core.settings import Settings
 from nutdrv_py.core.telemetry import Source
 from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.exporters import mqtt, mqtt_broker
+from nutdrv_py.exporters import mqtt
 from nutdrv_py.exporters.config import Mqtt
 from nutdrv_py.exporters.mqtt import MqttExporter
 from nutdrv_py.exporters.mqtt_discovery import SENSORS
 from nutdrv_py.exporters.topics import RCTMON
+from nutdrv_py.protocols import mqtt as wire
 from nutdrv_py.simulators.rct import RunningInverter
 from tests.conftest import REPO, FakeClock
 from tests.core.test_driver import World
@@ -355,7 +356,7 @@ def test_what_an_earlier_run_left_at_the_broker_is_gone_also_while_the_device_is
 def test_a_broker_that_is_down_at_the_start_is_found_when_it_comes(
     broker: Mosquitto, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_broker, "STEADY", 0.1)
+    monkeypatch.setattr(wire, "STEADY", 0.1)
     broker.kill()
 
     async def story() -> None:
@@ -400,7 +401,7 @@ def test_an_error_that_ends_the_loop_of_the_library_does_not_end_the_exporter(
     broker: Mosquitto, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """paho 1.6.1 lets "no route to host" through, and its thread would be gone for good."""
-    monkeypatch.setattr(mqtt_broker, "REST_AFTER_FAULT", 0.1)
+    monkeypatch.setattr(wire, "REST_AFTER_FAULT", 0.1)
 
     async def story() -> None:
         async with running(Home(broker.port)) as home:
@@ -435,7 +436,7 @@ def deaf() -> Iterator[int]:
 def test_a_broker_that_hangs_holds_up_neither_polls_nor_the_exit(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_broker, "KEEPALIVE", 1)
+    monkeypatch.setattr(wire, "KEEPALIVE", 1)
 
     async def story() -> None:
         lags: list[float] = []
@@ -489,7 +490,7 @@ def test_a_broker_that_stops_in_the_middle_holds_up_neither_polls_nor_the_exit(b
 def test_a_broker_that_falls_silent_is_left_and_given_what_is_current_when_it_wakes(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_broker, "KEEPALIVE", 1)
+    monkeypatch.setattr(wire, "KEEPALIVE", 1)
 
     async def story() -> None:
         async with running(Home(broker.port)) as home:

@@ -70,6 +70,8 @@ class Node:
 
     def text(self) -> str:
         """Return the word as it is written; never empty."""
+        if self.pairs is not None and len(self.pairs) == 1 and self.pairs[0][1].word == "":
+            raise self.fail(f'put it into quotes: "{{{self.pairs[0][0].word}}}"')
         if self.word is None:
             raise self.fail("one word or number is needed here")
         text = self.word.strip()
