@@ -45,7 +45,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "httpx": ("backends.enphase", "backends.mapping.sources.http", "backends.replay.gateway", "commands.record_enphase", "exporters"),
     "construct": ("backends.rct", "protocols.rct", "simulators"),
     "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config"),
-    "asyncio": ("core", "process", "clock", "backends", "protocols.mqtt", "exporters", "simulators", "commands"),
+    "asyncio": ("core", "process", "clock", "backends", "protocols.modbus", "protocols.mqtt", "exporters", "simulators", "commands"),
     "socket": ("process", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web"),
     "pynut2": ("backends.repeater.line", "commands"),
     "prometheus_client": ("exporters.prometheus",),

@@ -92,7 +92,7 @@ class Mapping(Backend[MappingConfig]):
                 self.publish(self._reading(at, early=True))
         if self._plan.places:
             try:
-                self._told.update(await self._source.ask(self._plan.places))
+                self._told = dict(await self._source.ask(self._plan.places))
                 self._trouble.clear("values")
             except DeviceError as error:
                 self._trouble.report("values", f"Only the state of the grid is known now: {error}")

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socketserver
 import ssl
+import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
 from nutdrv_py.simulators.enphase.certificate import make_certificate
 
-__all__ = ["WebServer"]
+__all__ = ["ModbusServer", "WebServer"]
 
 
 class WebServer:
@@ -92,5 +95,60 @@ class WebServer:
 
     def __exit__(self, *error: object) -> None:
         self.hang.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class ModbusServer:
+    """Registers over Modbus TCP, from the protocol's document alone, so that a fault of the library would be seen.
+
+    ``registers`` are (unit, table, address as it is sent): value. A register that is not there is exception 2.
+    """
+
+    def __init__(self) -> None:
+        self.registers: dict[tuple[int, str, int], int] = {}
+        self.seen: list[tuple[int, int, int, int]] = []
+        self.spoil: Callable[[bytes], bytes] = lambda answer: answer
+        outer = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError, struct.error):
+                    while True:
+                        number, _, _, unit, function, address, count = struct.unpack(">HHHBBHH", self._exactly(12))
+                        outer.seen.append((unit, function, address, count))
+                        table = {3: "holding", 4: "input"}.get(function, "")
+                        found = [outer.registers.get((unit, table, at)) for at in range(address, address + count)]
+                        values = [value for value in found if value is not None]
+                        whole = len(values) == count and 0 < count <= 125
+                        body = struct.pack(f">BB{count}H", function, 2 * count, *values) if whole else bytes((function | 0x80, 2))
+                        self.request.sendall(outer.spoil(struct.pack(">HHHB", number, 0, len(body) + 1, unit) + body))
+
+            def _exactly(self, count: int) -> bytes:
+                data = b""
+                while len(data) < count:
+                    piece = self.request.recv(count - len(data))
+                    if not piece:
+                        raise OSError
+                    data += piece
+                return data
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+            block_on_close = False
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+    def say(self, unit: int, values: Mapping[int, int], table: str = "holding") -> None:
+        """Set registers; a negative number is a signed 16 bit one."""
+        self.registers.update({(unit, table, address): value & 0xFFFF for address, value in values.items()})
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._server.shutdown()
         self._server.server_close()
