@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.backends.mapping.speakers import WebServer
+from tests.backends.mapping.speakers import ModbusServer, WebServer
 from tests.integration.conftest import Watched, wait
 from tests.integration.test_mqtt import MOSQUITTO, Mosquitto
 
@@ -102,3 +104,69 @@ def test_generic_mqtt_plays_an_outage(served: Served, tmp_path: Path) -> None:
         assert set(stage.status().split()) == {"OB", "DISCHRG"}
         say(status="online", charge=75, grid="on")
         _becomes(stage, "OL")
+
+
+def _float(address: int, value: float) -> dict[int, int]:
+    high, low = struct.unpack(">2H", struct.pack(">f", value))
+    return {address: low, address + 1: high}
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """A shipped Modbus device: unit, table, registers on the grid and what changes in an outage, and some of what is shown then."""
+
+    name: str
+    unit: int
+    online: Mapping[int, int]
+    outage: Mapping[int, int]
+    back: Mapping[int, int]
+    shown: Mapping[str, str]
+    table: str = "holding"
+
+
+REGISTERS = (
+    Registers(
+        "victron-gx", 100,
+        {**dict(zip(range(800, 806), struct.unpack(">6H", b"HQ2211ABCDE\0"), strict=True)), 817: 300, 818: 200, 819: 100, 820: -50, 821: 20, 822: 30,
+         826: 1, 840: 521, 841: -30, 842: -600, 843: 88, 850: 0},
+        {826: 240, 842: -900}, {826: 1, 842: 1200},
+        {"battery.charge": "88", "ups.realpower": "600.0", "input.realpower": "0.0", "battery.voltage": "52.1", "ups.serial": "HQ2211ABCDE"},
+    ),
+    Registers(
+        "deye", 1, {79: 5001, 150: 2312, 178: 640, 182: 1215, 183: 5312, 184: 77, 190: 700, 194: 1}, {194: 0}, {194: 1, 190: -800},
+        {"battery.charge": "77", "ups.realpower": "640.0", "battery.temperature": "21.5", "input.voltage": "231.2"},
+    ),
+    Registers(
+        "deye-three-phase", 1, {552: 0b101, 586: 1190, 587: 5290, 588: 64, 590: 500, 609: 4999, 653: 450}, {552: 0b001}, {552: 0b101, 590: -900},
+        {"battery.charge": "64", "ups.realpower": "450.0", "input.frequency": "49.99"},
+    ),
+    Registers(
+        "sungrow-sh", 1,
+        {**dict.fromkeys(range(4989, 4999), 0x4141), 12999: 0x0040, 13007: 900, 13008: 0, 13019: 2304, 13022: 714, 13023: 990, 13024: 225},
+        {12999: 0x1000}, {12999: 0x0800}, {"battery.charge": "71", "ups.realpower": "900.0", "battery.voltage": "230.4"}, "input",
+    ),
+    Registers(
+        "solaredge", 1,
+        {40113: 0, 40114: 0, **_float(57732, 66.5), **_float(57730, 98), **_float(57712, 400), **_float(57708, 25), **_float(57716, -700), **_float(57666, 9700)},
+        {40114: 1}, {40114: 0, **_float(57716, 900)}, {"battery.charge": "66", "experimental.battery.energy.capacity": "9700"},
+    ),
+    Registers(
+        "huawei", 1, {32003: 0, 32004: 2, 32085: 5000, 37758: 0, 37759: 10000, 37760: 805, 37765: 0xFFFF, 37766: -650},
+        {32004: 3}, {32004: 2, 37765: 0, 37766: 900}, {"battery.charge": "80", "input.frequency": "50.00"},
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("device", REGISTERS, ids=lambda device: device.name)
+def test_a_shipped_modbus_device_plays_an_outage(device: Registers, served: Served) -> None:
+    pytest.importorskip("pymodbus.client")
+    with ModbusServer() as speaker:
+        speaker.say(device.unit, device.online, device.table)
+        stage = served(device.name, address=speaker.address)
+        _becomes(stage, "OL")
+        assert {name: stage.variables().get(name) for name in device.shown} == device.shown
+        speaker.say(device.unit, device.outage, device.table)
+        _becomes(stage, "OB")
+        speaker.say(device.unit, device.back, device.table)
+        _becomes(stage, "OL")
+        assert {function for _, function, *_ in speaker.seen} <= {3, 4}
