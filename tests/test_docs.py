@@ -58,6 +58,8 @@ NOT_RUN: tuple[tuple[str, str], ...] = (   # the whole command, why it is not ru
     (r"install -m 0640 -o root -g nut /dev/null /etc/nut/[\w.-]+", "only root may give files away"),
     (r"chown root:nut /etc/[\w./-]+",                           "only root may give files away"),
     (r"upsd -c reload",                                         "upsd in the foreground has no pid file"),
+    (r"mkdir /tmp/battery|echo '.*' > /tmp/battery/status|python3 -m http\.server .*", "tests/integration/test_describing.py types it"),
+    (r"nutdrv_py check mine|upsdrvctl start mine|upsc mine [\w.]+", "tests/integration/test_describing.py types it"),
     (r"nutdrv_py demo( --backend \w+)?",                        "tests/integration/test_demo.py runs it"),
 )
 # fmt: on
@@ -222,6 +224,8 @@ def test_sections_are_read_by_the_driver_without_a_word(block: Block, tmp_path: 
             recorder = Recorder("rct", 0.0, {}, StandIns())
             recorder.add([{"t": 0, "poll": "begins"}, {"t": 1, "poll": "ends", "says": "OL"}])
             recorder.write(recording)
+        if "my-battery.yaml" in text:
+            (tmp_path / "my-battery.yaml").write_text("maxage: 60\nsource: {file: x}\ngrid: {path: g, on: [on], off: [off]}\nno_charge: none\n")
         settings = config.load(section, "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
         assert settings.notes == ()
 

@@ -11,12 +11,15 @@ import re
 import pytest
 
 from nutdrv_py.backends.mapping import Mapping
+from nutdrv_py.backends.mapping.description import shipped
 from nutdrv_py.backends.mapping.sources import Source
+from nutdrv_py.cli import main
 from nutdrv_py.device.backend import load
 from nutdrv_py.device.findings import Level
 from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import ConfigError, DeviceError
 from tests.backends.mapping.conftest import GOOD, House
+from tests.conftest import REPO
 
 OL, OB = Status.OL, Status.OB
 MORE = GOOD + """\
@@ -242,3 +245,19 @@ async def test_a_source_that_fails_for_the_rest_leaves_the_state_of_the_grid(hom
     monkeypatch.setattr(source, "ask", halved)
     assert (await _poll(home, backend, grid="down")).status == OB
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_backends_shows_each_shipped_device_and_what_it_was_tried_on(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nutdrv_py", "backends", "mapping"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(f"  port = {name} "))
+    assert "not tried on hardware" in line
+    assert main(["nutdrv_py", "backends", name]) == 0
+    assert shipped()[name].read_text() in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_each_shipped_device_has_a_page_that_is_in_the_table_of_contents(name: str) -> None:
+    page = (REPO / "docs" / "devices" / f"{name}.md").read_text()
+    assert f"port    = {name}\n" in page.replace("port        =", "port    =")
+    assert f"devices/{name}.md" in (REPO / "mkdocs.yml").read_text()
