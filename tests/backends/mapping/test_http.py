@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from nutdrv_py import log
 from nutdrv_py.backends.mapping import Mapping
 from nutdrv_py.backends.mapping.sources.http import MOST_BODY
+from nutdrv_py.clock import Clock
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import AuthError, ConfigError, DeviceError
 from tests.backends.mapping.conftest import House
@@ -129,6 +131,23 @@ async def test_an_answer_that_does_not_come_is_given_up_and_the_next_one_counts(
             await backend.poll()
         web.hang.set()
         assert (await backend.poll()).status == Status.OL
+
+
+async def test_paths_that_hang_keep_the_next_look_at_the_grid_waiting_for_one_of_them_alone(home: House, web: WebServer) -> None:
+    _backend(home, web)
+    home.describe(home.path.read_text() + "".join(f"  experimental.x{n}.voltage: {{get: /slow{n}, path: v}}\n" for n in range(4)))
+    backend = home.backend(address=web.address, certificate=web.fingerprint)
+    backend.clock = backend._source.clock = Clock()
+    web.answers.update({f"/slow{n}": {"v": 1} for n in range(4)})
+    web.hanging = {f"/slow{n}" for n in range(4)}
+    web.hang.clear()
+    began = time.monotonic()
+    reading = await backend.poll()
+    assert time.monotonic() - began < 2
+    assert (reading.status, reading.values["battery.charge"]) == (Status.OL, 61.5)
+    web.hang.set()
+    assert "experimental.x3.voltage" in (await backend.poll()).values
+    await backend._source.close()
 
 
 async def test_one_path_that_fails_loses_its_own_values_alone(home: House, web: WebServer) -> None:

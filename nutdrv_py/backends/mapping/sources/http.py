@@ -145,6 +145,7 @@ class Http(Source):
         self._headers: dict[str, str] = {}
         self._logged_in = False
         self._seen: str | None = None
+        self._failing: set[str] = set()
         self._pinned = spec.certificate if spec.url.startswith("https:") else ""
         if spec.login is not None and spec.url.startswith("http:"):
             log.warning("The password for %s goes over the network as readable text; use https if the device has it", spec.url)
@@ -161,27 +162,35 @@ class Http(Source):
                 await confined(client.aclose(), LEAVE)
 
     async def ask(self, places: Collection[Place]) -> Mapping[Place, Told]:
-        """GET each address once. One that fails loses its own values; when all fail, that is the error."""
+        """GET each address once. One that fails loses its own values; when all fail, that is the error.
+
+        Those that hang keep the next look at the grid waiting for no longer than one of them: the rest is left out this time.
+        """
+        began = self.clock.monotonic()
         wanted: dict[str, list[In]] = {}
         for place in places:
             if isinstance(place, In):
                 wanted.setdefault(place.get, []).append(place)
         told: dict[Place, Told] = {}
         failures: list[DeviceError] = []
-        for path, inside in wanted.items():
+        for path, inside in sorted(wanted.items(), key=lambda item: item[0] in self._failing):
+            if failures and self.clock.monotonic() - began >= self._spec.timeout:
+                break
             try:
                 document = await self._document(path)
             except AuthError:
                 raise
             except DeviceError as error:
                 failures.append(error)
+                self._failing.add(path)
                 continue
+            self._failing.discard(path)
             at = self.clock.monotonic()
             for place in inside:
                 value = jsonpath.dig(document, place.path)
                 if value is not None:
                     told[place] = Told(value, at)
-        if failures and len(failures) == len(wanted):
+        if failures and not told:
             raise failures[0]
         return told
 
