@@ -14,8 +14,8 @@ from nutdrv_py.errors import NutdrvError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("portfile", "daemon", "check", "status", "scan", "record", "simulate", "demo", "backends", "install")
-"""In the order of ``--help``; each is a module of :mod:`nutdrv_py.commands`."""
+COMMANDS = ("portfile", "daemon", "check", "status", "scan", "record", "simulate", "demo", "backends", "new-device", "install")
+"""In the order of ``--help``; each is a module of :mod:`nutdrv_py.commands`, with _ for -."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def _command(words: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules = {}
     for name in COMMANDS:
-        module = modules[name] = importlib.import_module(f"nutdrv_py.commands.{name}")
+        module = modules[name] = importlib.import_module(f"nutdrv_py.commands.{name.replace('-', '_')}")
         module.configure(commands.add_parser(name, help=module.HELP, description=module.HELP))
     args = parser.parse_args(words[1:])
     try:

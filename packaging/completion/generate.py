@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "man"))
 
 from tables import BACKENDS, OPTIONS, Argument, backend, commands, core
 
+from nutdrv_py.backends.mapping.description import shipped
 from nutdrv_py.core.settings import backend_options
 from nutdrv_py.process.options import COMMANDS
 
@@ -54,7 +55,7 @@ def _operands() -> Iterable[str]:
     for command in commands():
         operands = [argument for argument in command.arguments if not argument.spellings]
         if command.name == "backends":
-            yield _case(command.name, _offer(BACKENDS))
+            yield _case(command.name, _offer([*BACKENDS, *shipped()]))
         elif operands:
             yield _case(command.name, "; ".join(_value(argument) for argument in operands))
 

@@ -99,7 +99,7 @@ def commands() -> list[Command]:
     """The commands, as their parsers have them."""
     found = []
     for name in cli.COMMANDS:
-        module = importlib.import_module(f"nutdrv_py.commands.{name}")
+        module = importlib.import_module(f"nutdrv_py.commands.{name.replace('-', '_')}")
         parser = argparse.ArgumentParser(prog=f"nutdrv_py {name}")
         module.configure(parser)
         found.append(Command(name, module.HELP, tuple(_arguments(parser))))
