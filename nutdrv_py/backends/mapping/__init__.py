@@ -45,6 +45,7 @@ class Mapping(Backend[MappingConfig]):
         self._source.wake = lambda: self.wake()
         self._battery = Battery(plan.battery, plan.maxage, clock.monotonic())
         self._on: bool | None = None
+        self._suspected: float | None = None
         self._told: dict[Place, Told] = {}
         self._parts = Parts()
         self._trouble = Trouble()
@@ -77,9 +78,11 @@ class Mapping(Backend[MappingConfig]):
     async def poll(self) -> Reading:
         """Ask for the grid, then for the rest, which may be missing."""
         on, at = await self._grid()
-        if on is False and self._on is not False:
+        if not on and self._on is not False and not self._confirmed():
+            # A second look that gets no answer leaves the first one standing: the next that says the same confirms it.
             await self.clock.sleep(CONFIRM)
             on, at = await self._grid()
+        self._suspected = None
         changed, known = on != self._on, self._on is not None
         self._on = on
         if changed:
@@ -97,6 +100,13 @@ class Mapping(Backend[MappingConfig]):
             except DeviceError as error:
                 self._trouble.report("values", f"Only the state of the grid is known now: {error}")
         return self._reading(at, early=False)
+
+    def _confirmed(self) -> bool:
+        """Take in a look that says "no grid"; return whether one before it has said so, a while ago and not too long."""
+        now = self.clock.monotonic()
+        if self._suspected is None or now - self._suspected > self._plan.maxage:
+            self._suspected = now
+        return now - self._suspected >= CONFIRM
 
     async def _grid(self) -> tuple[bool, float]:
         """Return whether the grid is there and when that was said. Raises :class:`DeviceError` when nothing is said."""

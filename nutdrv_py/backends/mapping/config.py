@@ -25,7 +25,7 @@ class MappingConfig(Config):
     pollinterval: int = option("seconds between polls", default=5, minimum=1, reload=True)
     maxage: int = option(
         "seconds the last good reading is served while polls fail; then the data are stale",
-        default=0, minimum=5, reload=True, default_text="as the file says",
+        default=0, minimum=15, reload=True, default_text="as the file says",
     )  # fmt: skip
     address: str | None = option("the device or its broker: host or host:port; {address} in the file", default=None)
     topic: str | None = option("beginning of the MQTT topics; {topic} in the file", default=None)

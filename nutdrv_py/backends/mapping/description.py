@@ -23,6 +23,10 @@ DEVICES = Path(__file__).parent / "devices"
 MOST_FIELDS = 256
 """Variables of a file, at most."""
 
+MAXAGE = (15, 600)
+"""Seconds that a file may allow an answer to be old: upsmon must see that an alarm is withdrawn before silence, and in an outage a
+charge must not be trusted for as long as a battery may last."""
+
 _KEYS = frozenset({"device", "tried", "see", "maxage", "source", "grid", "fields", "battery", "no_charge"})
 _FIELD = frozenset({"scale", "offset", "unit", "words"})
 _BATTERY = frozenset({"power", "capacity", "low", "cutoff"})
@@ -138,7 +142,7 @@ def describe(path: Path, options: Options) -> Description:
         path, top["device"].text() if "device" in top else path.stem,
         top["tried"].text() if "tried" in top else "not tried on hardware",
         tuple(item.text() for item in top["see"].items()) if "see" in top else (),
-        top["maxage"].integer(5, 3600), reader.kind, spec, grid, rules,
+        top["maxage"].integer(*MAXAGE), reader.kind, spec, grid, rules,
         reader.battery(top["battery"]) if "battery" in top else Battery(), no_charge,
     )  # fmt: skip
 

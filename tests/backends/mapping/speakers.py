@@ -29,6 +29,7 @@ class WebServer:
         self.cookie = 0
         self.status: dict[str, int] = {}
         self.seen: list[tuple[str, str, Mapping[str, str]]] = []
+        self.refusal = 401
         self.hanging: set[str] = set()
         """The paths for which ``hang`` counts; all when empty."""
         self.hang = threading.Event()
@@ -55,7 +56,7 @@ class WebServer:
                 if self.path in outer.hanging or not outer.hanging:
                     outer.hang.wait(20)
                 if outer.password and not self._known():
-                    self._send(401, b"{}")
+                    self._send(outer.refusal, b"{}")
                     return
                 answer = outer.answers.get(self.path)
                 if answer is None:

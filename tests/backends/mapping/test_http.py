@@ -68,6 +68,7 @@ async def test_a_login_by_cookie_or_token_is_made_once_and_again_when_it_has_end
             web.token = "ey.def"
         else:
             web.forget()
+            web.refusal = 302
         assert (await backend.poll()).status == Status.OL
         assert sum(method == "POST" for method, *_ in web.seen) == 2
 

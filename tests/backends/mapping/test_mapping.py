@@ -84,6 +84,43 @@ async def test_an_outage_that_is_said_once_is_looked_at_again_before_it_counts(h
     assert home.clock.now - before == 5
 
 
+async def test_a_device_that_answers_every_other_time_is_believed_all_the_same(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = home.backend()
+    await _poll(home, backend)
+    ask, count = backend._source.ask, 0
+
+    async def flaky(places):  # type: ignore[no-untyped-def]
+        nonlocal count
+        count += 1
+        if count % 2 == 0:
+            raise DeviceError("no answer")
+        return await ask(places)
+
+    monkeypatch.setattr(backend._source, "ask", flaky)
+    with pytest.raises(DeviceError):
+        await _poll(home, backend, grid="down")
+    assert (await _poll(home, backend, grid="down")).status == OB
+
+
+async def test_two_words_for_an_outage_that_lie_far_apart_are_not_two_looks(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = home.backend()
+    await _poll(home, backend)
+    backend._suspected = home.clock.now
+    sleeps: list[float] = []
+    sleep = home.clock.sleep
+
+    async def noted(seconds: float) -> None:
+        sleeps.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(home.clock, "sleep", noted)
+    assert (await _poll(home, backend, seconds=61, grid="down")).status == OB
+    assert sleeps == [1.0]
+    await _poll(home, backend)
+    assert (await _poll(home, backend, grid="down")).status == OB
+    assert sleeps == [1.0, 1.0], "the grid was back in between"
+
+
 async def test_a_change_of_the_grid_is_published_before_the_rest_is_asked_for(home: House) -> None:
     home.describe(MORE)
     backend = home.backend()

@@ -147,7 +147,7 @@ class Http(Source):
         self._seen: str | None = None
         self._failing: set[str] = set()
         self._pinned = spec.certificate if spec.url.startswith("https:") else ""
-        if spec.login is not None and spec.url.startswith("http:"):
+        if (spec.login is not None or spec.basic) and spec.url.startswith("http:"):
             log.warning("The password for %s goes over the network as readable text; use https if the device has it", spec.url)
         if self._pinned == "any":
             log.warning("Any certificate of %s is taken, so another computer could take its place; see certificate =", spec.url)
@@ -280,7 +280,8 @@ class Http(Source):
         request.extensions["timeout"] = httpx.Timeout(self._spec.timeout).as_dict()
         response = await self._client.send(request, stream=True)
         try:
-            if response.status_code in (401, 403):
+            # A device with a login page may send there who has none.
+            if response.status_code in (401, 403) or (self._spec.login is not None and 300 <= response.status_code < 400):
                 raise _Refused(f"{path}: the device refused it (HTTP {response.status_code})")
             if response.status_code != 200:
                 raise DeviceError(f"{path}: HTTP {response.status_code}")

@@ -89,7 +89,7 @@ def spec(node: Node, options: Options) -> MqttSpec:
         (found[1] or found[2], port), f"nutdrv_py-{options.ups}", tls,
         options.folder / entries["ca"].text() if "ca" in entries else None,
         _availability(entries["availability"], options) if "availability" in entries else None,
-        entries["silence"].number(10, 86400) if "silence" in entries else SILENCE,
+        entries["silence"].number(15, 3600) if "silence" in entries else SILENCE,
     )  # fmt: skip
 
 
