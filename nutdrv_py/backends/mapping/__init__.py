@@ -46,6 +46,7 @@ class Mapping(Backend[MappingConfig]):
         self._battery = Battery(plan.battery, plan.maxage, clock.monotonic())
         self._on: bool | None = None
         self._suspected: float | None = None
+        self._able = False
         self._told: dict[Place, Told] = {}
         self._parts = Parts()
         self._trouble = Trouble()
@@ -128,7 +129,9 @@ class Mapping(Backend[MappingConfig]):
         """Return what is known and not too old."""
         now, plan = self.clock.monotonic(), self._plan
         told = {place: said for place, said in self._told.items() if now - said.at <= plan.maxage}
-        shown: dict[str, Value] = {"device.type": "ups"}
+        self._able = self._able or not self._on
+        # That a description can see an outage is only known once it has.
+        shown: dict[str, Value] = {"device.type": "ups", "experimental.outage.detection": "possible" if self._able else "unknown"}
         times: dict[str, float] = {}
 
         def fields() -> None:

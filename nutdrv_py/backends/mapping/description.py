@@ -24,8 +24,8 @@ MOST_FIELDS = 256
 """Variables of a file, at most."""
 
 MAXAGE = (15, 600)
-"""Seconds that a file may allow an answer to be old: upsmon must see that an alarm is withdrawn before silence, and in an outage a
-charge must not be trusted for as long as a battery may last."""
+"""Seconds that a file may allow an answer to be old: upsmon must see that an alarm is withdrawn before silence, and in an outage
+a charge must not be trusted for as long as a battery may last."""
 
 _KEYS = frozenset({"device", "tried", "see", "maxage", "source", "grid", "fields", "battery", "no_charge"})
 _FIELD = frozenset({"scale", "offset", "unit", "words"})
