@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -172,3 +173,30 @@ def test_a_shipped_modbus_device_plays_an_outage(device: Registers, served: Serv
         speaker.say(device.unit, device.back, device.table)
         _becomes(stage, "OL")
         assert {function for _, function, *_ in speaker.seen} <= {3, 4}
+
+
+def test_a_low_charge_makes_lb_in_an_outage_alone_and_a_word_of_no_meaning_ends_in_stale_data(served: Served, tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+
+    def say(grid: str, soc: int) -> None:
+        new = state.with_suffix(".new")
+        new.write_text(json.dumps({"grid": grid, "soc": soc}))
+        new.replace(state)
+
+    say("up", 15)
+    description = f"maxage: 15\nsource: {{file: {state}}}\ngrid: {{path: grid, on: up, off: down}}\nfields: {{battery.charge: {{path: soc}}}}\n"
+    stage = served("mine.yaml", {"mine.yaml": description})
+    _becomes(stage, "OL")
+    assert stage.status() == "OL"
+    say("down", 15)
+    wait(lambda: set(stage.status().split()) == {"OB", "LB"}, timeout=20)
+    say("up", 15)
+    wait(lambda: stage.status() == "OL", timeout=20)
+    say("down", 60)
+    wait(lambda: stage.status() == "OB", timeout=20)
+    say("restarting", 60)
+    began = time.monotonic()
+    wait(stage.stale, timeout=40)
+    assert time.monotonic() - began > 10, "the last statement holds for maxage"
+    say("up", 60)
+    wait(lambda: stage.status() == "OL", timeout=20)
