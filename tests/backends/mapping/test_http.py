@@ -12,7 +12,7 @@ import pytest
 
 from nutdrv_py import log
 from nutdrv_py.backends.mapping import Mapping
-from nutdrv_py.backends.mapping.sources.http import MOST_BODY
+from nutdrv_py.backends.mapping.web import MOST_BODY
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import AuthError, ConfigError, DeviceError

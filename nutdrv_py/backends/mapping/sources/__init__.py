@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import abc
 import importlib
+import re
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Protocol, cast
 from nutdrv_py.backends.mapping.nodes import Node
 from nutdrv_py.clock import Clock
 
-__all__ = ["KINDS", "Kind", "Login", "Options", "Place", "Source", "Spec", "Told", "kind"]
+__all__ = ["KINDS", "Kind", "Login", "Options", "Place", "Source", "Spec", "Told", "host_and_port", "kind"]
 
 KINDS = ("http", "mqtt", "modbus", "file")
 """Each is a module of this package."""
@@ -61,6 +62,20 @@ class Options:
     ups: str = "ups"
     folder: Path = Path()
     """The folder of the YAML file's relative names: NUT's configuration folder."""
+
+
+def host_and_port(node: Node, options: Options, otherwise: int) -> tuple[str, int]:
+    """Return what ``"{address}"``, host or host:port means. Raises ConfigError with the line."""
+    text = node.text()
+    if "{address}" in text and not options.address:
+        raise node.fail("the address is missing; write address = HOST into its section in ups.conf")
+    found = re.fullmatch(
+        r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s/@?#\\:\[\]{}]+))(?::([0-9]{1,5}))?", text.replace("{address}", options.address)
+    )
+    port = int(found[3] or otherwise) if found else 0
+    if found is None or not 0 < port < 0x10000:
+        raise node.fail('that is no host or host:port; write "{address}"')
+    return found[1] or found[2], port
 
 
 class Source(abc.ABC):

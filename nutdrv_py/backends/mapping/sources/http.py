@@ -1,40 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""JSON from a web server in the device, with or without a login. One request at a time, each with an end and a greatest size."""
+"""JSON from a web server in the device, with or without a login."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
-import hashlib
-import json
 import re
-import ssl
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
-
-import httpx
 
 from nutdrv_py.backends.mapping import jsonpath
 from nutdrv_py.backends.mapping.nodes import Node
 from nutdrv_py.backends.mapping.sources import Login, Options, Place, Source, Told
+from nutdrv_py.backends.mapping.web import Refused, Web
 from nutdrv_py.clock import Clock
-from nutdrv_py.core.confined import SelfCancelledError, confined
-from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
+from nutdrv_py.errors import AuthError, DeviceError
 from nutdrv_py.log import log
-from nutdrv_py.protocols import http
 
 __all__ = ["MAIN", "PLACE", "places", "source", "spec"]
 
 PLACE = frozenset({"get", "path"})
 MAIN = "path"
-
-MOST_BODY = 1 << 20
-"""Bytes of an answer, at most."""
-
-LEAVE = 1.0
-"""Seconds the connection gets to end."""
 
 PORTS = {"http": 80, "https": 443}
 
@@ -131,35 +117,26 @@ def source(spec: HttpSpec, clock: Clock, login: Callable[[], Login], places: Col
     return Http(spec, clock, login)
 
 
-class _Refused(DeviceError):
-    """The device wants a login, or another one."""
-
-
 class Http(Source):
     """Asks the device at each poll."""
 
     def __init__(self, spec: HttpSpec, clock: Clock, login: Callable[[], Login]) -> None:
         super().__init__(clock, login)
         self._spec = spec
-        self._client: httpx.AsyncClient | None = None
-        self._headers: dict[str, str] = {}
+        pinned = spec.certificate if spec.url.startswith("https:") else ""
+        self._web = Web(spec.url, spec.timeout, pinned, redirects=spec.login is not None)
         self._logged_in = False
-        self._seen: str | None = None
         self._failing: set[str] = set()
-        self._pinned = spec.certificate if spec.url.startswith("https:") else ""
         if (spec.login is not None or spec.basic) and spec.url.startswith("http:"):
             log.warning("The password for %s goes over the network as readable text; use https if the device has it", spec.url)
-        if self._pinned == "any":
+        if pinned == "any":
             log.warning("Any certificate of %s is taken, so another computer could take its place; see certificate =", spec.url)
 
     async def close(self) -> None:
         """End the connection and forget the login."""
-        client, self._client = self._client, None
         self._logged_in = False
-        self._headers = {}
-        if client is not None:
-            with contextlib.suppress(Exception):
-                await confined(client.aclose(), LEAVE)
+        self._web.headers = {}
+        await self._web.close()
 
     async def ask(self, places: Collection[Place]) -> Mapping[Place, Told]:
         """GET each address once. One that fails loses its own values; when all fail, that is the error.
@@ -196,11 +173,15 @@ class Http(Source):
 
     async def _document(self, path: str) -> object:
         form = self._spec.login
+        if self._spec.basic:
+            who = self.login()
+            coded = base64.b64encode(f"{who.username}:{who.password}".encode()).decode()
+            self._web.headers = {"Authorization": f"Basic {coded}"}
         if form is not None and not self._logged_in:
             await self._log_in(form)
         try:
-            body = await self._send("GET", path)
-        except _Refused as refusal:
+            body = await self._web.send("GET", path)
+        except Refused as refusal:
             if form is None:
                 text = f"{refusal}; does it want a login? See credentials = and the file's login:"
                 raise AuthError(text, rejected=self._spec.basic) from None
@@ -208,8 +189,8 @@ class Http(Source):
             await self.close()
             await self._log_in(form)
             try:
-                body = await self._send("GET", path)
-            except _Refused as again:
+                body = await self._web.send("GET", path)
+            except Refused as again:
                 raise AuthError(f"{again}, although the login was taken") from None
         return _json(path, body)
 
@@ -221,85 +202,15 @@ class Http(Source):
             name: text.replace("{username}", who.username).replace("{password}", who.password) for name, text in form.fields
         }
         try:
-            body = await self._send("POST", form.path, content)
-        except _Refused:
+            body = await self._web.send("POST", form.path, content)
+        except Refused:
             raise AuthError("the device refused the login; correct the file of credentials =", rejected=True) from None
         if form.token:
             token = jsonpath.dig(_json(form.path, body), form.token)
             if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]{1,8192}", token):
                 raise AuthError(f"{form.path}: the answer to the login holds no token")
-            self._headers = {"Authorization": f"Bearer {token}"}
+            self._web.headers = {"Authorization": f"Bearer {token}"}
         self._logged_in = True
-
-    async def _send(self, method: str, path: str, content: Mapping[str, str] | None = None) -> bytes:
-        timeout, where = self._spec.timeout, f"{self._spec.url}{path}"
-        try:
-            return await confined(self._once(method, path, content), timeout)
-        except (TimeoutError, SelfCancelledError, httpx.TimeoutException):
-            await self._drop()
-            raise DeviceError(f"{where}: no answer within {timeout:g} s") from None
-        except ProtocolError as error:
-            await self._drop()
-            raise DeviceError(f"{where}: {error}") from None
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
-            await self._drop()
-            raise DeviceError(f"{where}: {_reason(error)}") from None
-
-    async def _drop(self) -> None:
-        """Leave the connection, but not the login: cookies and token hold on another one."""
-        client = self._client
-        if client is not None:
-            cookies, self._client = client.cookies, None
-            with contextlib.suppress(Exception):
-                await confined(client.aclose(), LEAVE)
-            self._client = self._made()
-            self._client.cookies = cookies
-
-    def _made(self) -> httpx.AsyncClient:
-        context = ssl.create_default_context()
-        if self._pinned:
-            # Only the fingerprint says anything, and it is compared before anything is sent.
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-        return httpx.AsyncClient(verify=context, limits=limits, follow_redirects=False, trust_env=False)
-
-    async def _once(self, method: str, path: str, content: Mapping[str, str] | None) -> bytes:
-        if self._client is None:
-            self._client = self._made()
-        headers = {"Accept": "application/json", **http.PLAIN, **self._headers}
-        if self._spec.basic:
-            who = self.login()
-            headers["Authorization"] = "Basic " + base64.b64encode(f"{who.username}:{who.password}".encode()).decode()
-        request = self._client.build_request(
-            method, self._spec.url + path, headers=headers, content=None if content is None else json.dumps(content).encode(),
-            extensions={"trace": self._traced},
-        )  # fmt: skip
-        if content is not None:
-            request.headers["Content-Type"] = "application/json"
-        request.extensions["timeout"] = httpx.Timeout(self._spec.timeout).as_dict()
-        response = await self._client.send(request, stream=True)
-        try:
-            # A device with a login page may send there who has none.
-            if response.status_code in (401, 403) or (self._spec.login is not None and 300 <= response.status_code < 400):
-                raise _Refused(f"{path}: the device refused it (HTTP {response.status_code})")
-            if response.status_code != 200:
-                raise DeviceError(f"{path}: HTTP {response.status_code}")
-            return await http.read(response, MOST_BODY)
-        finally:
-            await response.aclose()
-
-    async def _traced(self, event: str, info: dict[str, Any]) -> None:
-        """Look at the certificate before anything is sent; called by httpcore at each step of a request."""
-        if not self._pinned or self._pinned == "any":
-            return
-        if event.endswith("connect_tcp.started"):
-            self._seen = None
-        elif event.endswith("start_tls.complete"):
-            tls = info["return_value"].get_extra_info("ssl_object")
-            self._seen = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest()
-        elif event.endswith("send_request_headers.started") and self._seen != self._pinned:
-            raise DeviceError(f"{self._spec.url} shows another certificate than certificate = names; nothing was sent")
 
 
 def _json(path: str, body: bytes) -> object:
@@ -307,14 +218,3 @@ def _json(path: str, body: bytes) -> object:
         return jsonpath.decode(body)
     except ValueError:
         raise DeviceError(f"{path}: the answer is not JSON") from None
-
-
-def _reason(error: BaseException) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return "no authority that this machine knows has signed its certificate; nutdrv_py check shows what to write"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nutdrv_py.backends.mapping.nodes import Node
-from nutdrv_py.backends.mapping.sources import Login, Options, Place, Source, Told
+from nutdrv_py.backends.mapping.sources import Login, Options, Place, Source, Told, host_and_port
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.protocols.modbus import TYPES, Client, Refused, decoded
@@ -66,20 +65,13 @@ class In:
 def spec(node: Node, options: Options) -> ModbusSpec:
     """Read ``source: {modbus: "{address}", unit_id: 1, timeout: 3, wait: 0}``."""
     entries = node.entries({"modbus", "unit_id", "timeout", "wait"})
-    text = entries["modbus"].text()
-    if "{address}" in text and not options.address:
-        raise entries["modbus"].fail("the device's address is missing; write address = HOST into its section in ups.conf")
-    text = text.replace("{address}", options.address)
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s/@?#\\:\[\]{}]+))(?::([0-9]{1,5}))?", text)
-    port = int(found[3] or PORT) if found else 0
-    if found is None or not 0 < port < 0x10000:
-        raise entries["modbus"].fail('that is no host or host:port; write modbus: "{address}"')
     own = entries["unit_id"].integer(0, 255) if "unit_id" in entries else 1
     unit = own if options.unit is None else options.unit
     if unit > 255:
         raise entries["modbus"].fail("unit = in ups.conf is more than 255")
     return ModbusSpec(
-        (found[1] or found[2], port), unit, entries["timeout"].number(0.5, 30) if "timeout" in entries else 3.0,
+        host_and_port(entries["modbus"], options, PORT), unit,
+        entries["timeout"].number(0.5, 30) if "timeout" in entries else 3.0,
         entries["wait"].number(0, 10) if "wait" in entries else 0.0,
     )  # fmt: skip
 

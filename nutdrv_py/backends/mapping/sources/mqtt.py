@@ -18,7 +18,7 @@ from pathlib import Path
 from nutdrv_py.backends.mapping import jsonpath
 from nutdrv_py.backends.mapping.nodes import Node
 from nutdrv_py.backends.mapping.rules import canonical
-from nutdrv_py.backends.mapping.sources import Login, Options, Place, Source, Told
+from nutdrv_py.backends.mapping.sources import Login, Options, Place, Source, Told, host_and_port
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.protocols.mqtt import Broker, Link
@@ -74,19 +74,11 @@ class In:
 def spec(node: Node, options: Options) -> MqttSpec:
     """Read ``source: {mqtt: "{address}", tls: no, ca: FILE, availability: {...}, silence: 900}``."""
     entries = node.entries({"mqtt", "tls", "ca", "availability", "silence"})
-    text = entries["mqtt"].text()
-    if "{address}" in text and not options.address:
-        raise entries["mqtt"].fail("the broker's address is missing; write address = HOST into its section in ups.conf")
-    text = text.replace("{address}", options.address)
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s/@?#\\:\[\]{}]+))(?::([0-9]{1,5}))?", text)
     tls = "tls" in entries and entries["tls"].flag()
-    port = int(found[3] or (8883 if tls else 1883)) if found else 0
-    if found is None or not 0 < port < 0x10000:
-        raise entries["mqtt"].fail('that is no host or host:port; write mqtt: "{address}"')
     if "ca" in entries and not tls:
         raise entries["ca"].fail("ca: is of no use without tls: yes")
     return MqttSpec(
-        (found[1] or found[2], port), f"nutdrv_py-{options.ups}", tls,
+        host_and_port(entries["mqtt"], options, 8883 if tls else 1883), f"nutdrv_py-{options.ups}", tls,
         options.folder / entries["ca"].text() if "ca" in entries else None,
         _availability(entries["availability"], options) if "availability" in entries else None,
         entries["silence"].number(15, 3600) if "silence" in entries else SILENCE,
