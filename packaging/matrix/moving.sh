@@ -142,8 +142,9 @@ back_to_the_script() {
 to_the_driver() {
     editor() { section driver; }
     export -f editor
-    typed "The driver" 1 4 || return 1
-    grep -qx 'USERNAME=demo@example.org' /etc/nut/enphase-login.conf && soon 30 shows home driver.name nutdrv_py && soon 30 shows home ups.status OL
+    typed "The driver" 1 3 || return 1
+    grep -qx 'USERNAME=demo@example.org' /etc/nut/enphase-login.conf && soon 30 shows home driver.name nutdrv_py && soon 30 shows home ups.status OL &&
+        typed "The driver" 4 4
 }
 and_back() {
     section dummy-ups
