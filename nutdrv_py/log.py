@@ -123,8 +123,8 @@ class _SyslogHandler(logging.Handler):
             self.handleError(record)
 
 
-def _install(handler: logging.Handler) -> None:
-    handler.setFormatter(_NutFormatter("%(message)s"))
+def _install(handler: logging.Handler, formatter: logging.Formatter | None = None) -> None:
+    handler.setFormatter(formatter or _NutFormatter("%(message)s"))
     # Libraries may warn through the same door; their chatter (one line per HTTP request) stays out, and with it secrets.
     root = logging.getLogger()
     for old in list(root.handlers):
@@ -136,6 +136,11 @@ def _install(handler: logging.Handler) -> None:
 def to_stderr() -> None:
     """Write to standard error: foreground, and background until the start has succeeded."""
     _install(logging.StreamHandler(sys.stderr))
+
+
+def to_stdout() -> None:
+    """Write to standard output, in RctMon's format: what its daemon does without a section ``logging``."""
+    _install(logging.StreamHandler(sys.stdout), logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s"))
 
 
 def to_syslog(ident: str, quiet: int = 0) -> None:

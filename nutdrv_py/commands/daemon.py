@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Poll and export until a signal comes. Exit code 0."""
-    log.to_stderr()
+    log.to_stdout()
     log.set_debug_level(FRAME_DEBUG if args.frame_debug else DEBUG if args.debug else 0)
     path = Path(args.config)
     if args.away:

@@ -104,7 +104,7 @@ def test_the_daemon_may_be_started_before_everything_that_it_talks_to(tmp_path: 
         notified.settimeout(60)
         environ = {**os.environ, "PYTHONPATH": str(REPO), "STATE_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "notify")}
         command = [sys.executable, "-m", "nutdrv_py", "-c", str(config), "daemon", "--debug"]
-        with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
             try:
                 while "READY=1" not in notified.recv(4096).decode():
                     pass
@@ -117,6 +117,7 @@ def test_the_daemon_may_be_started_before_everything_that_it_talks_to(tmp_path: 
                 said = running.stdout.read()
         assert running.returncode == 0
         assert time.monotonic() - began < 5
+        assert re.search(r"^\d{4}-\d\d-\d\d \S+ - nutdrv_py - (INFO|WARNING) - ", said, re.MULTILINE), said
         assert "Traceback" not in said
         assert "password" not in said
         assert json.dumps(said).count("cannot be reached") <= 6, "once for each that is away"
