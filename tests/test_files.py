@@ -28,6 +28,7 @@ from nutdrv_py.backends.enphase.config import Credentials, EnphaseConfig, creden
 from nutdrv_py.backends.enphase.jwt import Token
 from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.token import Authority
+from nutdrv_py.backends.mapping.nodes import read_nodes
 from nutdrv_py.clock import Clock
 from nutdrv_py.commands import record
 from nutdrv_py.commands.portfile_config import find, read_plan
@@ -185,6 +186,7 @@ ROWS: Mapping[str, tuple[Row, ...]] = {
     "exporters' configuration": (Row("exports.yml", _exports),),
     "exporters' secret": (Row("password", _secret),),
     "portfile's configuration": (Row("enphase-home.conf", _script),),
+    "description of `backend = mapping`": (Row("device.yaml", read_nodes),),
     "certificate": (Row("gateway.pem", fingerprints),),
     "launcher": (Row("nutdrv_py", lambda path: link(Path(sys.executable), path.parent)),),
 }
@@ -192,6 +194,7 @@ ROWS: Mapping[str, tuple[Row, ...]] = {
 NOT_TRIED = {
     "interpreter": "root runs programs from that folder",
     "port file of `backend = dummy`": "it is read by the user of the driver alone",
+    "file that a description reads (`file:`)": "it is read by the user of the driver alone",
     "certificates of exporters' servers": "they are read by the user of the driver alone",
     "log file of `logging:`": "Python's logging opens it; the table says so",
     "ups.conf, upsd.conf, upsmon.conf": "they lie in root's folder",

@@ -156,7 +156,7 @@ def test_without_the_device_the_file_is_away_and_dummy_ups_with_it() -> None:
         wait(lambda: home.peer() == "", timeout=15, what="upsd has no old status")
         home.running.set(silent=False)
         wait(home.file.exists, timeout=45)
-        assert not home.away.exists()
+        wait(lambda: not home.away.exists(), timeout=5)
         assert home.upsdrvctl("start", PEER).returncode == 0
         wait(lambda: home.peer().startswith("OL"))
 
