@@ -28,6 +28,9 @@ sys.path.insert(0, str(REPO / "drivers"))
 os.environ["NUTDRV_PY_HOME"] = tempfile.mkdtemp(prefix="nutdrv-home-")
 atexit.register(shutil.rmtree, os.environ["NUTDRV_PY_HOME"], ignore_errors=True)
 
+# Where the tests themselves run in a service, what they start is not to take that one for its own.
+os.environ.pop("INVOCATION_ID", None)
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would the programs that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

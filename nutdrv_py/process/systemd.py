@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["job", "monotonic_usec", "notify", "restarts", "tell_status", "watched"]
+__all__ = ["job", "monotonic_usec", "notify", "restarts", "tell_status", "unit_of", "watched"]
 
 NOTIFY = 0.2
 """Seconds that systemd's socket may hold up the event loop, and with it upsd's PING."""
@@ -58,7 +58,16 @@ def watched() -> bool:
 
 
 def _unit() -> str:
-    return Path("/proc/self/cgroup").read_text(encoding="utf-8").strip().rpartition("/")[2]
+    return unit_of(Path("/proc/self/cgroup").read_text(encoding="utf-8"))
+
+
+def unit_of(cgroup: str) -> str:
+    """Return the service that /proc/PID/cgroup names (man cgroups). Raises ValueError when it is none."""
+    lines = [line for line in cgroup.splitlines() if line.startswith("0::") or ":name=systemd:" in line]
+    for name in (line.rpartition("/")[2] for line in lines):
+        if name.endswith(".service"):
+            return name
+    raise ValueError("the process is in no service")
 
 
 def _asked(*words: str) -> str:
