@@ -21,7 +21,7 @@ REPO = HERE.parents[1]
 WORK = REPO / "build" / "matrix"
 MIRROR = os.environ.get("MIRROR", "http://deb.debian.org/debian")
 
-SYSTEM = "systemd systemd-sysv dbus procps openssl"
+SYSTEM = "systemd systemd-sysv dbus procps openssl curl"
 """What a real system has and debootstrap's smallest variant has not."""
 
 TESTS = (

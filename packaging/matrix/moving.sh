@@ -155,7 +155,6 @@ and_back() {
 # RctMon: what its service serves here is nothing but the sentence that it runs.
 rctmon() {
     page=$docs/moving-from-rctmon.md
-    apt-get install -y -qq curl
     systemd-run --quiet --collect --unit=inverter nutdrv_py simulate rct --listen 127.0.0.1:8899
     printf '[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/rctmon.service
     printf 'device:\n  host: 127.0.0.1\nprometheus:\n  enable: true\n  exposition: true\n' >/etc/rctmon.yml
