@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import shutil
@@ -23,7 +24,7 @@ AWAY, THERE = 15.0, 45.0
 PATIENCE = 30.0
 
 
-class Server:
+class Server(abc.ABC):
     """A program on a loopback port; it keeps nothing over a restart but what is in its folder."""
 
     def __init__(self, folder: Path, program: str) -> None:
@@ -32,9 +33,9 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
 
+    @abc.abstractmethod
     def command(self) -> list[str]:
         """Write the program's configuration, and return what starts it."""
-        raise NotImplementedError
 
     def ready(self) -> None:
         """Prepare what the exporter needs there."""

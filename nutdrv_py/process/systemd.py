@@ -56,7 +56,6 @@ def watched() -> bool:
     return usec.isdigit() and int(usec) > 0 and os.environ.get("WATCHDOG_PID") in (None, str(os.getpid()))
 
 
-
 def _unit() -> str:
     return unit_of(Path("/proc/self/cgroup").read_text(encoding="utf-8"))
 

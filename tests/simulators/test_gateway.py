@@ -670,7 +670,11 @@ def test_captured_answers(make: Make, folder: Path) -> None:
     meters = {item["measurementType"]: item for item in caller.json("/ivp/meters") if item["state"] == "enabled"}
     for kind, meter in meters.items():
         reading = next(item for item in caller.json("/ivp/meters/readings") if item["eid"] == meter["eid"])
-        assert reports[kind]["cumulative"]["currW"] == pytest.approx(reading["activePower"])
+        told = reports[kind]["cumulative"]["currW"]
+        if kind == "total-consumption" and "net-consumption" not in meters:
+            # Firmware 8.3 reports the net, which it has reckoned from this CT, as the total, too.
+            told = sum(reports[part]["cumulative"]["currW"] for part in ("production", "net-consumption"))
+        assert told == pytest.approx(reading["activePower"])
 
 
 def test_own_captures(make: Make, tmp_path: Path) -> None:

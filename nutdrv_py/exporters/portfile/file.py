@@ -29,6 +29,7 @@ FIRST = 20.0
 FUTURE = 120.0
 """Seconds that a file may be younger than now: its time moves by a second with each write."""
 
+
 def locate(path: Path) -> Path:
     """Return the file itself where ``path`` is a link to it: the file is replaced, and so would a link be.
 

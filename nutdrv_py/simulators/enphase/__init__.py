@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A simulated Enphase IQ Gateway with its house, its local API over TLS, and the cloud login beside it.
 
-Written from a description of the IQ Gateway local API; no answer of a real gateway is part of it.
+What it answers is known from public sources: pyenphase and its fixtures, Home Assistant's enphase_envoy, Matthew1471's
+Enphase-API documents, johnhartman's enphase_local (a real outage), homebridge-enphase-envoy. No answer of a real gateway is
+part of it.
 """
 
 from __future__ import annotations

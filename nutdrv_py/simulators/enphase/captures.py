@@ -2,7 +2,7 @@
 """Serve a folder of answers captured from a gateway; what was not captured is derived from what was.
 
 A file is named after its path with "/" written as "_" (``ivp_ensemble_secctrl``). A file that holds the gateway's 401
-page is served with that status. Derived numbers keep signs and units (facts: livedata, meters).
+page is served with that status. Derived numbers keep signs and units.
 """
 
 from __future__ import annotations

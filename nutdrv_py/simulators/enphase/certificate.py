@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The gateway's self-signed certificate, made with the ``openssl`` command (facts: identification, TLS)."""
+"""The gateway's self-signed certificate, made with the ``openssl`` command."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The cloud beside the gateway: login and token services (facts: cloud login, getting the gateway token)."""
+"""The cloud beside the gateway: login and token services."""
 
 from __future__ import annotations
 

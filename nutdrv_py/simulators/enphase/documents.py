@@ -25,7 +25,7 @@ NEVER = (99,)
 REPORT_KINDS = ("production", "net-consumption", "total-consumption", "storage")
 
 EXTRA_EID = 1023410688
-"""Firmware 8.3.5025 and newer add this meter, always zero and named nowhere (facts: readings)."""
+"""Firmware 8.3.5025 and newer add this meter, always zero and named nowhere."""
 
 EIDS: Mapping[str, int] = {
     "production": 704643328,
@@ -164,7 +164,7 @@ def home(view: View) -> str:
 def _grid_mode(view: View) -> str:
     site = view.site
     if not site.has_mid:
-        # A system without a MID says grid-tied, or does not know (facts: relay).
+        # A system without a MID says grid-tied, or does not know.
         return "grid-tied" if site.setup.packs else "unknown"
     return site.relay.mode
 
@@ -188,13 +188,13 @@ _RELAY = (
 
 
 def relay(view: View) -> Document:
-    """``/ivp/ensemble/relay``: the grid indicator (facts: relay)."""
+    """``/ivp/ensemble/relay``: the grid indicator."""
     return _build(_RELAY, view)
 
 
 def _offgrid_control(view: View) -> Document:
     numbers = {name: 0.0 for name in ("F", "V", "Vd_neg", "Vq_neg", "Vd_zero", "Vq_zero")}
-    # is_active stays false even while islanded (facts: secctrl).
+    # is_active stays false even while islanded.
     return {**numbers, "is_active": False, "is_system_balanced": True, "seq_reset_needed": True}
 
 
@@ -290,7 +290,7 @@ def _device(serial: str, part: str, state: tuple[int, str], view: View, *, commu
         "serial_num": serial,
         "installed": INSTALLED,
         "device_status": ["envoy.global.ok", "prop.done"] if communicating else ["envoy.global.comm_failure"],
-        # The report of a healthy device is up to some minutes old (facts: inventory); that of a lost one ages on.
+        # The report of a healthy device is up to some minutes old; that of a lost one ages on.
         "last_rpt_date": view.now - 45 if communicating else INSTALLED,
         "admin_state": state[0],
         "admin_state_str": state[1],
@@ -320,7 +320,7 @@ def _encharge(pack: _Pack, view: View) -> Document:
         "maxCellTemp": site.temperature if isinstance(site.temperature, str) else _whole(site.temperature) + 1,
     }
     if view.version >= (8, 2):
-        device["reported_enc_grid_state"] = "grid-tied"  # in every state of the grid (facts: inventory)
+        device["reported_enc_grid_state"] = "grid-tied"  # in every state of the grid
     device |= {
         "comm_level_sub_ghz": 0 if pack.communicating and not seven else 4 if pack.communicating else 0,
         "comm_level_2_4_ghz": 0 if pack.communicating and not seven else 4 if pack.communicating else 0,
@@ -351,7 +351,7 @@ def _enpower(view: View) -> Document:
         "comm_level_2_4_ghz": 0,
         "mains_admin_state": words.admin,
         "mains_oper_state": words.oper,
-        # On a generator this one claims to be on grid (facts: MID devices).
+        # On a generator this one claims to be on grid.
         "Enpwr_grid_mode": "multimode-ongrid" if site.grid == "generator" else words.mode,
         "Enchg_grid_mode": words.mode,
         "Enpwr_relay_state_bm": 15868 if words.main_relay else 496,
@@ -494,7 +494,7 @@ def live_meters(view: View) -> Document:
         "is_split_phase": int(site.setup.phases == 2),
         "phase_count": site.setup.phases,
         "enc_agg_soc": _whole(site.soc) if site.capacity_wh else 0,
-        # Energy left, not capacity (facts: livedata).
+        # Energy left, not capacity.
         "enc_agg_energy": _whole(site.energy_wh),
         "acb_agg_soc": _whole(site.acb_soc) if site.setup.acb else 0,
         "acb_agg_energy": _whole(site.acb_capacity_wh * site.acb_soc / 100),
@@ -578,7 +578,7 @@ def _phase_reading(kind: str, watts: float, site: Site, energy: tuple[float, flo
     return Reading(
         watts=round(watts, 3),
         voltamps=round(apparent, 3),
-        # An idle meter prints minus zero here (facts: readings).
+        # An idle meter prints minus zero here.
         vars=round(apparent * (1 - factor * factor) ** 0.5, 3) if watts else -0.0,
         factor=factor if watts > 0 else -factor if watts < 0 else 0.0,
         volts=round(site.volts, 3),
@@ -590,7 +590,7 @@ def _phase_reading(kind: str, watts: float, site: Site, energy: tuple[float, flo
 
 
 def _meter_watts(kind: str, view: View) -> tuple[float, ...]:
-    """Powers a meter shows by phase. Off the grid all but the storage CT show 0 W (facts: reports)."""
+    """Powers a meter shows by phase. Off the grid all but the storage CT show 0 W."""
     site = view.site
     zero = (0.0,) * site.setup.phases
     if kind == "storage":

@@ -46,7 +46,7 @@ TICK_SECONDS = 0.05
 """How often the timeline is looked at between requests, real time; every request looks at it too."""
 
 SESSION_SECONDS = 600.0
-"""A sessionId cookie dies after 10 minutes unused (facts: using the token)."""
+"""A sessionId cookie dies after 10 minutes unused."""
 
 SESSION_LIMIT = 50
 """Sessions remembered; older ones die. Every request with a bearer token opens one."""
@@ -58,7 +58,7 @@ OPEN_PATHS = ("/info", "/info.xml", "/home", "/")
 """What the gateway shows without a token."""
 
 INSTALLER_PATHS = ("/ivp/peb/", "/ivp/tpm/", "/ivp/meters/cts", "/installer/", "/ivp/mod/")
-"""Paths that an owner's token may not read (facts: the JWT)."""
+"""Paths that an owner's token may not read."""
 
 _GETTERS: Mapping[str, Callable[[View], Any]] = {
     "/ivp/ensemble/relay": documents.relay,

@@ -2,7 +2,7 @@
 """A small HTTP/1.1 server over TLS that can also misbehave on purpose.
 
 It keeps connections alive, answers with a content length, and applies one :class:`Fault` per path. It speaks TLS 1.2 at
-most, as the gateway does (facts: identification).
+most, as the gateway does.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ _STATUS_ANSWERS: Mapping[int, Callable[[], Answer]] = {
     503: lambda: html_answer("503 Service Temporarily Unavailable", 503),
     504: lambda: html_answer("504 Gateway Time-out", 504),
 }
-"""How each error looks on a real gateway (facts: failure modes)."""
+"""How each error looks on a real gateway."""
 
 
 def status_answer(status: int, body: str = "") -> Answer:

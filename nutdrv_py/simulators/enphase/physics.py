@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A house with solar panels, batteries and a grid connection whose numbers hang together.
 
-Powers are watts, energies watt-hours, charge percent. Signs follow the IQ Gateway local API (facts: livedata):
+Powers are watts, energies watt-hours, charge percent. Signs follow the IQ Gateway local API:
 load + = use, pv + = production, storage + = discharging, grid + = import, generator + = feeding the house. At every
 moment ``load = pv + grid + storage + generator``.
 """
@@ -34,24 +34,24 @@ STEP_SECONDS = 10.0
 """Longest stretch for which the load is held constant; short against any battery's hours, long enough to be cheap."""
 
 IDLE_WATTS = 18.0
-"""What one idle pack shows (facts: power, idle +16..24 W): a reader must not take it for a discharge."""
+"""What one idle pack shows (16 to 24 W): a reader must not take it for a discharge."""
 
 ACB_CAPACITY_WH = 1200.0
 ACB_MAX_WATTS = 260.0
 """One AC Battery (first generation): 1.2 kWh, about a quarter kilowatt; it cannot work without a grid."""
 
 SYNCHRONIZING_SECONDS = 27.0
-"""A commanded opening shows "open synchronizing" for this long (facts: POST relay, 27 s to open)."""
+"""A commanded opening shows "open synchronizing" for this long (27 s were seen)."""
 
 RECLOSE_SECONDS = 10.0
-"""Re-closing takes 8-15 s (facts: relay)."""
+"""Re-closing takes 8-15 s."""
 
 _EPSILON = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class RelayWords:
-    """What ``/ivp/ensemble/relay`` and the MID say in one grid state (facts: relay, MID devices)."""
+    """What ``/ivp/ensemble/relay`` and the MID say in one grid state."""
 
     admin: str
     oper: str

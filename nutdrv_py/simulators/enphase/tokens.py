@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tokens (JWT) as the cloud issues them and the gateway checks them offline (facts: the JWT).
+"""Tokens (JWT) as the cloud issues them and the gateway checks them offline.
 
 They look like the real ones (ES256, key id, claims), but the signature is an HMAC with a secret that only this process
 knows: nothing outside can tell, as no client has the public key, and a made-up or changed token is still found out.
