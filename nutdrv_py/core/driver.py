@@ -21,7 +21,7 @@ from nutdrv_py.core import freshness, lowbattery
 from nutdrv_py.core.freshness import Changed, Early, Event, Leave, Limited, Opened, Phase, Polled, Served, Tick
 from nutdrv_py.core.guard import NAME
 from nutdrv_py.core.poller import LEAVE, Poller, pause
-from nutdrv_py.core.recall import Memory, Recall
+from nutdrv_py.core.recall import Memory, Recall, seen_before
 from nutdrv_py.core.remarks import Remarks
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.core.variables import Marks, shape, usable, with_kinds
@@ -74,6 +74,7 @@ class Driver:
         """Called with what the next driver should know of the battery; it must not block."""
         # A device that says LB itself is repeated as it is.
         self._recall = Recall(None if backend.says_low else memory)
+        backend.seen = seen_before(memory, clock.wall())
         self._remarks = Remarks(self.trouble)
         self._listeners: list[Listener] = []
         self._moved = asyncio.Event()
@@ -217,7 +218,7 @@ class Driver:
     def _note(self, now: Served) -> None:
         if now.reading is None or now.stale or self.backend.says_low:
             return
-        memory = self._recall.news(now.reading, self.clock.wall())
+        memory = self._recall.news(now.reading, self.clock.wall(), self.backend.seen)
         if memory is not None:
             self.keep(memory)
 

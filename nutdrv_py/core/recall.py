@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is known of the battery survives a restart of the driver: the last charge, and what it takes to count it down. Pure.
+"""What is known of the house survives a restart of the driver: the last charge, what it takes to count it down, and what the
+backend had seen of the device. Pure.
 
 A driver that is started in an outage may get no charge from its device, only the state of the grid. Without a charge there is no
-LB, and the battery runs empty unseen.
+LB, and the battery runs empty unseen. What the device showed before the outage may also decide which of its answers count.
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ from nutdrv_py.core.lowbattery import CHARGE
 from nutdrv_py.device.mapping import to_number
 from nutdrv_py.device.reading import Decline, Reading, Status
 
-__all__ = ["KEPT", "Memory", "Recall", "due", "noted", "parsed"]
+__all__ = ["KEPT", "Memory", "Recall", "due", "noted", "parsed", "seen_before"]
 
 KEPT = 86400.0
 """Seconds after which a remembered charge says nothing any more."""
 
 EACH = 60.0
 """Seconds between two notes off the grid, at most."""
+
+RENEWED = KEPT / 4
+"""Seconds between two notes on the grid, at most: a battery that stays full must not be forgotten."""
+
+LONGEST = 200
+"""Maximum length of what a backend has seen."""
 
 STEP = 1.0
 """Percentage points by which the charge must have changed to be noted sooner."""
@@ -30,7 +37,10 @@ SOURCE = "experimental.battery.charge.source"
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The battery at wall time ``wall`` (seconds since 1970): percent, W, Wh, percent, percent."""
+    """The battery at wall time ``wall`` (seconds since 1970): percent, W, Wh, percent, percent.
+
+    ``seen`` is what the backend had seen of the device; the house was last on the grid with it at wall time ``seen_wall``.
+    """
 
     wall: float
     charge: float
@@ -39,6 +49,8 @@ class Memory:
     capacity: float | None = None
     low: float | None = None
     cutoff: float | None = None
+    seen: str = ""
+    seen_wall: float = 0.0
 
     def values(self) -> dict[str, object]:
         """Return the fields by name, for JSON."""
@@ -46,7 +58,8 @@ class Memory:
 
 
 _RANGES = {
-    "wall": (0, 1e11), "charge": (0, 100), "load": (0, 1e6), "capacity": (1, 1e9), "low": (0, 100), "cutoff": (0, 100),
+    "wall": (0, 1e11), "seen_wall": (0, 1e11), "charge": (0, 100), "load": (0, 1e6), "capacity": (1, 1e9), "low": (0, 100),
+    "cutoff": (0, 100),
 }  # fmt: skip
 
 
@@ -61,11 +74,21 @@ def parsed(found: object) -> Memory | None:
         if raw is not None and (number is None or not lowest <= number <= highest):
             return None
         numbers[name] = number
-    wall, charge = numbers["wall"], numbers["charge"]
-    if wall is None or charge is None:
+    wall, charge, seen = numbers["wall"], numbers["charge"], found.get("seen", "")
+    if wall is None or charge is None or not isinstance(seen, str) or len(seen) > LONGEST:
         return None
     load, capacity = numbers["load"] or 0.0, numbers["capacity"]
-    return Memory(wall, charge, found["off_grid"], load, capacity, numbers["low"], numbers["cutoff"])
+    seen_wall = numbers["seen_wall"] or 0.0
+    return Memory(wall, charge, found["off_grid"], load, capacity, numbers["low"], numbers["cutoff"], seen, seen_wall)
+
+
+def seen_before(memory: Memory | None, wall: float) -> str:
+    """Return what the backend had seen of the device before this start at ``wall``; empty when that is too long ago.
+
+    It counts from the grid on, so that a witness which broke does not keep the house off the grid for ever. A clock that was set
+    back does not make it older: a machine without a battery for its clock starts in the past.
+    """
+    return memory.seen if memory is not None and wall - memory.seen_wall <= KEPT else ""
 
 
 def _charge(reading: Reading) -> float | None:
@@ -75,19 +98,20 @@ def _charge(reading: Reading) -> float | None:
     return to_number(reading.values.get(CHARGE))
 
 
-def noted(reading: Reading, wall: float) -> Memory | None:
+def noted(reading: Reading, wall: float, seen: str = "") -> Memory | None:
     """Return what is to be kept of a served reading; None while no charge is known."""
     charge, decline = _charge(reading), reading.decline or Decline()
     if charge is None:
         return None
-    return Memory(wall, charge, Status.OB in reading.status, decline.load, decline.capacity, decline.low, decline.cutoff)
+    off_grid = Status.OB in reading.status
+    return Memory(wall, charge, off_grid, decline.load, decline.capacity, decline.low, decline.cutoff, seen[:LONGEST], wall)
 
 
 def due(last: Memory | None, new: Memory) -> bool:
     """Return whether ``new`` is worth being written after ``last``."""
-    if last is None or last.off_grid is not new.off_grid or abs(new.charge - last.charge) >= STEP:
+    if last is None or (last.off_grid, last.seen) != (new.off_grid, new.seen) or abs(new.charge - last.charge) >= STEP:
         return True
-    return new.off_grid and not 0 <= new.wall - last.wall < EACH
+    return not 0 <= new.wall - last.wall < (EACH if new.off_grid else RENEWED)
 
 
 class Recall:
@@ -98,11 +122,13 @@ class Recall:
         self._since: float | None = None
         self._before = 0.0
 
-    def news(self, reading: Reading, wall: float) -> Memory | None:
+    def news(self, reading: Reading, wall: float, seen: str = "") -> Memory | None:
         """Return what is to be written of a served reading at wall time ``wall``; None when that is known already."""
-        memory = noted(reading, wall)
+        memory = noted(reading, wall, seen)
         if memory is None or not due(self._noted, memory):
             return None
+        if memory.off_grid:
+            memory = replace(memory, seen_wall=self._noted.seen_wall if self._noted is not None else 0.0)
         self._noted = memory
         return memory
 

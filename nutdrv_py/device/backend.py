@@ -145,6 +145,9 @@ class Backend(abc.ABC, Generic[ConfigT]):
         self.clock = clock
         self.publish: Callable[[Reading], None] = lambda reading: None
         """Call it inside :meth:`poll` with what cannot wait for the rest of the poll: the grid changed."""
+        self.seen = ""
+        """One word on what was seen of the device and still holds after a restart, in an outage too; empty for nothing. Set it
+        in a poll; before the first poll it is what the driver before this one had, unless that is more than a day ago."""
         self.for_exporters = False
         """Set by the daemon: there is no upsd, and exporters may want some values more often than upsd needs them."""
         self.wake: Callable[[], None] = lambda: None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nutdrv_py.core.driver import Driver
-from nutdrv_py.core.recall import EACH, KEPT, Memory, Recall, due, noted, parsed
+from nutdrv_py.core.recall import EACH, KEPT, RENEWED, Memory, Recall, due, noted, parsed, seen_before
 from nutdrv_py.device.reading import Decline, Reading, Status
 from tests.conftest import FakeClock
 from tests.core.test_driver import Device, World, run
@@ -73,6 +73,8 @@ def test_a_mark_that_the_backend_knows_comes_before_the_remembered_one() -> None
     [
         (None, GRID, True),
         (GRID, Memory(WALL + 9999, 40.9, False), False),
+        (GRID, Memory(WALL + RENEWED, 40.0, False), True),
+        (GRID, Memory(WALL + 1, 40.0, False, seen="a switch"), True),
         (GRID, Memory(WALL + 1, 41.0, False), True),
         (GRID, Memory(WALL + 1, 40.0, True), True),
         (OUTAGE, Memory(WALL + EACH - 1, 39.5, True), False),
@@ -84,7 +86,7 @@ def test_a_note_is_due_with_each_percent_and_each_minute_of_an_outage(last: Memo
     assert due(last, new) is wanted
 
 
-@pytest.mark.parametrize("memory", [OUTAGE, GRID, Memory(WALL, 0.0, True)])
+@pytest.mark.parametrize("memory", [OUTAGE, GRID, Memory(WALL, 0.0, True), Memory(WALL, 9.0, True, seen="a switch", seen_wall=1.0)])
 def test_what_was_kept_is_read_again(memory: Memory) -> None:
     assert parsed(json.loads(json.dumps(memory.values()))) == memory
 
@@ -94,6 +96,7 @@ def test_what_was_kept_is_read_again(memory: Memory) -> None:
     [
         {"charge": 101}, {"charge": -1}, {"charge": None}, {"charge": "x"}, {"wall": None}, {"wall": 1e300}, {"off_grid": 1},
         {"load": -5}, {"capacity": 0}, {"capacity": float("nan")}, {"low": 300}, {"cutoff": []}, {"charge": True},
+        {"seen": 1}, {"seen": "x" * 999}, {"seen_wall": -1},
     ],
 )  # fmt: skip
 def test_a_file_with_anything_wrong_in_it_is_no_memory(wrong: dict[str, object]) -> None:
@@ -115,8 +118,46 @@ def test_whatever_the_clocks_do_the_charge_stays_between_nothing_and_what_it_was
 
 def test_what_is_noted_is_what_decides() -> None:
     reading = Reading({"battery.charge": 50}, Status.OB, decline=Decline(load=900.0, capacity=5000.0, charge=44.0, low=20.0))
-    assert noted(reading, WALL) == Memory(WALL, 44.0, True, 900.0, 5000.0, 20.0)
+    assert noted(reading, WALL) == Memory(WALL, 44.0, True, 900.0, 5000.0, 20.0, seen_wall=WALL)
     assert noted(NOTHING, WALL) is None
+
+
+@pytest.mark.parametrize(("away", "seen"), [(0, "a switch"), (KEPT - 1, "a switch"), (KEPT + 1, ""), (-9e8, "a switch")])
+def test_what_the_backend_had_seen_holds_for_a_day_from_the_last_time_on_the_grid(away: float, seen: str) -> None:
+    assert seen_before(Memory(WALL + 3600, 50.0, True, seen="a switch", seen_wall=WALL), WALL + away) == seen
+    assert seen_before(None, WALL) == ""
+
+
+def test_in_an_outage_what_was_seen_is_as_old_as_the_grid() -> None:
+    recall = Recall(None)
+    first = recall.news(Reading({"battery.charge": 50}, Status.OL), WALL, "a switch")
+    assert first is not None
+    assert first.seen_wall == WALL
+    for later in (100.0, 5000.0):
+        note = recall.news(Reading({"battery.charge": 50}, Status.OB), WALL + later, "a switch")
+        assert note is not None
+        assert (note.wall, note.seen, note.seen_wall) == (WALL + later, "a switch", WALL)
+    begun_in_it = Recall(None).news(Reading({"battery.charge": 50}, Status.OB), WALL, "a switch")
+    assert begun_in_it is not None
+    assert seen_before(begun_in_it, WALL) == ""
+
+
+def test_the_driver_gives_the_backend_what_the_one_before_had_seen_and_keeps_what_it_sees(clock: FakeClock) -> None:
+    async def story() -> None:
+        made = World(clock)
+        memory = Memory(clock.wall(), 50.0, False, seen="a switch", seen_wall=clock.wall())
+        Driver(made.settings, made.device, clock, memory=memory)
+        assert made.device.seen == "a switch"
+        async with World(clock) as world:
+            kept: list[Memory] = []
+            world.driver.keep = kept.append
+            assert world.device.seen == ""
+            world.device.seen = "another"
+            world.device.answer = Reading({"battery.charge": 50}, Status.OL)
+            await clock.advance(6)
+            assert kept[-1].seen == "another"
+
+    run(story)
 
 
 def test_a_driver_started_in_an_outage_without_a_charge_reaches_low_battery(clock: FakeClock) -> None:

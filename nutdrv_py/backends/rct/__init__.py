@@ -80,8 +80,14 @@ class Rct(Contact):
     async def poll(self) -> Reading:
         """The grid first, published at once when it has changed; then charge and power; then what is due."""
         await self._connect()
+        # Of this address only: another inverter's switch may measure nothing.
+        switch = f"{self.config.port} measures the grid"
+        if self.seen == switch:
+            self._house.switch_alive = True
         try:
-            return await self._whole() if self._first else await self._round()
+            reading = await self._whole() if self._first else await self._round()
+            self.seen = switch if self._house.switch_alive else ""
+            return reading
         except DeviceError as error:
             if self.line.opened is None and self.clock.monotonic() >= self._not_before:
                 self._give_up(str(error))
@@ -221,6 +227,7 @@ class Rct(Contact):
             self.line.forget()
             self._schedule = Schedule()
             self._house = House(self.clock)
+            self.seen = ""
             self._first = True
             raise DeviceError(f"another inverter answers at {self.config.port}: {found.value} instead of {before}")
 

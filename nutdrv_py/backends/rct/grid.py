@@ -2,9 +2,9 @@
 """Is the house on the grid? The one decision that must be right. Pure: evidence and time come in.
 
 ``prim_sm.island_flag`` is a bit field that shows 2 on the grid (three independent devices); bit 0 is the island. A Power
-Switch also measures the voltage on the grid's side of it; one that has shown no voltage since the start measures nothing, and
-says nothing beside the flag. Either of them, in two polls one after the other, makes an outage; it ends when all of them have
-said so for a while. The inverter's state, the direction of power and silence say nothing.
+Switch also measures the voltage on the grid's side of it; one that has never shown a voltage, not before a restart either,
+measures nothing, and says nothing beside the flag. Either of them, in two polls one after the other, makes an outage; it ends
+when all of them have said so for a while. The inverter's state, the direction of power and silence say nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class GridWatch:
         """None until a poll has told it."""
         self.votes: dict[str, bool] = {}
         """What the last poll's witnesses have shown: whether there is an outage, by source."""
-        self._alive = False
+        self.alive = False
+        """Whether the grid's side of the Power Switch was ever seen with voltage."""
         self._flagged = False
         self._last: dict[str, tuple[bool, float]] = {}
         self._suspects: set[str] = set()
@@ -123,8 +124,8 @@ class GridWatch:
         """Return the votes that count: a switch whose grid side was never seen alive shows no outage against the flag."""
         votes = evidence.votes(nominal)
         self._flagged = self._flagged or "island_flag" in votes
-        self._alive = self._alive or votes.get("switch") is False
-        if votes.get("switch") and self._flagged and not self._alive:
+        self.alive = self.alive or votes.get("switch") is False
+        if votes.get("switch") and self._flagged and not self.alive:
             del votes["switch"]
         return votes
 

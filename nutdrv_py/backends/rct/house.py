@@ -55,6 +55,15 @@ class House:
         """Whether an outage has been seen that is not confirmed yet."""
         return self._watch.suspicious
 
+    @property
+    def switch_alive(self) -> bool:
+        """Whether the grid's side of the Power Switch was ever seen with voltage, before a restart too."""
+        return self._watch.alive
+
+    @switch_alive.setter
+    def switch_alive(self, alive: bool) -> None:
+        self._watch.alive = alive
+
     def reconnected(self) -> None:
         """A new connection: an outage seen once before it needs two looks again."""
         self._watch.forget_suspicion()

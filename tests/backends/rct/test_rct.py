@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import nutdrv_py.backends.rct as backend_module
+from nutdrv_py.backends.rct import Rct
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import CommandError, DeviceError
 from nutdrv_py.protocols.rct.frame import Command, build
@@ -188,6 +189,28 @@ def test_a_start_in_an_outage_is_told_with_the_first_reading() -> None:
         async with home(changes={"grid": "outage"}) as house:
             assert Status.OB in (await house.poll()).status
             assert Status.OB in house.early[0].status
+
+    run(story)
+
+
+@pytest.mark.parametrize(("seen", "token"), [(True, "OB"), (False, "OL")])
+def test_a_restart_in_an_outage_that_only_the_switch_shows_needs_what_was_seen_before(seen: bool, token: str) -> None:
+    dead = {"prim_sm.island_flag": 2, **{f"rb485.u_l_grid[{index}]": 0.0 for index in range(3)}}
+
+    async def story() -> None:
+        async with home() as house:
+            await house.polls(2)
+            kept = house.backend.seen
+            assert kept
+            house.sim.set(override=dead)
+            backend = Rct(house.backend.config, house.clock)
+            backend.seen = kept if seen else kept.replace(":", "1:")
+            async with backend:
+                for _ in range(3):
+                    house.clock.now += 2
+                    reading = await backend.poll()
+            assert str(reading.status).split()[0] == token
+            assert backend.seen == (kept if seen else "")
 
     run(story)
 
