@@ -117,6 +117,8 @@ class Battery:
         self._began = began
         self._charger = Charger()
         self._filter, self._second = ChargeFilter(CORRECTION), ChargeFilter(CORRECTION)
+        self._gap: float | None = None
+        """Percentage points between the two towers, as both have told last."""
         self._word = faults.Confirmed()
         self._charge: float | None = None
         self._charge_at = 0.0
@@ -147,9 +149,14 @@ class Battery:
         count = sum(1 for there in moment.inventory.modules if there)
         second = site.number(values, "battery_placeholder[0].soc") if moment.inventory.tower else None
         towers = second is not None
+        first = site.charge(values, None)
         if second is not None:
             # A tower that has just appeared says 0 as a device does that knows nothing yet.
             second = self._second.update(second * 100, moment.times.get("battery_placeholder[0].soc", now))
+            self._gap = None if first is None or second is None else first - second
+        elif moment.inventory.tower and first is not None and self._gap is not None:
+            # Without it the charge would jump to that of the first, fuller or emptier.
+            second = min(100.0, max(0.0, first - self._gap))
         full = self._energy.update(site.full_energy(values, count, tower=bool(moment.inventory.tower)), now)
         usual, own = site.household_load(values, off_grid=False), site.household_load(values, off_grid=off_grid)
         house = None if usual is None and own is None else max(usual or 0.0, own or 0.0) + site.OWN_USE

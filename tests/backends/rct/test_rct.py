@@ -649,6 +649,17 @@ def test_a_second_tower_that_says_0_when_it_appears_is_not_half_of_the_charge_un
     run(story)
 
 
+def test_a_second_tower_that_falls_silent_in_an_outage_does_not_raise_the_charge() -> None:
+    async def story() -> None:
+        async with home("second-tower", changes={"soc": 60, "soc2": 20, "grid": "outage"}) as house:
+            before = float(house.shown(await house.polls(3))["battery.charge"])
+            house.sim.set(mute=("battery_placeholder[0].soc",))
+            after = float(house.shown(await house.polls(20))["battery.charge"])
+            assert before - 2 < after <= before
+
+    run(story)
+
+
 def test_a_second_tower_that_does_not_tell_its_charge_does_not_hide_the_first() -> None:
     async def story() -> None:
         async with home("second-tower", changes={"soc": 12, "soc2": 12, "grid": "outage", "mute": ("battery_placeholder[0].soc",)}) as house:
