@@ -540,6 +540,7 @@ def _file_world(*, running: bool, ups: str = "home", extra: str = "") -> Iterato
 
 
 COPIES = "".join(f"[{name}]\n driver = nutdrv_py\n backend = repeater\n port = home@localhost\n" for name in ("ups", "qnapups"))
+STAGED = "    lowbatt = 20\n[early]\n driver = nutdrv_py\n backend = repeater\n port = home@localhost\n lowbatt = 60\n"
 
 
 @dataclass(frozen=True)
@@ -558,6 +559,7 @@ SETTINGS: Mapping[str, Setting] = {
     "moving-from-rctmon.md": Setting(_rct_world, False),
     "moving-from-dummy-ups.md": Setting(lambda *, running: _file_world(running=running, ups="lab")),
     "troubleshooting.md": Setting(_enphase_world),
+    "staged-shutdown.md": Setting(lambda *, running: _file_world(running=running, extra=STAGED), False),
     "several.md": Setting(lambda *, running: _file_world(running=running, extra=COPIES), False),
 }
 ELSEWHERE = Setting(_file_world)

@@ -27,6 +27,7 @@ from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.repeater import Repeater
 from nutdrv_py.backends.repeater.config import RepeaterConfig
+from nutdrv_py.backends.repeater.examine import marks
 from nutdrv_py.cli import main
 from nutdrv_py.clock import Clock
 from nutdrv_py.commands.check import _line, configuration, nut, server, upsd, upsmon
@@ -873,6 +874,49 @@ def test_what_is_wrong_with_another_server_is_told(
     assert words in found.advice + found.text
     assert bool(found.advice) is (level is not OK)
     assert "very-secret" not in str(told)
+
+
+CHARGED = {"battery.charge": "80", "battery.charge.low": "20"}
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "level", "words"),
+    [
+        ({}, CHARGED, OK, "at 20 %"),
+        ({}, {}, OK, "does not publish"),
+        ({"overrides": {"battery.runtime.low": "600"}}, CHARGED, OK, "battery.runtime.low"),
+        ({"lowbatt": 60}, CHARGED, OK, "at 60 %"),
+        ({"overrides": {"battery.charge.low": "60"}}, CHARGED, OK, "at 60 %"),
+        ({"lowbatt": 60}, {"battery.charge": "80"}, OK, "does not publish"),
+        ({"lowbatt": 21}, CHARGED, OK, "at 21 %"),
+        ({"lowbatt": 20}, CHARGED, WARNING, "lowbatt = 21"),
+        ({"lowbatt": 10}, CHARGED, WARNING, "lowbatt = 21"),
+        ({"lowbatt": 60, "overrides": {"battery.charge.low": "10"}}, CHARGED, WARNING, "mark of 10 %"),
+        ({"lowbatt": 60}, CHARGED | {"battery.charge.low": "20.5"}, OK, "at 60 %"),
+        ({"lowbatt": 60}, CHARGED | {"battery.charge.low": "low"}, OK, "does not publish"),
+        ({"defaults": {"battery.charge.low": "60"}}, CHARGED, WARNING, "lowbatt = 60"),
+        ({"defaults": {"battery.charge.low": "60"}}, {"battery.charge": "80"}, OK, "at 60 %"),
+        ({"lowbatt": 60}, {"battery.charge.low": "20"}, FAILED, "battery.charge"),
+        ({"lowbatt": 60}, CHARGED | {"battery.charge": "nan"}, FAILED, "battery.charge"),
+    ],
+)
+def test_a_mark_of_a_copy_that_shuts_nothing_down_earlier_is_told(
+    options: dict[str, Any], values: dict[str, str], level: Level, words: str
+) -> None:
+    found = marks(RepeaterConfig(port="home@localhost", ups="early", **options), values)
+    assert found.level is level, found
+    assert words in f"{found.text}; {found.advice}"
+
+
+def test_ignorelb_on_a_copy_is_told_because_the_devices_own_lb_does_not_come_through(etc: Path) -> None:
+    (etc / "device.dev").write_text("ups.status: OL\nbattery.charge: 50\n")
+    section = "[home]\n driver = nutdrv_py\n backend = dummy\n port = device.dev\n"
+    (etc / "ups.conf").write_text(section)
+    assert "ignorelb" not in looked_at(home())
+    (etc / "ups.conf").write_text(f"{section} ignorelb\n lowbatt = 60\n")
+    found = looked_at(home())["ignorelb"]
+    assert found.level is WARNING
+    assert "take ignorelb out" in found.advice
 
 
 # All together

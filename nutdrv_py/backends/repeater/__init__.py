@@ -167,7 +167,7 @@ class Repeater(Backend[RepeaterConfig]):
         # Imported here: a driver stays small.
         from nutdrv_py.backends.repeater.examine import examine
 
-        return examine(self.line, self._identity)
+        return examine(self.config, self.line, self._identity)
 
     def _wait_for_retry(self) -> None:
         if not self.line.opened and self.clock.monotonic() < self._not_before:

@@ -63,6 +63,11 @@ async def look(settings: Settings, within: Within, *, login: bool) -> AsyncItera
             return
     async for finding in backend.examine(login=login):
         yield finding
+    if settings.ignorelb and backend.says_low:
+        yield warning(
+            "ignorelb", "the LB of the source does not count here; only a charge below its mark, in whole numbers, makes LB",
+            "take ignorelb out: lowbatt makes LB here earlier than at the source without it, and the source's LB counts too",
+        )  # fmt: skip
 
 
 def _addresses(host: str, port: int) -> list[str]:
