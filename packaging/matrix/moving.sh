@@ -100,7 +100,7 @@ UNIT
     systemctl restart nut-driver-enumerator.service
     systemctl enable --now enphase-monitor@home
     systemctl start nut-driver@home && systemctl restart nut-server && systemctl restart nut-monitor
-    soon 20 shows home input.current 15.63
+    soon 60 shows home input.current 15.63
 }
 ours_keeps() {
     typed "The port file" 1 1 || return 1
