@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import importlib
-import importlib.metadata
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import MISSING, dataclass, field
 from types import TracebackType
@@ -19,10 +18,20 @@ from nutdrv_py.device.findings import Finding
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, ConfigError, Result
 
-__all__ = ["ENTRY_POINTS", "Answers", "Backend", "Config", "Option", "Writable", "load", "names", "option"]
+__all__ = ["BUILT_IN", "ENTRY_POINTS", "Answers", "Backend", "Config", "Option", "Writable", "load", "names", "option"]
 
 ENTRY_POINTS = "nutdrv_py.backends"
 """Group in which installed packages register backends: ``name = package.module:Class``."""
+
+BUILT_IN = {
+    "enphase": "nutdrv_py.backends.enphase:Enphase",
+    "rct": "nutdrv_py.backends.rct:Rct",
+    "dummy": "nutdrv_py.backends.dummy:Dummy",
+    "repeater": "nutdrv_py.backends.repeater:Repeater",
+    "replay": "nutdrv_py.backends.replay:Replay",
+    "mapping": "nutdrv_py.backends.mapping:Mapping",
+}
+"""The backends of this package, as it registers them itself: looking for entry points takes longer than the rest of the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +239,9 @@ class Backend(abc.ABC, Generic[ConfigT]):
 
 def names() -> dict[str, str]:
     """The backends installed: name to ``module:Class``."""
-    return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    from importlib import metadata
+
+    return {entry.name: entry.value for entry in metadata.entry_points(group=ENTRY_POINTS)} | BUILT_IN
 
 
 def load(name: str) -> type[Backend[Any]]:
@@ -238,11 +249,10 @@ def load(name: str) -> type[Backend[Any]]:
 
     Raises :class:`ConfigError` with the list of backends when there is none of that name.
     """
-    known = names()
-    target = known.get(name, name)
+    target = BUILT_IN.get(name) or (name if ":" in name else names().get(name, ""))
     module_name, colon, class_name = target.partition(":")
     if not colon:
-        raise ConfigError(f"there is no backend {name!r}; write backend = one of: {', '.join(sorted(known))}, or module:Class")
+        raise ConfigError(f"there is no backend {name!r}; write backend = one of: {', '.join(sorted(names()))}, or module:Class")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except ImportError as error:
