@@ -91,79 +91,77 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Polled:
+class _Event:
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard(_Event):
+    reading: Reading
+
+
+class Polled(_Heard):
     """A poll ended well. ``reading.at`` says when the device said it; None: at ``at``."""
 
-    at: float
-    reading: Reading
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Early:
+class Early(_Heard):
     """A poll that is under way has something that cannot wait."""
 
-    at: float
-    reading: Reading
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(_Event):
     """A poll ended without a usable answer."""
 
-    at: float
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Disowned:
+class Disowned(_Event):
     """The device answered that its own data are stale."""
 
-    at: float
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(_Event):
     """The device has taken a value that a client has set; it is shown before the next poll tells it."""
 
-    at: float
     name: str
     value: str
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(_Event):
     """Low marks were set or reloaded."""
 
-    at: float
     wishes: Wishes
 
 
 @dataclass(frozen=True, slots=True)
-class Limited:
+class Limited(_Event):
     """The limits were reloaded."""
 
-    at: float
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(_Event):
     """The driver is to end in an orderly way."""
 
-    at: float
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(_Event):
     """Time has passed."""
 
-    at: float
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(_Event):
     """From now on upsd can see what is served; nobody has seen what was served before."""
 
-    at: float
+    __slots__ = ()
 
 
 Event = Polled | Early | Failed | Disowned | Accepted | Changed | Limited | Leave | Tick | Opened

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every sentence of the driver socket, one frozen dataclass each (NUT docs/sock-protocol.txt).
+"""Every sentence of the driver socket, one frozen class each (NUT docs/sock-protocol.txt).
 
 Two families: a :class:`Message` is what a driver says, a :class:`Request` is what upsd, upsdrvctl or another driver asks.
+Those with the same fields inherit them: each dataclass takes a third of a millisecond of the start.
 ``encode()`` is the only place where either becomes bytes; ``parse_message`` and ``parse_request`` are the way back.
 Names go bare, values always quoted, numbers bare.
 """
@@ -78,127 +79,126 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class SetInfo(Message):
+class _Named(Message):
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Valued(_Named):
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounded(_Named):
+    low: int
+    high: int
+
+
+class SetInfo(_Valued):
     """The variable exists and has this value."""
 
-    keyword: ClassVar[str] = "SETINFO"
-    name: str
-    value: str
+    __slots__ = ()
+    keyword = "SETINFO"
 
 
-@dataclass(frozen=True, slots=True)
-class DelInfo(Message):
+class DelInfo(_Named):
     """The variable does not exist any more."""
 
-    keyword: ClassVar[str] = "DELINFO"
-    name: str
+    __slots__ = ()
+    keyword = "DELINFO"
 
 
-@dataclass(frozen=True, slots=True)
-class AddEnum(Message):
+class AddEnum(_Valued):
     """The variable may be set to this value."""
 
-    keyword: ClassVar[str] = "ADDENUM"
-    name: str
-    value: str
+    __slots__ = ()
+    keyword = "ADDENUM"
 
 
-@dataclass(frozen=True, slots=True)
-class DelEnum(Message):
+class DelEnum(_Valued):
     """The variable may not be set to this value any more."""
 
-    keyword: ClassVar[str] = "DELENUM"
-    name: str
-    value: str
+    __slots__ = ()
+    keyword = "DELENUM"
 
 
-@dataclass(frozen=True, slots=True)
-class AddRange(Message):
+class AddRange(_Bounded):
     """The variable may be set to an integer from ``low`` to ``high``, both included."""
 
-    keyword: ClassVar[str] = "ADDRANGE"
-    name: str
-    low: int
-    high: int
+    __slots__ = ()
+    keyword = "ADDRANGE"
 
 
-@dataclass(frozen=True, slots=True)
-class DelRange(Message):
+class DelRange(_Bounded):
     """The range is withdrawn."""
 
-    keyword: ClassVar[str] = "DELRANGE"
-    name: str
-    low: int
-    high: int
+    __slots__ = ()
+    keyword = "DELRANGE"
 
 
 @dataclass(frozen=True, slots=True)
-class SetAux(Message):
+class SetAux(_Named):
     """The longest string that the variable takes."""
 
-    keyword: ClassVar[str] = "SETAUX"
-    name: str
+    keyword = "SETAUX"
     maxlen: int
 
 
 @dataclass(frozen=True, slots=True)
-class SetFlags(Message):
+class SetFlags(_Named):
     """The flags of the variable, out of RW, STRING, NUMBER; at least one."""
 
-    keyword: ClassVar[str] = "SETFLAGS"
-    name: str
+    keyword = "SETFLAGS"
     flags: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AddCmd(Message):
+class AddCmd(_Named):
     """The instant command exists."""
 
-    keyword: ClassVar[str] = "ADDCMD"
-    name: str
+    __slots__ = ()
+    keyword = "ADDCMD"
 
 
-@dataclass(frozen=True, slots=True)
-class DelCmd(Message):
+class DelCmd(_Named):
     """The instant command does not exist any more."""
 
-    keyword: ClassVar[str] = "DELCMD"
-    name: str
+    __slots__ = ()
+    keyword = "DELCMD"
 
 
-@dataclass(frozen=True, slots=True)
 class DataOk(Message):
     """The data are current."""
 
-    keyword: ClassVar[str] = "DATAOK"
+    __slots__ = ()
+    keyword = "DATAOK"
 
 
-@dataclass(frozen=True, slots=True)
 class DataStale(Message):
     """The data are too old to be trusted; upsd answers its clients ERR DATA-STALE."""
 
-    keyword: ClassVar[str] = "DATASTALE"
+    __slots__ = ()
+    keyword = "DATASTALE"
 
 
-@dataclass(frozen=True, slots=True)
 class DumpDone(Message):
     """The answer to DUMPALL, DUMPVALUE or DUMPSTATUS is complete."""
 
-    keyword: ClassVar[str] = "DUMPDONE"
+    __slots__ = ()
+    keyword = "DUMPDONE"
 
 
-@dataclass(frozen=True, slots=True)
 class Pong(Message):
     """The driver is alive."""
 
-    keyword: ClassVar[str] = "PONG"
+    __slots__ = ()
+    keyword = "PONG"
 
 
 @dataclass(frozen=True, slots=True)
 class Tracking(Message):
     """The outcome of the SET or INSTCMD that carried this id."""
 
-    keyword: ClassVar[str] = "TRACKING"
+    keyword = "TRACKING"
     id: str
     code: int
 
@@ -207,15 +207,15 @@ class Tracking(Message):
 class Pid(Message):
     """The process id of the driver."""
 
-    keyword: ClassVar[str] = "PID"
+    keyword = "PID"
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
 class Goodbye(Message):
     """The answer to LOGOUT."""
 
-    keyword: ClassVar[str] = "OK Goodbye"
+    __slots__ = ()
+    keyword = "OK Goodbye"
 
 
 # fmt: off
@@ -254,14 +254,16 @@ class Request:
         return (_KEYWORD_OF[type(self)] + "\n").encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
 class DumpAll(Request):
     """Say everything."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class DumpStatus(Request):
     """Say ``ups.status`` (NUT 2.8.3+)."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,19 +277,22 @@ class DumpValue(Request):
         return f"DUMPVALUE {self.name}\n".encode("ascii", "ignore")
 
 
-@dataclass(frozen=True, slots=True)
 class Ping(Request):
     """Are you alive?"""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class GetPid(Request):
     """What is your process id? (NUT 2.8.3+)"""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class NoBroadcast(Request):
     """Send me no unsolicited lines (NUT 2.8.1+)."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,9 +306,10 @@ class Broadcast(Request):
         return f"BROADCAST {int(self.on)}\n".encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
 class Logout(Request):
     """Close this connection (NUT 2.8.3+)."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

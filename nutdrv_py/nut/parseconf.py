@@ -26,6 +26,7 @@ MAX_VALUE = 255
 _LF, _HASH, _QUOTE, _BACKSLASH, _EQUALS = b'\n#"\\='
 _CLOSED = re.compile(rb'(?:[^"\\\n]|\\.)*"', re.DOTALL)
 _SPACE = frozenset(b" \t\v\f\r")
+_SPECIAL = re.compile(r'[#\\"]')
 _ENDS_WORD = _SPACE | {_LF, _HASH, _EQUALS}
 
 
@@ -194,6 +195,8 @@ def parse(data: bytes) -> Iterator[Line | BadLine]:
 
 def escape(text: str, limit: int = MAX_VALUE) -> str:
     """``text`` with ``#``, ``\\`` and ``"`` escaped, at most ``limit`` characters; no escape pair is cut in two."""
+    if len(text) <= limit and not _SPECIAL.search(text):
+        return text
     pieces: list[str] = []
     room = limit
     for char in text:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import filecmp
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -59,8 +58,8 @@ def make_named_interpreter(progname: str) -> Path:
             os.link(source, new)
         except OSError:
             # "x": what another user has put there in the meantime is not written to.
-            with source.open("rb") as original, new.open("xb") as copy:
-                shutil.copyfileobj(original, copy)
+            with new.open("xb") as copy:
+                copy.write(source.read_bytes())
                 os.fchmod(copy.fileno(), 0o755)
         # It must find its own library and the packages of this environment.
         question = f"import asyncio, sys; sys.exit(sys.prefix != {sys.prefix!r})"

@@ -10,7 +10,6 @@ import socket
 import stat
 import struct
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def ask(path: Path, *requests: Request, timeout: float = ANSWER) -> Iterator[Mes
 
 def command(path: Path, *requests: Request, name: str, timeout: float) -> int | None:
     """Send requests and then INSTCMD ``name`` to a running driver; its result code, None without an answer."""
-    tracking = str(uuid.uuid4())
+    tracking = os.urandom(16).hex()
     try:
         for message in ask(path, NoBroadcast(), *requests, InstCmd(name, None, tracking), timeout=timeout):
             if isinstance(message, Tracking) and message.id == tracking:

@@ -9,7 +9,6 @@ one. :func:`load` gives :class:`Loaded` settings, which hold the core's own opti
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import stat
 import types
@@ -278,10 +277,17 @@ def _core(
 
 def _unknown(entry: Entry, known: Iterable[str], backend_name: str) -> str:
     kind = "flag" if entry.value is None else "variable name"
-    candidates = list(known)
-    near = difflib.get_close_matches(word(entry.name).lower(), candidates, n=1, cutoff=0.6)
-    hint = f" Did you mean '{near[0]}'?" if near else f" The options are listed by: -L -x backend={backend_name}"
+    near = _nearest(word(entry.name).lower(), known)
+    hint = f" Did you mean '{near}'?" if near else f" The options are listed by: -L -x backend={backend_name}"
     return f"Fatal error: '{word(entry.name)}' is not a valid {kind} for this driver ({entry.where}).{hint}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Return the one of ``known`` that may be meant; empty when none is close."""
+    # Imported here: only a mistake needs it.
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
 
 
 def _mark(entry: Entry, name: str) -> None:
@@ -317,10 +323,10 @@ def _convert(config: type[Config], own: Mapping[str, Entry], notes: list[str]) -
                 raise
             raise ConfigError(f"{entry.where}: {name} is not what it must be; see the options of the backend") from None
         if settled.choices and value not in settled.choices:
-            near = difflib.get_close_matches(str(value), settled.choices, n=1)
+            near = _nearest(str(value), settled.choices)
             raise ConfigError(
                 f"{entry.where}: {name}{'' if settled.sensitive else f' = {value}'} is not one of {', '.join(settled.choices)}"
-                + (f"; did you mean {near[0]}?" if near else "")
+                + (f"; did you mean {near}?" if near else "")
             )
         if name == "pollinterval" and isinstance(value, int) and value < 1:
             raise ConfigError(f"Error: {entry.where}: invalid pollinterval: {value}")

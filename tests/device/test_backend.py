@@ -45,7 +45,7 @@ def test_a_strangers_backend_is_found_and_cannot_take_the_name_of_a_built_in_one
 
 @pytest.mark.usefixtures("stranger")
 def test_a_name_that_nobody_has_is_answered_with_all_that_there_are() -> None:
-    with pytest.raises(ConfigError, match="there is no backend 'nobody'; write backend = one of: dummy, .*, strange, or module:Class"):
+    with pytest.raises(ConfigError, match=r"there is no backend 'nobody'; write backend = one of: dummy, .*, strange, or module:Class"):
         load("nobody")
 
 
