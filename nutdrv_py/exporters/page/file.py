@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from nutdrv_py.clock import Clock
+from nutdrv_py.exporters.aside import aside
 from nutdrv_py.exporters.history import Day, History, decode, encode
 from nutdrv_py.log import Trouble
 from nutdrv_py.machine.files import read, replace
@@ -62,7 +62,7 @@ class HistoryFile:
 
     async def _load(self) -> None:
         try:
-            data = await _aside(self._read)
+            data = await aside(self._read)
             days = {} if data is None else _days(data, self._clock.wall())
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
@@ -85,7 +85,7 @@ class HistoryFile:
         data = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
         self._writing = True
         try:
-            await _aside(lambda: self._write(data))
+            await aside(lambda: self._write(data))
         except OSError as error:
             self._trouble.report(
                 "save", f"The page's history cannot be kept in {self._path}: {error.strerror}; see the page's key history"
@@ -115,37 +115,3 @@ def _days(data: bytes, now: float) -> dict[str, Day]:
                 raise ValueError("it is from the future; is the clock of this machine right?")
             return {ups: decode(day) for ups, day in days.items()}
     raise ValueError("it is something else")
-
-
-T = TypeVar("T")
-
-
-async def _aside(work: Callable[[], T]) -> T:
-    """Do ``work`` in a daemon thread: unlike asyncio's own, one that hangs on a dead disk does not hold up the exit."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def finish(tell: Callable[[], None]) -> None:
-        if not future.done():
-            tell()
-
-    def body() -> None:
-        tell: Callable[[], None]
-        try:
-            result = work()
-        except Exception as error:
-            tell = _telling(future.set_exception, error)
-        else:
-            tell = _telling(future.set_result, result)
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(finish, tell)
-
-    threading.Thread(target=body, name="history", daemon=True).start()
-    return await future
-
-
-A = TypeVar("A")
-
-
-def _telling(method: Callable[[A], None], argument: A) -> Callable[[], None]:
-    return lambda: method(argument)
