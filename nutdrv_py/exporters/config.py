@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The YAML file of the exporters: RctMon's, as it is, and what was added. One dataclass per section, one field per key.
 
-What RctMon's documentation promises holds: each section may be empty or absent. An unknown key, a wrong type or a combination
-that cannot work is an error with file and line. A key marked secret may also be given as ``<key>_file`` (the file holds nothing
-else) or ``<key>_env`` (name of an environment variable).
+What RctMon's documentation promises holds: each section may be empty or absent. An unknown key of its sections is ignored with
+a warning, as it is there without one; a wrong type or a combination that cannot work is an error with file and line. A key
+marked secret may also be given as ``<key>_file`` (the file holds nothing else) or ``<key>_env`` (an environment variable).
 """
 
 from __future__ import annotations
@@ -160,6 +160,7 @@ _SECTIONS: Mapping[str, type] = {
     "prometheus": Prometheus, "influxdb": InfluxDB, "mqtt": Mqtt, "page": Page, "portfile": PortFileSection,
 }  # fmt: skip
 _OTHERS = ("device", "devices", "logging")
+_RCTMON = ("prometheus", "influxdb", "mqtt")
 
 DEFAULT_NAME = "rct"
 """Name of the device of RctMon's section ``device``, which has none."""
@@ -233,7 +234,7 @@ class _Reader:
             elif name == "logging":
                 found["logging"] = self._logging(node)
             else:
-                raise self._unknown(name_node, name, [*_SECTIONS, *_OTHERS], "section")
+                self._stray(name_node, name, [*_SECTIONS, *_OTHERS], "section")
         devices = self._devices(found)
         for index, device in enumerate(devices):
             if device.name in {other.name for other in devices[:index]}:
@@ -269,6 +270,13 @@ class _Reader:
             seen.add(name)
             yield name, name_node, value
 
+    def _stray(self, node: yaml.Node, name: str, known: list[str], kind: str = "key") -> None:
+        """Warn of a word that RctMon ignores. Raises :class:`ConfigError` where ignoring it may send a secret in clear."""
+        error, near = self._unknown(node, name, known, kind), difflib.get_close_matches(word(name), known, n=1)
+        if word(name) in known or (near and near[0].startswith("tls")):
+            raise error
+        log.warning("%s. It is ignored", error)
+
     def _unknown(self, node: yaml.Node, name: str, known: list[str], kind: str = "key") -> ConfigError:
         shown = word(name)
         near = difflib.get_close_matches(shown, known, n=1)
@@ -286,6 +294,9 @@ class _Reader:
         secret = idle = False
         for name, name_node, value in self._entries(node, f"the section {section}"):
             target = elsewhere.get(name, name)
+            if target not in fields and section in _RCTMON:
+                self._stray(name_node, name, [*fields, *elsewhere])
+                continue
             if target not in fields:
                 raise self._unknown(name_node, name, [*fields, *elsewhere])
             if isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:null":
@@ -353,7 +364,8 @@ class _Reader:
         options = {"host": "127.0.0.1", "port": "8899", "name": DEFAULT_NAME}
         for name, name_node, value in self._entries(node, "the section device"):
             if name not in options:
-                raise self._unknown(name_node, name, list(options))
+                self._stray(name_node, name, list(options))
+                continue
             options[name] = str(self._scalar(value, int if name == "port" else str, f"device.{name}"))
         host = options["host"]
         port = f"{f'[{host}]' if ':' in host else host}:{options['port']}"
