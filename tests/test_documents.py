@@ -22,7 +22,7 @@ from nutdrv_py.backends.replay.config import ReplayConfig
 from nutdrv_py.cli import main
 from nutdrv_py.core.settings import backend_options
 from nutdrv_py.device.backend import Config, load, names
-from nutdrv_py.exporters.config import InfluxDB, Mqtt, Page, PortFileSection, Prometheus, read_exports
+from nutdrv_py.exporters.config import InfluxDB, Mqtt, Page, PortFileSection, Prometheus, Wake, read_exports
 from tests.backends.enphase.conftest import house, run
 from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO
@@ -35,7 +35,7 @@ def _section(name: str) -> str:
     return EXAMPLE.split(f"[{name}]")[1].split("# ----")[0]
 
 
-SECTIONS_OF_EXPORTERS = {"prometheus": Prometheus, "page": Page, "influxdb": InfluxDB, "mqtt": Mqtt, "portfile": PortFileSection}
+SECTIONS_OF_EXPORTERS = {"prometheus": Prometheus, "page": Page, "influxdb": InfluxDB, "mqtt": Mqtt, "portfile": PortFileSection, "wake": Wake}
 SECTIONS: dict[str, type[Config]] = {"home": EnphaseConfig, "rct": RctConfig, "file": DummyConfig, "mirror": RepeaterConfig, "described": MappingConfig, "played": ReplayConfig}
 
 
@@ -75,7 +75,7 @@ def test_the_example_of_the_exporters_shows_every_key_with_its_default(section: 
     found = re.search(rf"^#?   ?(?:# )?{name}: *([^#\n]*)", text, re.MULTILINE)
     assert found, name
     default = next(item.default for item in dataclasses.fields(kind) if item.name == name)
-    if (section, name) not in {("prometheus", "exposition"), ("portfile", "path")}:
+    if (section, name) not in {("prometheus", "exposition"), ("portfile", "path"), ("wake", "machines")}:
         assert found.group(1).strip() == ("" if default is None else str(default).lower() if isinstance(default, bool) else str(default))
 
 

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,10 +36,12 @@ from nutdrv_py.commands.portfile_config import find, read_plan
 from nutdrv_py.core.recall import Memory
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.device.backend import Backend, Config
-from nutdrv_py.exporters.config import read_exports
+from nutdrv_py.exporters.config import Wake, read_exports
 from nutdrv_py.exporters.history import History
 from nutdrv_py.exporters.page.file import HistoryFile
 from nutdrv_py.exporters.portfile import PortFile, abandon
+from nutdrv_py.exporters.wake import WakeExporter
+from nutdrv_py.exporters.wake.rules import State, Wanted
 from nutdrv_py.log import Trouble
 from nutdrv_py.machine.launcher import link
 from nutdrv_py.machine.paths import Paths
@@ -92,6 +95,18 @@ def _pid(path: Path) -> None:
 def _socket(path: Path) -> None:
     assert listening_pid(path) is None
     bind(path, NUT).close()
+
+
+def _wake(path: Path) -> None:
+    made = WakeExporter([SimpleNamespace(ups="home")], Wake(), Clock(), path.parent)  # type: ignore[list-item]
+    assert made._path == path
+
+    async def story() -> None:
+        await made._restore()
+        made._state = State({"nas": Wanted()})
+        await made._save()
+
+    asyncio.run(story())
 
 
 def _history(path: Path) -> None:
@@ -177,6 +192,7 @@ ROWS: Mapping[str, tuple[Row, ...]] = {
     "pid file": (Row("nutdrv_py-home.pid", _pid),),
     "socket": (Row("nutdrv_py-home", _socket),),
     "history": (Row("home.history", _history),),
+    "waiting machines": (Row("nutdrv_py-home.wake", _wake),),
     "charge": (Row("nutdrv_py-home.battery", _charge),),
     "port file": (Row("home.dev", _port_file),),
     "port file taken away": (Row("home.dev", lambda path: abandon([path])), Row("home.dev-nocomms", lambda path: _port_file(path.with_name("home.dev")))),

@@ -46,7 +46,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "construct": ("backends.rct", "protocols.rct", "simulators"),
     "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config"),
     "asyncio": ("core", "process", "clock", "backends", "protocols.modbus", "protocols.mqtt", "exporters", "simulators", "commands"),
-    "socket": ("process", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web"),
+    "socket": ("process", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web", "exporters.wake.net"),
     "pynut2": ("backends.repeater.line", "commands"),
     "prometheus_client": ("exporters.prometheus",),
     "influxdb_client": ("exporters.influxdb",),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import logging.config
 import os
 import re
@@ -29,7 +30,8 @@ from nutdrv_py.machine.files import read
 from nutdrv_py.machine.private import read_private
 
 __all__ = [
-    "Device", "Exports", "InfluxDB", "Mqtt", "Page", "PortFileSection", "Prometheus", "key", "port_files", "read_exports",
+    "Device", "Exports", "InfluxDB", "Machine", "Mqtt", "Page", "PortFileSection", "Prometheus", "Wake", "key", "port_files",
+    "read_exports",
 ]  # fmt: skip
 
 PORT = 9831
@@ -37,6 +39,9 @@ PORT = 9831
 
 PLACEHOLDERS = frozenset({"your-token"})
 """What stands in RctMon's example in place of a secret."""
+
+MOST_MACHINES = 50
+"""Maximum machines of the section wake: each is asked every few seconds in an outage."""
 
 MOST_SECRET = 4096
 """Bytes of a file that holds a secret."""
@@ -126,6 +131,31 @@ class PortFileSection:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """One of ``wake.machines``: a machine that is off after an outage."""
+
+    enable: bool = key("wake it", default=True)
+    name: str = key("name in the log and on the page", default="")
+    mac: str = key("hardware address of its network card, as 00:11:22:33:44:55", default="")
+    answers: str = key("IP address and TCP port that answer when it is up; a port that refuses counts, too", default="")
+    above: float | None = key("percent of charge of its own, instead of that of the section", default=None, least=0, most=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Section ``wake``: magic packets to machines that were shut down in an outage."""
+
+    enable: bool = key("send packets", default=True)
+    machines: tuple[Machine, ...] = key("the machines, each with name, mac and answers", default=())
+    above: float = key("percent of charge from which on machines are waked; 0: whatever it is", default=50.0, least=0, most=100)
+    after: float = key("seconds for which the grid must have been back", default=300.0, least=1, most=86400)
+    interval: float = key("seconds between two packets to a machine", default=60.0, least=1, most=3600)
+    attempts: int = key("packets to a machine, at most, for each outage", default=10, least=1, most=100)
+    broadcast: str = key("address that the packets are sent to, such as 192.168.1.255", default="255.255.255.255")
+    port: int = key("UDP port that the packets are sent to", default=9, least=1, most=65535)
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """What the daemon polls: the options of a section of ups.conf, as text. ``where`` is file and line."""
 
@@ -145,6 +175,7 @@ class Exports:
     mqtt: Mqtt | None = None
     page: Page | None = None
     portfile: PortFileSection | None = None
+    wake: Wake | None = None
     logging: Mapping[str, object] | None = None
     devices: tuple[Device, ...] = ()
     disabled: frozenset[str] = frozenset()
@@ -153,11 +184,12 @@ class Exports:
     @property
     def any(self) -> bool:
         """Whether there is anything to export to."""
-        return any((self.prometheus, self.influxdb, self.mqtt, self.page, self.portfile))
+        return any((self.prometheus, self.influxdb, self.mqtt, self.page, self.portfile, self.wake))
 
 
 _SECTIONS: Mapping[str, type] = {
     "prometheus": Prometheus, "influxdb": InfluxDB, "mqtt": Mqtt, "page": Page, "portfile": PortFileSection,
+    "wake": Wake,
 }  # fmt: skip
 _OTHERS = ("device", "devices", "logging")
 _RCTMON = ("prometheus", "influxdb", "mqtt")
@@ -306,6 +338,9 @@ class _Reader:
                 raise ConfigError(
                     f"{self._where(name_node)}: {target} is given twice; keep one of {target}, {target}_file, {target}_env"
                 )
+            if target == "machines":
+                values[target] = self._machines(value)
+                continue
             spec: _Key = fields[target].metadata["key"]
             if name in elsewhere:
                 text = self._scalar(value, str, f"{section}.{name}")
@@ -324,6 +359,17 @@ class _Reader:
         if made.enable:
             _check(made, f"{self._where(node)}: {section}")
         return made
+
+    def _machines(self, node: yaml.Node) -> tuple[Machine, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise ConfigError(f"{self._where(node)}: wake.machines must be a list: - name: ..., mac: ..., answers: ...")
+        found: dict[str, Machine] = {}
+        for item in node.value:
+            machine = self._section("wake.machines", Machine, item)
+            if machine.name in found:
+                raise ConfigError(f"{self._where(item)}: there are two machines of the name {machine.name}; give each its own")
+            found[machine.name] = machine
+        return tuple(machine for machine in found.values() if machine.enable)
 
     def _from_file(self, name: str, node: yaml.Node) -> str:
         path = Path(name) if Path(name).is_absolute() else self._path.parent / name
@@ -463,3 +509,39 @@ def _check(section: object, where: str) -> None:
         case PortFileSection():
             if not section.path:
                 raise ConfigError(f"{where}.path is missing: the file that dummy-ups reads")
+        case Wake():
+            if not 0 < len(section.machines) <= MOST_MACHINES:
+                raise ConfigError(
+                    f"{where}.machines must name 1 to {MOST_MACHINES} machines: - name: ..., mac: ..., answers: ..."
+                )
+            _address(section.broadcast, f"{where}.broadcast")
+        case Machine():
+            if not _MACHINE.fullmatch(section.name):
+                raise ConfigError(f"{where}: name must be 1 to 40 letters, digits, dots, hyphens or underscores")
+            digits = _MAC.fullmatch(section.mac)
+            if digits is None or int(section.mac[:2], 16) & 1 or not int(re.sub("[:-]", "", section.mac), 16):
+                raise ConfigError(
+                    f"{where}: mac of {section.name} is not that of a network card; write it like 00:11:22:33:44:55"
+                )
+            host, _, port = section.answers.rpartition(":")
+            if not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 0x10000):
+                raise ConfigError(
+                    f"{where}: answers of {section.name} must be an address and a TCP port, such as 192.168.1.10:22"
+                )
+            _address(host.removeprefix("[").removesuffix("]"), f"{where}: answers of {section.name}", six=True)
+
+
+_MACHINE = re.compile(r"[A-Za-z0-9._-]{1,40}")
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
+
+
+def _address(text: str, where: str, *, six: bool = False) -> None:
+    """Refuse what is no IP address: after an outage a name service may be away."""
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        found = None
+    if found is None or (found.version == 6 and not six):
+        raise ConfigError(
+            f"{where} must hold an {'' if six else 'IPv4 '}address, such as 192.168.1.{10 if six else 255}, not a name"
+        )

@@ -49,6 +49,9 @@ def places(exports: Exports) -> list[str]:
         found.append(f"the MQTT broker {mqtt.mqtt_host}:{mqtt.mqtt_port}, topics {mqtt.topic_prefix}/...")
     if exports.portfile is not None:
         found.append(exports.portfile.path)
+    if (wake := exports.wake) is not None:
+        names = ", ".join(machine.name for machine in wake.machines)
+        found.append(f"magic packets to {wake.broadcast}:{wake.port} for {names} after an outage")
     return found
 
 
@@ -85,16 +88,21 @@ class Exporting:
             from nutdrv_py.exporters.portfile.exporter import PortFileExporter
 
             made["portfile"] = PortFileExporter(sources, exports.portfile, self._clock)
+        wake = None
+        if exports.wake is not None:
+            from nutdrv_py.exporters.wake import WakeExporter
+
+            made["wake"] = wake = WakeExporter(sources, exports.wake, self._clock, self._folder)
         if exports.page is not None:
             from nutdrv_py.exporters.page import PageExporter
 
-            made["page"] = PageExporter(sources, exports.page, self._web, self._clock, self._folder)
+            made["page"] = PageExporter(sources, exports.page, self._web, self._clock, self._folder, wake)
         if exports.prometheus is not None:
             from nutdrv_py.exporters.prometheus import PrometheusExporter
 
             dropped = {name: (lambda exporter=exporter: exporter.dropped) for name, exporter in made.items()}
             made["prometheus"] = PrometheusExporter(
-                sources, exports.prometheus, self._web, points_written=points_written, dropped=dropped
+                sources, exports.prometheus, self._web, points_written=points_written, dropped=dropped, wake=wake
             )
         return list(made.values())
 

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 from nutdrv_py.core.telemetry import BUCKETS, Health, Source, View
 from nutdrv_py.exporters import config, rctmon
 from nutdrv_py.exporters.base import Exporter
+from nutdrv_py.exporters.wake import WakeExporter
 from nutdrv_py.exporters.web import QUERY, Answer, Web
 from nutdrv_py.machine.extras import load
 
@@ -81,7 +82,8 @@ def metric_name(variable: str) -> str:
 class PrometheusExporter(Exporter):
     """Serves :data:`PATH` on ``web``, which the caller starts. Raises :class:`ConfigError` when prometheus_client is missing.
 
-    ``points_written`` tells what the InfluxDB exporter has written, ``dropped`` by exporter what it had to throw away.
+    ``points_written`` tells what the InfluxDB exporter has written, ``dropped`` by exporter what it had to throw away,
+    ``wake`` how far the machines are that are waked.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class PrometheusExporter(Exporter):
         *,
         points_written: Callable[[], int] | None = None,
         dropped: Mapping[str, Callable[[], int]] | None = None,
+        wake: WakeExporter | None = None,
     ) -> None:
         super().__init__(sources)
         client, self._exposition, core = (
@@ -100,7 +103,7 @@ class PrometheusExporter(Exporter):
         )
         self._core = core
         self._registry = client.CollectorRegistry()
-        self._registry.register(_Collector(core, self.sources, options.exposition, points_written, dropped or {}))
+        self._registry.register(_Collector(core, self.sources, options.exposition, points_written, dropped or {}, wake))
         client.ProcessCollector(registry=self._registry)
         client.PlatformCollector(registry=self._registry)
         client.GCCollector(registry=self._registry)
@@ -187,7 +190,9 @@ class _Collector:
         exposition: bool,
         points_written: Callable[[], int] | None,
         dropped: Mapping[str, Callable[[], int]],
+        wake: WakeExporter | None,
     ) -> None:
+        self._wake = wake
         self._core = core
         self._sources = sources
         self._exposition = exposition
@@ -208,6 +213,12 @@ class _Collector:
         for exporter, dropped in self._dropped.items():
             name, help = "nutdrv_py_exporter_dropped_total", "What was thrown away because a server could not take it"
             families.add("counter", name, help, ("exporter",), (exporter,), dropped())
+        for name, sent in self._wake.sent.items() if self._wake is not None else ():
+            help = "Magic packets that were sent to the machine since the start"
+            families.add("counter", "nutdrv_py_wake_packets_total", help, ("machine",), (name,), sent)
+        for row in self._wake.progress if self._wake is not None else ():
+            help = "Whether the machine was up in the last outage and is not back yet"
+            families.add("gauge", "nutdrv_py_wake_waiting", help, ("machine",), (row.name,), row.waits)
         self._rctmon(families, [look for look in looks if look[0].backend == "rct"])
         if self._exposition:
             for view, _ in looks:

@@ -256,6 +256,24 @@ def test_an_exporters_port_may_be_used_by_our_own_driver_and_nobody_else(tmp_pat
     assert exported(path, running=False)["exporters"].level is OK
 
 
+def test_a_machine_to_wake_that_does_not_answer_is_told_because_it_counts_as_switched_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answers(place: str) -> bool:
+        return place.endswith(":22")
+
+    monkeypatch.setattr(configuration, "answers", answers)
+    path = tmp_path / "exporters.yml"
+    machine = "{{name: {}, mac: '00:11:22:33:44:55', answers: '192.168.1.10:{}'}}"
+    path.write_text(f"wake: {{machines: [{machine.format('nas', 22)}]}}\n")
+    assert exported(path, running=True)["wake"].level is OK
+    path.write_text(f"wake: {{machines: [{machine.format('nas', 22)}, {machine.format('rack', 23)}]}}\n")
+    found = exported(path, running=True)["wake"]
+    assert found.level is WARNING
+    assert "rack at 192.168.1.10:23" in found.text
+    assert "nas" not in found.text
+
+
 def test_an_exporter_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "exporters.yml"
     path.write_text("mqtt:\n  enable: true\n  mqtt_host: broker\n")

@@ -29,10 +29,12 @@ from nutdrv_py.core.telemetry import BUCKETS, Health, Source, View
 from nutdrv_py.device.backend import Backend, Config
 from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import ConfigError, DeviceError
-from nutdrv_py.exporters.config import Prometheus
+from nutdrv_py.exporters.config import Machine, Prometheus, Wake
 from nutdrv_py.exporters.points import device_points
 from nutdrv_py.exporters.prometheus import DEVICE, FLAGS, OWN, PATH, PrometheusExporter, metric_name
 from nutdrv_py.exporters.rctmon import ROWS
+from nutdrv_py.exporters.wake import WakeExporter
+from nutdrv_py.exporters.wake.rules import State, Wanted
 from nutdrv_py.exporters.web import QUERY, Answer, Route, Web
 from nutdrv_py.machine.paths import Paths
 from tests.backends.enphase.conftest import house as enphase_home
@@ -61,6 +63,10 @@ class Scripted(Source):
         told = View(ups, backend, False, 2000.0, 1998.0, {}, Status.OL, (), {})
         self.seen = replace(told, **view)  # type: ignore[arg-type]
         self.state = Health(ups, backend, True, 3, dict.fromkeys(FAILURES, 0), 1.5, (0, 1, 2, *[3] * 7), 1, {}, {})
+
+    @property
+    def ups(self) -> str:
+        return self.seen.ups
 
     def view(self) -> View:
         return self.seen
@@ -540,6 +546,21 @@ def test_one_exporter_does_not_see_the_metrics_of_another() -> None:
     assert [labels["ups"] for scrape in (first, second) for labels in scrape.labels("nutdrv_py_up")] == ["one", "two"]
 
 
+def test_machines_to_wake_are_counted_and_shown() -> None:
+    made = WakeExporter([Scripted()], Wake(machines=(Machine(name="nas"), Machine(name="rack"))), FakeClock(), Path())
+    made.sent["nas"] = 2
+    made._state = State({"rack": Wanted()})
+    scrape = Scrape(Scripted(), wake=made)
+    assert [scrape.value("nutdrv_py_wake_packets_total", machine=name) for name in ("nas", "rack")] == [2, 0]
+    assert [scrape.value("nutdrv_py_wake_waiting", machine=name) for name in ("nas", "rack")] == [0, 1]
+
+
+OTHERS = {
+    "nutdrv_py_info", "nutdrv_py_poll_duration_seconds", "nutdrv_py_exporter_dropped_total", "nutdrv_py_wake_packets_total",
+    "nutdrv_py_wake_waiting",
+}  # fmt: skip
+
+
 def test_the_document_names_every_key_metric_and_label() -> None:
     text = (REPO / "docs" / "prometheus.md").read_text()
     for found in fields(Prometheus):
@@ -548,7 +569,7 @@ def test_the_document_names_every_key_metric_and_label() -> None:
         kind = "" if row.kind == "gauge" else row.kind
         cells = (f"`{row.name}`", kind, " ".join(f"`{label}`" for label in row.labels))
         assert "| " + " | ".join(cells).replace("  ", " ").rstrip() + " |" in text.replace("  ", " "), row.name
-    for name in (*RCTMON_OWN, *(row.name for row in OWN), "nutdrv_py_info", "nutdrv_py_poll_duration_seconds", "nutdrv_py_exporter_dropped_total"):
+    for name in (*RCTMON_OWN, *(row.name for row in OWN), *OTHERS):
         assert f"`{name}`" in text
     assert " ".join(FLAGS[:-1]) in text
     assert " ".join(f"`{label}`" for label in ("ups", *DEVICE)) in text
@@ -557,7 +578,7 @@ def test_the_document_names_every_key_metric_and_label() -> None:
 def test_the_document_names_nothing_that_is_not_there() -> None:
     text = (REPO / "docs" / "prometheus.md").read_text()
     known = {row.name for row in (*ROWS, *OWN)} | RCTMON_OWN
-    known |= {"nutdrv_py_info", "nutdrv_py_poll_duration_seconds", "nutdrv_py_exporter_dropped_total"}
+    known |= OTHERS
     assert set(re.findall(r"`((?:rctmon|nutdrv_py)_\w+)`", text)) <= known
 
 

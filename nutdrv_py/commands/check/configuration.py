@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
@@ -13,8 +14,9 @@ from nutdrv_py.commands.sections import Section, ours
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.device.findings import Finding, failed, ok, warning
 from nutdrv_py.errors import ConfigError, NutdrvError
-from nutdrv_py.exporters.config import Exports
+from nutdrv_py.exporters.config import Exports, Wake
 from nutdrv_py.exporters.exporting import check_packages
+from nutdrv_py.exporters.wake.net import answers
 from nutdrv_py.machine.private import private_file
 from nutdrv_py.process.upsconf import Loaded, load
 
@@ -139,9 +141,25 @@ async def exporters(exports: Exports, *, running: bool, within: Within) -> Async
             )  # fmt: skip
     if bad:
         return
-    names = [name for name in ("prometheus", "influxdb", "mqtt", "page", "portfile") if getattr(exports, name) is not None]
+    sections = ("prometheus", "influxdb", "mqtt", "page", "portfile", "wake")
+    names = [name for name in sections if getattr(exports, name) is not None]
     ports = f"; ports {', '.join(str(port) for _, port in sorted(used))}" if used else ""
     yield ok("exporters", f"{', '.join(names) or 'none is enabled'} in {exports.path}{ports}")
+    if exports.wake is not None:
+        yield await _machines(exports.wake)
+
+
+async def _machines(wake: Wake) -> Finding:
+    """Return whether the machines answer that are to be waked: one that never does counts as off before the outage."""
+    up = await asyncio.gather(*(answers(machine.answers) for machine in wake.machines))
+    silent = [machine for machine, answer in zip(wake.machines, up, strict=True) if not answer]
+    if silent:
+        names = ", ".join(f"{machine.name} at {machine.answers}" for machine in silent)
+        return warning(
+            "wake", f"no answer from {names}: after an outage only machines are waked that answered in it",
+            "if the machine is on, write an address and port that answer, such as that of ssh",
+        )  # fmt: skip
+    return ok("wake", f"{', '.join(machine.name for machine in wake.machines)} answer and would be waked after an outage")
 
 
 async def _listener(host: str, port: int, within: Within) -> bool | None:

@@ -17,6 +17,7 @@ from nutdrv_py.exporters.history import History, encode
 from nutdrv_py.exporters.page.document import Document
 from nutdrv_py.exporters.page.file import HistoryFile
 from nutdrv_py.exporters.page.status import status
+from nutdrv_py.exporters.wake import WakeExporter
 from nutdrv_py.exporters.web import SAFE, Answer, Route, Web
 from nutdrv_py.log import log
 
@@ -34,11 +35,14 @@ REMAKE = 5.0
 class PageExporter(Exporter):
     """Serves ``/``, ``/status.json`` and ``/history.json`` through ``web``.
 
-    ``history`` is the folder in which a file keeps the last day; the key of that name is another file.
+    ``history`` is the folder in which a file keeps the last day; the key of that name is another file. ``wake`` is shown, too.
     """
 
-    def __init__(self, sources: Sequence[Source], options: Page, web: Web, clock: Clock, history: Path) -> None:
+    def __init__(
+        self, sources: Sequence[Source], options: Page, web: Web, clock: Clock, history: Path, wake: WakeExporter | None = None
+    ) -> None:
         super().__init__(sources)
+        self._wake = wake
         self._clock = clock
         self._title = options.title
         self._document = Document(options.title)
@@ -87,7 +91,9 @@ class PageExporter(Exporter):
         views = [source.view() for source in self.sources]
         now = self._clock.wall()
         content = {"version": VERSION, "title": self._title, "page": self._document.version, "now": round(now, 1)}
-        return _json({**content, "ups": [status(view) for view in views]})
+        rows = self._wake.progress if self._wake is not None else []
+        wake = [{"name": row.name, "waits": row.waits, "sent": row.sent, "text": row.text} for row in rows]
+        return _json({**content, "ups": [status(view) for view in views], **({"wake": wake} if wake else {})})
 
     def _history(self, headers: Mapping[str, str]) -> Answer:
         now = self._clock.monotonic()

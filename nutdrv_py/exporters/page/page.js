@@ -31,11 +31,23 @@ function draw() {
     row.link.parentNode.remove();
     rows.delete(name);
   }
+  drawWake(silent > GONE ? [] : (answer.wake || []).filter(machine => machine.waits));
   if (!rows.size) return;
   document.querySelector("nav").hidden = rows.size < 2;
   const worst = [...rows.values()].reduce((a, b) => b.rank > a.rank ? b : a);
   const title = `${worst.headline} \u2013 ${answer.title}`;
   if (document.title !== title) document.title = title;
+}
+
+function drawWake(machines) {
+  const box = document.getElementById("wake"), list = box.querySelector("ul");
+  box.hidden = !machines.length;
+  while (list.children.length > machines.length) list.lastChild.remove();
+  machines.forEach((machine, index) => {
+    const item = list.children[index] || make("li", "", list);
+    const sent = machine.sent ? `, ${machine.sent} ${machine.sent === 1 ? "packet" : "packets"} sent` : "";
+    say(item, `${machine.name} ${machine.text}${sent}`);
+  });
 }
 
 function drawPast() {
