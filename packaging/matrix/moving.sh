@@ -75,10 +75,12 @@ ENPHASE_TOKENS=https://$gateway/tokens
 CONF
     install -D -m 0755 /dev/stdin /usr/local/libexec/enphase-monitor <<'SCRIPT'
 #!/bin/bash
-# Writes the file as the script does: in place, with what it generates.
+# Writes the file as the script does: in place, with what it generates, again and again (dummy-ups compares whole seconds).
 . "/etc/nut/enphase-${!#}.conf"
-printf 'ups.status: OL\nbattery.charge: 77\ninput.current: 15.63\nups.location: cellar\n' > "$STATE_DIR/$PORT_FILE"
-[ "$1" = -s ] || exec sleep infinity
+while
+    printf 'ups.status: OL\nbattery.charge: 77\ninput.current: 15.63\nups.location: cellar\n' > "$STATE_DIR/$PORT_FILE"
+    [ "$1" != -s ]
+do sleep 5; done
 SCRIPT
     cat >/etc/systemd/system/enphase-monitor@.service <<'UNIT'
 [Unit]
