@@ -43,7 +43,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 # third-party module -> the only places where it may be imported
 PLACES: dict[str, tuple[str, ...]] = {
     "httpx": ("backends.enphase", "backends.mapping.web", "backends.replay.gateway", "commands.record_enphase", "exporters"),
-    "construct": ("backends.rct", "protocols.rct", "simulators"),
     "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config"),
     "asyncio": ("core", "process", "clock", "backends", "protocols.modbus", "protocols.mqtt", "exporters", "simulators", "commands"),
     "socket": ("process", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web", "exporters.wake.net"),
