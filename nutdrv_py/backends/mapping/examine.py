@@ -9,12 +9,12 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 
-from nutdrv_py.backends.mapping.battery import LOW_UNKNOWN, MARGIN
 from nutdrv_py.backends.mapping.config import MappingConfig, login
 from nutdrv_py.backends.mapping.description import Description
 from nutdrv_py.backends.mapping.sources import Source
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.findings import Finding, failed, low_mark, ok, warning
+from nutdrv_py.device.house import LOW_UNKNOWN, MARGIN
 from nutdrv_py.errors import AuthError, DeviceError
 
 __all__ = ["examine"]

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.inventory import Inventory
+from nutdrv_py.device.house import LOW_UNKNOWN, HouseBattery
 from nutdrv_py.device.mapping import translate
 from nutdrv_py.device.reading import Decline, Status, Value
-from nutdrv_py.device.storage import CONFIRMATION, ChargeFilter, Charger, Smoothed, charger_status, runtime
-from nutdrv_py.device.trust import Band, Drain, Standstill, Steady, most_power
-from nutdrv_py.log import Trouble
+from nutdrv_py.device.storage import CONFIRMATION, ChargeFilter
+from nutdrv_py.device.trust import Band
 
 __all__ = ["Battery", "Moment"]
 
@@ -27,20 +27,8 @@ percent when they come near their end, and the low mark leaves only some points.
 LEAST_ENERGY = 1900.0
 """Wh: one module, to count the charge down by when nothing tells what the battery holds."""
 
-CHARGE_GONE = 600.0
-"""Seconds without a charge after which, on the grid, none is shown."""
-
-LOW_UNKNOWN = 20.0
-"""Percent: the low mark of an inverter that never tells its own limit."""
-
 LIMIT_WAIT = 60.0
 """Seconds for which the limit may be on its way: until then no mark is known, and none makes LB."""
-
-WARNING = 10.0
-"""Percentage points above the low mark for ``battery.charge.warning``."""
-
-LEAST_DRAIN = 100.0
-"""W: the runtime is never reckoned with less, because a house never takes less for long."""
 
 HEALTH_LOW = 0.7
 """State of health below which a battery should be replaced (RB)."""
@@ -56,12 +44,6 @@ LIMIT = Band(0, 90, 0, 30, step=5)
 
 SIZE = Band(500, 1e6, LEAST_ENERGY, 3e5, share=0.3, rises=True)
 """Wh of the full battery: towers of this kind hold 3.8 to 23 kWh."""
-
-MOST_POWER = 20000.0
-"""W that the battery gives at most while its size is not known: more than any inverter of this kind."""
-
-STEP = 30.0
-"""Seconds between two readings up to which the power counts as drawn all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +97,13 @@ class Battery:
 
     def __init__(self, began: float) -> None:
         self._began = began
-        self._charger = Charger()
-        self._filter, self._second = ChargeFilter(CORRECTION), ChargeFilter(CORRECTION)
+        self._house = HouseBattery(
+            began, CHARGE_AGE, size=SIZE, limit=LIMIT, least=LEAST_ENERGY, charges=ChargeFilter(CORRECTION)
+        )
+        self._second = ChargeFilter(CORRECTION)
         self._gap: float | None = None
         """Percentage points between the two towers, as both have told last."""
         self._word = faults.Confirmed()
-        self._charge: float | None = None
-        self._charge_at = 0.0
-        self._counted_at = began
-        self._still = Standstill()
-        self._drain = Drain()
-        self._power = Smoothed()
-        self._reserve = Steady(LIMIT)
-        self._energy = Steady(SIZE)
-        self._trouble = Trouble()
         self.decline = Decline()
         """How the battery goes on while the inverter is silent, as of the last :meth:`look`."""
         self._empty = {"status": _Emptiness(), "current": _Emptiness(), "fault": _Emptiness()}
@@ -140,10 +115,10 @@ class Battery:
 
     def transferred(self) -> None:
         """The house was cut off or is back: what was drawn before says nothing now."""
-        self._power.reset()
+        self._house.transferred()
 
-    def look(self, moment: Moment, shown: dict[str, Value], load: float | None) -> Status:
-        """Put the battery's variables into ``shown``, and give its tokens. ``load`` is what the house draws (W)."""
+    def look(self, moment: Moment, shown: dict[str, Value]) -> Status:
+        """Put the battery's variables into ``shown``, and give its tokens."""
         values, now, off_grid, early = moment.values, moment.now, moment.off_grid, moment.early
         power = site.battery_power(values)
         count = sum(1 for there in moment.inventory.modules if there)
@@ -157,41 +132,29 @@ class Battery:
         elif moment.inventory.tower and first is not None and self._gap is not None:
             # Without it the charge would jump to that of the first, fuller or emptier.
             second = min(100.0, max(0.0, first - self._gap))
-        full = self._energy.update(site.full_energy(values, count, tower=bool(moment.inventory.tower)), now)
-        usual, own = site.household_load(values, off_grid=False), site.household_load(values, off_grid=off_grid)
-        house = None if usual is None and own is None else max(usual or 0.0, own or 0.0) + site.OWN_USE
-        most = most_power(full, MOST_POWER)
-        if off_grid and not early:
-            charge = self._believed(site.charge(values, second), moment, power)
-            drain = self._drain.update(power, house, now, most)
-        else:
-            charge = self._believed(site.charge(values, second), moment, None)
-            drain = self._drain.update(None if house is None else min(house, most), house, now, most)
-        drain = max(drain, LEAST_DRAIN)
-        smooth = drain if early else self._power.update(drain, now)
+        full = self._house.size.update(site.full_energy(values, count, tower=bool(moment.inventory.tower)), now)
         reserve = site.number(values, "power_mng.soc_min_island")
         told_at = moment.times.get("power_mng.soc_min_island", now)
-        cutoff = self._reserve.update(reserve * 100 if reserve is not None else None, told_at)
-        left = None
-        if charge is not None and full:
-            usable = max(0.0, charge - (cutoff or 0.0)) / 100 * full * site.efficiency(values)
-            left = runtime(usable, smooth)
+        self._house.cutoff.update(reserve * 100 if reserve is not None else None, told_at)
+        usual, own = site.household_load(values, off_grid=False), site.household_load(values, off_grid=off_grid)
+        load = None if usual is None and own is None else max(usual or 0.0, own or 0.0) + site.OWN_USE
+        soc_at = moment.times.get("battery.soc")
+        believed = self._house.update(
+            now, off_grid=off_grid, early=early, charge=site.charge(values, second) if soc_at is not None else None,
+            charge_at=soc_at, power=power, load=load, packs=max(1, count), usable=site.efficiency(values),
+        )  # fmt: skip
+        charge = believed.charge
         empty = self._emptiness(moment, charge, towers=towers)
-        direction = self._charger.update(power, max(1, count))
         word = faults.battery_word(values.get("battery.status2"))
         self._word.update(word, moment.times.get("battery.status2"))
         tokens = faults.battery_status(self._word.confirmed)[1]
-        status = direction | tokens | _worn(moment)
+        status = believed.status | tokens | _worn(moment)
         if off_grid and empty:
             status |= Status.LB
 
         shown.update(translate(site.BATTERY_FIELDS, values))
         shown.update(site.modules(values))
-        if charge is not None:
-            shown["battery.charge"] = charge
-            shown["battery.charger.status"] = charger_status(direction, charge)
-        if left is not None:
-            shown["battery.runtime"] = left
+        shown.update(believed.values)
         current = site.number(values, "battery.current")
         if current is not None:
             # Firmware differs in the sign of the current, not in that of the power.
@@ -202,49 +165,15 @@ class Battery:
         text = faults.battery_status(word)[0] if word is not None else ""
         if text:
             shown["battery.status"] = text
-        if full:
-            shown["experimental.battery.energy.capacity"] = round(full)
-            if charge is not None:
-                shown["experimental.battery.energy"] = round(full * charge / 100)
-        self.decline = Decline(
-            load=max(drain, min(load or 0.0, most)), measured=self._drain.measured, capacity=full or LEAST_ENERGY, charge=charge,
-            low=self._low(moment), cutoff=cutoff, warning=WARNING, by_runtime=not early,
-        )  # fmt: skip
+        if full and charge is not None:
+            shown["experimental.battery.energy"] = round(full * charge / 100)
+        self.decline = replace(believed.decline, low=self._low(moment))
         return status
 
-    def _believed(self, told: float | None, moment: Moment, power: float | None) -> float | None:
-        """Return the charge to go by: as told, unless more was drawn; off the grid counted down while nobody tells it.
-
-        ``power`` is what the battery is told to give in the island (W); None when that is not known.
-        """
-        now, at = moment.now, moment.times.get("battery.soc")
-        passed, size = max(0.0, now - self._counted_at), self._energy.value or LEAST_ENERGY
-        if told is not None and at is not None and now - at <= CHARGE_AGE:
-            if at > self._charge_at or self._charge is None:
-                charge = self._filter.update(told, at)
-                drawn = (power or 0.0) * min(passed, STEP) / 36 / size
-                self._charge = None if charge is None else self._still.update(charge, drawn, off_grid=moment.off_grid)
-                self._charge_at = at
-                self._say_standstill()
-                self._counted_at = now
-        elif moment.off_grid and self._charge is not None:
-            self._charge = max(0.0, self._charge - max(self._drain.watts, LEAST_DRAIN) * passed / 36 / size)
-            self._counted_at = now
-        elif not moment.off_grid:
-            self._counted_at = now
-            if now - self._charge_at > CHARGE_GONE:
-                self._charge = None
-        return self._charge
-
-    def _say_standstill(self) -> None:
-        if self._still.behind:
-            self._trouble.report("standstill", "The charge stands still while power is drawn: what was drawn counts")
-        else:
-            self._trouble.clear("standstill")
-
     def _low(self, moment: Moment) -> float | None:
-        if self._reserve.value is not None:
-            return min(99.0, self._reserve.value + moment.options.charge_low_margin)
+        cutoff = self._house.cutoff.value
+        if cutoff is not None:
+            return min(99.0, cutoff + moment.options.charge_low_margin)
         return LOW_UNKNOWN if moment.now - self._began >= LIMIT_WAIT else None
 
     def _emptiness(self, moment: Moment, charge: float | None, *, towers: bool) -> bool:

@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 from nutdrv_py.backends.rct import site
-from nutdrv_py.backends.rct.battery import LOW_UNKNOWN
 from nutdrv_py.backends.rct.client import Line
 from nutdrv_py.backends.rct.config import RctConfig, address
 from nutdrv_py.backends.rct.grid import Evidence
 from nutdrv_py.backends.rct.inventory import discover
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.findings import Finding, failed, low_mark, ok, warning
+from nutdrv_py.device.house import LOW_UNKNOWN
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.protocols.rct.objects import BY_NAME
 

@@ -146,7 +146,7 @@ class House:
         load = do("load", lambda: site.household_load(values, off_grid=off_grid), None)
         status |= do("power", lambda: self._loading(moment, shown, load), nothing)
         if inventory.battery is not False:
-            status |= do("battery", lambda: self._battery.look(moment, shown, load), nothing)
+            status |= do("battery", lambda: self._battery.look(moment, shown), nothing)
         status |= do("output", lambda: self._off(moment), nothing)
         do("observations", lambda: self._observe(moment, shown), None)
         found = do("alarms", lambda: faults.alarms(moment.faults), tuple[str, ...]())

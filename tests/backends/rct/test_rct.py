@@ -460,7 +460,7 @@ def test_a_charge_that_stands_still_while_kilowatts_are_drawn_is_not_believed(ca
     async def story() -> None:
         async with home(changes={"soc": 26.5, "load": 3600, "pv": 0, "grid": "outage"}) as house:
             await house.polls(3)
-            assert house.backend._house._battery._still._drawn < 1, "nothing was drawn before the start"
+            assert house.backend._house._battery._house._still._drawn < 1, "nothing was drawn before the start"
             house.sim.set(override={"battery.soc": 0.265})
             while Status.LB not in (await house.poll()).status:
                 assert house.sim.value("battery.soc") > 0.135, "LB must come before the battery is empty"
