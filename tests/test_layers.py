@@ -20,6 +20,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "protocols": ("errors", "protocols"),
     "protocols.mqtt": ("errors", "log", "machine.extras", "protocols"),
     "protocols.modbus": ("errors", "machine.extras", "protocols"),
+    "protocols.web": ("core.confined", "errors", "protocols"),
     "machine": ("errors", "machine"),
     "device": ("clock", "device", "errors", "log"),
     "core": ("clock", "core", "device", "errors", "log", "machine.paths", "nut.kinds", "nut.parseconf", "nut.snapshot", "__version__"),
@@ -42,7 +43,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 # third-party module -> the only places where it may be imported
 PLACES: dict[str, tuple[str, ...]] = {
-    "httpx": ("backends.enphase", "backends.mapping.web", "backends.replay.gateway", "commands.record_enphase", "exporters"),
+    "httpx": ("backends.enphase", "backends.replay.gateway", "commands.record_enphase", "exporters", "protocols.web"),
+    "construct": ("backends.rct", "protocols.rct", "simulators"),
     "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config"),
     "asyncio": ("core", "process", "clock", "backends", "protocols.modbus", "protocols.mqtt", "exporters", "simulators", "commands"),
     "socket": ("process", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web", "exporters.wake.net"),

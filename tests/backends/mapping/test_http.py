@@ -12,10 +12,10 @@ import pytest
 
 from nutdrv_py import log
 from nutdrv_py.backends.mapping import Mapping
-from nutdrv_py.backends.mapping.web import MOST_BODY
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import AuthError, ConfigError, DeviceError
+from nutdrv_py.protocols.web import MOST_BODY
 from tests.backends.mapping.conftest import House
 from tests.backends.mapping.speakers import WebServer
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from nutdrv_py.backends.mapping import jsonpath
 from nutdrv_py.backends.mapping.nodes import Node
 from nutdrv_py.backends.mapping.sources import Login, Options, Place, Source, Told
-from nutdrv_py.backends.mapping.web import Refused, Web
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, DeviceError
 from nutdrv_py.log import log
+from nutdrv_py.protocols.web import Refused, Web
 
 __all__ = ["MAIN", "PLACE", "places", "source", "spec"]
 
