@@ -26,7 +26,7 @@ SYSTEM = "systemd systemd-sysv dbus procps openssl curl"
 
 TESTS = (
     "python3-venv python3-pytest python3-pytest-timeout python3-pytest-xdist python3-freezegun python3-hypothesis "
-    "python3-prometheus-client python3-paho-mqtt python3-httpx python3-yaml python3-dateutil python3-certifi "
+    "python3-prometheus-client python3-paho-mqtt python3-httpx python3-construct python3-yaml python3-dateutil python3-certifi "
     "python3-urllib3 mosquitto mosquitto-clients nut-server"
 )
 """The packages of the tests, in the release's own versions."""

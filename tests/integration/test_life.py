@@ -353,7 +353,7 @@ def test_root_is_given_up_for_nuts_user_and_the_socket_gets_the_group() -> None:
         home.chmod(0o755)
         site = home / "site"
         packages = next(Path(p) for p in sys.path if p.endswith(("site-packages", "dist-packages")))
-        wanted = ("httpx", "httpcore", "h11", "anyio", "idna", "certifi", "sniffio", "yaml", "exceptiongroup")
+        wanted = ("httpx", "httpcore", "h11", "anyio", "idna", "certifi", "sniffio", "construct", "yaml", "exceptiongroup")
         site.mkdir()
         for name in (*wanted, "typing_extensions.py"):
             if (packages / name).is_dir():

@@ -25,6 +25,7 @@ SPEC = (PACKAGING / "rpm" / "nutdrv_py.spec").read_text()
 
 NAMES = {
     "httpx": "python3-httpx",
+    "construct": "python3-construct",
     "pyyaml": "python3-yaml",
     "prometheus-client": "python3-prometheus-client",
     "influxdb-client": "python3-influxdb-client",
