@@ -23,6 +23,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "protocols.web": ("core.confined", "errors", "protocols"),
     "machine": ("errors", "machine"),
     "device": ("clock", "device", "errors", "log"),
+    "device.credentials": ("device", "errors", "log", "machine.private"),
     "core": ("clock", "core", "device", "errors", "log", "machine.paths", "nut.kinds", "nut.parseconf", "nut.snapshot", "__version__"),
     "core.confined": (),
     "backends": ("backends", "clock", "core.confined", "device", "errors", "log", "machine", "nut.parseconf", "nut.portfile", "protocols"),

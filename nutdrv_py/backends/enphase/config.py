@@ -12,10 +12,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from nutdrv_py.device.backend import Config, option
+from nutdrv_py.device.credentials import read_credentials
 from nutdrv_py.errors import ConfigError, without_login
 from nutdrv_py.machine.files import look, read
 from nutdrv_py.machine.paths import writable
-from nutdrv_py.machine.private import private_file, read_private
+from nutdrv_py.machine.private import private_file
 
 __all__ = ["Credentials", "EnphaseConfig", "check", "credentials", "gateway_url", "is_loopback", "token_path"]
 
@@ -120,36 +121,9 @@ def _resolved(config: EnphaseConfig, name: str) -> Path:
 
 
 def credentials(config: EnphaseConfig) -> Credentials:
-    """What the options and the credentials file say; the file wins. Raises :class:`ConfigError`.
-
-    Lines are KEY=VALUE; a value may stand in single or double quotes; ``#`` begins a comment only at the start of a line,
-    because passwords hold it.
-    """
+    """What the options and the credentials file say; the file wins. Raises :class:`ConfigError`."""
     found = Credentials(config.username, config.password, config.token)
-    if not config.credentials:
-        return found
-    path = _resolved(config, config.credentials)
-    try:
-        lines = read_private(path).decode().splitlines()
-    except OSError as error:
-        raise ConfigError(
-            f"credentials = {path} cannot be read: {error.strerror}; it should be owned by root with NUT's group, mode 0640"
-        ) from error
-    except UnicodeDecodeError:
-        raise ConfigError(f"credentials = {path} is not text in UTF-8") from None
-    changes: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        key, equals, value = (part.strip() for part in line.partition("="))
-        if not equals or key.lower() not in ("username", "password", "token"):
-            # What stands there instead may be the password.
-            raise ConfigError(f"{path}:{number}: write USERNAME=, PASSWORD= or TOKEN= before what stands there, or #")
-        if len(value) >= 2 and value[0] in "\"'" and value[-1] == value[0]:
-            value = value[1:-1]
-        changes[key.lower()] = value
-    return dataclasses.replace(found, **changes)
+    return dataclasses.replace(found, **read_credentials(config, config.credentials, ("username", "password", "token")))
 
 
 def token_path(config: EnphaseConfig) -> Path:

@@ -10,9 +10,8 @@ from pathlib import Path
 from nutdrv_py.backends.mapping.description import Description, describe, path_of
 from nutdrv_py.backends.mapping.sources import Login, Options
 from nutdrv_py.device.backend import Config, option
+from nutdrv_py.device.credentials import read_credentials
 from nutdrv_py.errors import ConfigError, without_login
-from nutdrv_py.log import hide
-from nutdrv_py.machine.private import read_private
 
 __all__ = ["MappingConfig", "check", "login"]
 
@@ -71,31 +70,5 @@ def check(config: MappingConfig) -> None:
 
 
 def login(config: MappingConfig) -> Login:
-    """Return user and password of the credentials file, nothing when there is none. Raises :class:`ConfigError`.
-
-    Lines are KEY=VALUE; a value may stand in quotes; ``#`` begins a comment only at the start of a line.
-    """
-    if not config.credentials:
-        return Login()
-    path = Path(config.confpath or ".") / config.credentials
-    try:
-        lines = read_private(path, 64 * 1024).decode().splitlines()
-    except OSError as error:
-        raise ConfigError(
-            f"credentials = {path} cannot be read: {error.strerror}; it should be owned by root with NUT's group, mode 0640"
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"credentials = {path} is not text in UTF-8") from None
-    found: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        key, equals, value = (part.strip() for part in line.partition("="))
-        if not equals or key.lower() not in ("username", "password"):
-            # What stands there instead may be the password.
-            raise ConfigError(f"{path}:{number}: write USERNAME= or PASSWORD= before what stands there, or #")
-        if len(value) >= 2 and value[0] in "\"'" and value[-1] == value[0]:
-            value = value[1:-1]
-        found[key.lower()] = value
-    hide(found.get("password"))
-    return Login(**found)
+    """Return user and password of the credentials file, nothing when there is none. Raises :class:`ConfigError`."""
+    return Login(**read_credentials(config, config.credentials))
