@@ -20,6 +20,13 @@ class Clock:
         """Seconds since 1970 (UTC); may jump."""
         return time.time()
 
+    def monotonic_of(self, stamp: float) -> float:
+        """Return the monotonic time of a wall-clock time stamp (seconds since 1970), never later than now.
+
+        It is right as long as the clock of the device that made the stamp is.
+        """
+        return self.monotonic() - max(0.0, self.wall() - stamp)
+
     async def sleep(self, seconds: float) -> None:
         """Wait that many seconds of monotonic time."""
         await asyncio.sleep(seconds)
