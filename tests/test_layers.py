@@ -37,6 +37,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "simulators.nut": ("errors", "machine.launcher", "nut.parseconf"),
     "exporters": ("clock", "core.telemetry", "device.reading", "errors", "exporters", "log", "machine", "nut.kinds", "nut.portfile", "protocols"),
     "process": ("clock", "core", "device", "errors", "exporters", "log", "machine", "nut", "process", "__version__"),
+    "testing": ("clock", "core", "device", "errors", "log", "machine.paths", "nut", "testing"),
     "cli": ("",),
     "commands": ("",),
     "__main__": ("cli",),
@@ -48,13 +49,14 @@ PLACES: dict[str, tuple[str, ...]] = {
     "httpx": ("backends.enphase", "backends.replay.gateway", "commands.record_enphase", "exporters", "protocols.web"),
     "construct": ("backends.rct", "protocols.rct", "simulators"),
     "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config"),
-    "asyncio": ("core", "process", "clock", "device.push", "backends", "protocols.modbus", "protocols.mqtt", "exporters", "simulators", "commands"),
+    "asyncio": ("core", "process", "clock", "device.push", "backends", "protocols.modbus", "protocols.mqtt", "exporters", "simulators", "commands", "testing"),
     "socket": ("process", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web", "exporters.wake.net"),
     "pynut2": ("backends.repeater.line", "commands"),
     "prometheus_client": ("exporters.prometheus",),
     "influxdb_client": ("exporters.influxdb",),
     "paho": ("protocols.mqtt",),
     "pymodbus": ("protocols.modbus",),
+    "pytest": ("testing.plugin",),
 }
 
 

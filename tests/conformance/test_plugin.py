@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The plugin as an author meets it: a project of one file, and one that does not know of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import REPO
+
+AUTHORS = '''
+from nutdrv_py.testing import Conformance, Device
+from skeleton import Skeleton, SkeletonConfig
+
+
+class FakeFile(Device):
+    grid_word, soc = "up", 80.0
+
+    async def __aenter__(self):
+        self.write()
+        return self
+
+    def write(self):
+        (self.folder / "state").write_text(f"grid={self.grid_word}\\nsoc={self.soc}\\n")
+
+    def config(self):
+        return SkeletonConfig(port=str(self.folder / "state"))
+
+    async def grid(self):
+        self.grid_word = "up"
+        self.write()
+
+    async def outage(self):
+        self.grid_word = "down"
+        self.write()
+
+
+class TestSkeleton(Conformance):
+    backend = Skeleton
+    device = FakeFile
+
+
+class Wrong(Skeleton):
+    async def poll(self):
+        reading = await super().poll()
+        from nutdrv_py import Reading, Status
+
+        return Reading(reading.values, Status.OL)
+
+
+class TestWrong(Conformance):
+    backend = Wrong
+    device = FakeFile
+'''
+
+
+def _pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "PYTHONPATH": f"{REPO / 'drivers'}", "PYTEST_ADDOPTS": ""}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(folder), *words]
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_test_of_four_lines_has_a_result_for_each_rule_and_names_what_was_not_tested(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(AUTHORS)
+    done = _pytest(tmp_path, "-k", "TestSkeleton", "-q")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\d+ passed, \d+ skipped", done.stdout)
+    assert re.search(r"TestSkeleton: \d+ rules were not tested, because FakeFile does not describe battery, charge, ", done.stdout)
+
+
+def test_a_failure_is_a_sentence_with_what_becomes_of_the_servers(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(AUTHORS)
+    done = _pytest(tmp_path, "-k", "TestWrong and outage", "-q")
+    assert done.returncode == 1
+    text = "30 s after the grid had gone upsd was given OL: no server would have been shut down in time"
+    assert text in done.stdout
+    assert "return OB when the device tells that the grid is gone" in done.stdout
+
+
+def test_a_project_that_does_not_use_it_is_not_disturbed(tmp_path: Path) -> None:
+    (tmp_path / "test_other.py").write_text(
+        "import sys\n\n\ndef test_other():\n"
+        "    loaded = {name for name in sys.modules if name.startswith('nutdrv_py')}\n"
+        "    assert not {name for name in loaded if name.split('.')[1:2] in (['core'], ['backends'], ['nut'])}, loaded\n"
+        "    assert 'yaml' not in sys.modules and 'httpx' not in sys.modules\n"
+    )
+    done = _pytest(tmp_path, "-q", "-W", "error")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("1 passed")
+
+
+def test_the_driver_does_not_load_it() -> None:
+    code = "import nutdrv_py.cli, nutdrv_py.core.driver, sys; print([n for n in sys.modules if 'testing' in n and 'nutdrv' in n or n == 'pytest'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A backend that does everything right passes; each wrong one is found, for its own reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nutdrv_py.testing import judged
+from nutdrv_py.testing.rules import RULES
+from tests.conformance.right import FakeBox, Right
+from tests.conformance.wrong import WRONG, Wrong
+
+
+def test_the_right_backend_passes_and_nothing_of_it_is_untested(tmp_path: Path) -> None:
+    report = judged(Right, FakeBox, tmp_path)
+    assert [failure.sentence for failure in report.failures] == []
+    assert report.untested == {}
+
+
+@pytest.mark.parametrize("row", WRONG, ids=lambda row: row.backend.__name__)
+def test_each_wrong_backend_is_found_by_its_own_rule(row: Wrong, tmp_path: Path) -> None:
+    report = judged(row.backend, FakeBox, tmp_path, first=True)
+    assert [failure.rule for failure in report.failures] == [row.rule], [failure.sentence for failure in report.failures]
+
+
+def test_each_rule_finds_a_wrong_backend() -> None:
+    assert len(WRONG) >= 40
+    assert {row.name for row in RULES} - {row.rule for row in WRONG} == set()
