@@ -30,13 +30,13 @@ class Refused(DeviceError):
 
 
 class Web:
-    """Sends requests to ``url``.
+    """Sends requests to ``url``, each of which ends within ``timeout`` seconds.
 
     ``pinned`` is the SHA-256 of the certificate in hex, ``any``, or empty: then an authority must have signed it. With
     ``redirects`` an answer that leads elsewhere means that a login is wanted.
     """
 
-    def __init__(self, url: str, timeout: float, pinned: str, *, redirects: bool) -> None:
+    def __init__(self, url: str, timeout: float = 5.0, pinned: str = "", *, redirects: bool = False) -> None:
         self.headers: dict[str, str] = {}
         """Sent with each request besides."""
         self._url = url
