@@ -57,6 +57,7 @@ NOT_RUN: tuple[tuple[str, str], ...] = (   # the whole command, why it is not ru
     (r"editor /etc/nut/[\w.-]+",                                "is for hands"),
     (r"install -m 0640 -o root -g nut /dev/null /etc/nut/[\w.-]+", "only root may give files away"),
     (r"chown root:nut /etc/[\w./-]+",                           "only root may give files away"),
+    (r"NOTIFYTYPE=.* /etc/nut/notify .*",                       "sends a message; tests/integration/test_notifications.py runs the script"),
     (r"upsd -c reload",                                         "upsd in the foreground has no pid file"),
     (r"mkdir /tmp/battery|echo '.*' > /tmp/battery/status|python3 -m http\.server .*", "tests/integration/test_describing.py types it"),
     (r"nutdrv_py check mine|upsdrvctl start mine|upsc mine [\w.]+", "tests/integration/test_describing.py types it"),
