@@ -35,7 +35,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "recording": ("errors", "machine.files", "machine.place", "protocols", "recording"),
     "simulators": ("protocols", "simulators"),
     "simulators.nut": ("errors", "machine.launcher", "nut.parseconf"),
-    "exporters": ("clock", "core.telemetry", "device.reading", "errors", "exporters", "log", "machine", "nut.kinds", "nut.portfile", "protocols"),
+    "exporters": ("clock", "core.telemetry", "device.reading", "device.storage", "errors", "exporters", "log", "machine", "nut.kinds", "nut.portfile", "protocols"),
     "process": ("clock", "core", "device", "errors", "exporters", "log", "machine", "nut", "process", "__version__"),
     "testing": ("clock", "core", "device", "errors", "log", "machine.paths", "nut", "testing"),
     # The roof for backends outside of this package: it may show anything that they need, and nothing inside stands on it.

@@ -15,14 +15,12 @@ from typing import TextIO
 
 from nutdrv_py.device.mapping import to_number
 from nutdrv_py.device.reading import Status
+from nutdrv_py.device.storage import battery_flow, flow
 
 __all__ = ["Facts", "Style", "duration", "headline", "lines"]
 
 NARROWEST, WIDEST = 40, 100
 """Columns that are used, at least and at most."""
-
-CENTRE = 10.0
-"""W below which nothing flows: meters never show 0."""
 
 UTF_8 = ("utf-8", "utf8")
 
@@ -239,8 +237,10 @@ def _flow(facts: Facts, style: Style) -> Rows:
         watts = facts.number(variable)
         if watts is None:
             continue
-        flow = sign * watts
-        arrow, word = (rests, "") if abs(flow) < CENTRE else (gives, giving) if flow > 0 else (takes, taking)
+        way = flow(sign * watts)
+        if name == "Battery":
+            way = battery_flow(watts, facts.status, facts.variables.get("battery.charger.status"))
+        arrow, word = (rests, "") if not way else (gives, giving) if way > 0 else (takes, taking)
         yield f"{name:<8} {arrow} {abs(watts):6.0f} W  {word}".rstrip(), False
 
 

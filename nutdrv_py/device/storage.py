@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nutdrv_py.device.reading import Status
 
-__all__ = ["CONFIRMATION", "SAMPLES", "ChargeFilter", "Charger", "Smoothed", "charger_status", "runtime"]
+__all__ = ["CONFIRMATION", "SAMPLES", "ChargeFilter", "Charger", "Smoothed", "battery_flow", "charger_status", "flow", "runtime"]
 
 DEAD_BAND = 50.0
 DEAD_BAND_PACK = 30.0
@@ -17,6 +17,9 @@ DEAD_BAND_PACK = 30.0
 DEAD_BAND_EXIT = 30.0
 DEAD_BAND_EXIT_PACK = 25.0
 """W below which a charging or discharging battery is called resting again (hysteresis, so that the status does not chatter)."""
+
+QUIET = 10.0
+"""W below which nothing is said to flow through a meter: an idle one seldom shows 0."""
 
 FULL = 99.0
 """Percent of charge from which a resting battery is called floating."""
@@ -75,6 +78,23 @@ def charger_status(direction: Status, charge: float | None) -> str:
     if direction is Status.DISCHRG:
         return "discharging"
     return "floating" if charge is not None and charge >= FULL else "resting"
+
+
+def flow(watts: float) -> int:
+    """Return 1 for a power above zero, -1 for one below, 0 for one that is closer to zero than :data:`QUIET`."""
+    return 0 if abs(watts) < QUIET else 1 if watts > 0 else -1
+
+
+def battery_flow(watts: float, status: Status, charger: str | None) -> int:
+    """Return 1 while the battery discharges, -1 while it charges, 0 while it rests, so that all say what ``ups.status`` says.
+
+    ``watts`` (+ = discharging) decide only for a source that publishes neither CHRG nor DISCHRG nor ``battery.charger.status``.
+    """
+    if Status.DISCHRG in status:
+        return 1
+    if Status.CHRG in status:
+        return -1
+    return flow(watts) if charger is None else 0
 
 
 class Smoothed:

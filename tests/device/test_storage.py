@@ -12,6 +12,7 @@ from nutdrv_py.device.storage import (
     ChargeFilter,
     Charger,
     Smoothed,
+    battery_flow,
     charger_status,
     runtime,
 )
@@ -94,3 +95,19 @@ def test_a_kettle_does_not_halve_the_runtime() -> None:
     for second in range(35, 400, 5):
         average = load.update(2500, second)
     assert average > 2480
+
+
+@pytest.mark.parametrize(
+    ("watts", "status", "charger", "way"),
+    [
+        (36, "OL", "resting", 0),
+        (-36, "OL", "floating", 0),
+        (36, "OB DISCHRG", "discharging", 1),
+        (0, "OL CHRG", None, -1),
+        (3000, "OL", None, 1),
+        (-3000, "OL", None, -1),
+        (9, "OL", None, 0),
+    ],
+)
+def test_the_battery_flows_as_the_status_says_and_by_its_power_only_where_nothing_says_it(watts: float, status: str, charger: str | None, way: int) -> None:
+    assert battery_flow(watts, Status.parse(status)[0], charger) == way

@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nutdrv_py.commands.screen import Facts, Style, lines
 from nutdrv_py.core.telemetry import Source, View
 from nutdrv_py.device.reading import Reading, Status
+from nutdrv_py.device.storage import Charger, charger_status
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.exporters.config import Page
 from nutdrv_py.exporters.page import PageExporter
@@ -97,8 +99,30 @@ def test_the_json_says_what_the_device_says_with_its_age(clock: FakeClock, tmp_p
                 "name": "u", "backend": "device", "state": "low", "stale": False, "at": round(clock.wall() - 2, 1), "age": 2.0,
                 "status": ["OB", "LB"], "alarms": ["Battery error"], "charge": 87, "charge_low": 20, "runtime": 15000, "load": 12.5,
                 "power": {"grid": -1210.4, "pv": 3100.0, "battery": -1250.0, "house": 640.0},
+                "flow": {"grid": -1, "pv": 1, "battery": -1, "house": 1},
                 "reason": "none", "outage_detection": "possible",
             }  # fmt: skip
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("watts", [0, 5, 36, 60, 200, 3000])
+def test_page_and_screen_say_of_the_battery_what_the_status_says(clock: FakeClock, tmp_path: Path, watts: int) -> None:
+    """An idle battery of several packs shows 36 W and more: the status has the dead band, nothing else has one of its own."""
+
+    async def story() -> None:
+        async with World(clock) as world:
+            shown = Shown(world, tmp_path)
+            for sign in (1, -1):
+                direction = Charger().update(sign * watts, packs=2)
+                values = {"experimental.storage.realpower": float(sign * watts), "battery.charger.status": charger_status(direction, 50)}
+                world.device.answer = Reading(values, Status.OL | direction)  # type: ignore[arg-type]
+                await clock.advance(5)
+                found = shown.ups["flow"]["battery"]  # type: ignore[index]
+                assert found == (1 if Status.DISCHRG in direction else -1 if Status.CHRG in direction else 0)
+                texts = {"ups.status": str(Status.OL | direction), **{name: str(value) for name, value in values.items()}}
+                screen = next(line for line in lines(Facts("u", False, texts, 0, 0), Style()) if line.startswith("Battery"))
+                assert screen.split()[1] == {1: "-->", -1: "<--", 0: "---"}[found]
 
     asyncio.run(story())
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from nutdrv_py.core.telemetry import Source, View
 from nutdrv_py.device.reading import Status
 from nutdrv_py.exporters.config import Page
 from nutdrv_py.exporters.page import PageExporter
+from nutdrv_py.exporters.wake.rules import Progress
 from nutdrv_py.exporters.web import Web
 from nutdrv_py.simulators.nut import find_program
 from tests.conftest import kinded
@@ -313,6 +315,26 @@ def test_what_a_device_does_not_measure_is_absent(screen: Screen, serve: Callabl
     screen.soon(lambda: screen.js("return document.querySelector('[data-now=flow]').checkVisibility()"))
     assert "Sun" not in screen.js("return document.querySelector('.flow').getAttribute('aria-label')")
     assert screen.js("return document.querySelector('[data-node=pv]').getAttribute('visibility')") == "hidden"
+
+
+def test_an_idle_battery_rests_whatever_its_inverters_draw(screen: Screen, serve: Callable[..., Served]) -> None:
+    home = Scripted()
+    home.say("OL", experimental_storage_realpower="36.0", battery_charger_status="resting", input_realpower="9.0")
+    screen.show(serve(home))
+    label = screen.js("return document.querySelector('.flow').getAttribute('aria-label')")
+    assert "battery resting" in label
+    assert "grid resting" in label
+    assert screen.js("return document.querySelector('[data-node=battery] .watts').textContent") == "36 W"
+
+
+def test_machines_that_wait_to_be_waked_are_listed_while_they_wait(screen: Screen, serve: Callable[..., Served]) -> None:
+    served = serve(Scripted())
+    waiting = [Progress("nas", True, 2, "is being waked"), Progress("rack", False, 0, "nothing to do")]
+    served.page._wake = SimpleNamespace(progress=waiting)  # type: ignore[assignment]
+    screen.show(served)
+    assert screen.js("return document.querySelector('#wake').innerText").splitlines()[1:] == ["nas is being waked, 2 packets sent"]
+    served.page._wake = None
+    screen.soon(lambda: screen.js("return document.querySelector('#wake').hidden"))
 
 
 def test_a_system_that_cannot_report_an_outage_says_so(screen: Screen, serve: Callable[..., Served]) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from nutdrv_py.core.telemetry import View
+from nutdrv_py.device.storage import battery_flow, flow
 from nutdrv_py.exporters.history import state
 
 __all__ = ["NUMBERS", "POWERS", "TEXTS", "status"]
@@ -41,6 +42,9 @@ def status(view: View) -> dict[str, object]:
     variables, numbers = view.texts, view.numbers
     shown = {field: numbers[name] for field, name in NUMBERS if name in numbers}
     powers = {field: numbers[name] for field, name in POWERS if name in numbers}
+    flows = {field: flow(watts) for field, watts in powers.items()}
+    if "battery" in powers:
+        flows["battery"] = battery_flow(powers["battery"], view.status, variables.get("battery.charger.status"))
     texts = {field: variables[name] for field, name in TEXTS if name in variables}
     return {
         "name": view.ups,
@@ -51,6 +55,6 @@ def status(view: View) -> dict[str, object]:
         "age": None if view.age is None else round(view.age, 1),
         "status": str(view.status).split(),
         "alarms": list(view.alarms),
-        **({} if view.stale else {**shown, "power": powers, **texts}),
+        **({} if view.stale else {**shown, "power": powers, "flow": flows, **texts}),
         "variables": {name: value for name, value in sorted(variables.items()) if not name.startswith(_PRIVATE)},
     }

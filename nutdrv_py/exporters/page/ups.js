@@ -3,7 +3,6 @@
 
 // Milliseconds: what was heard LATE ago is shown grey with a sentence; GONE ago it is shown no more.
 const LATE = 6000, GONE = 15000;
-const RESTING = 5; // W below which nothing is said to flow
 
 const STATES = {
   grid: { words: "On the grid", icon: "plug", rank: 0 },
@@ -107,12 +106,12 @@ class Row {
       attribute(edge, "visibility", there ? "visible" : "hidden");
       attribute(box, "visibility", there ? "visible" : "hidden");
       const cut = name === "grid" && (ups.state === "battery" || ups.state === "low");
-      const rest = Math.abs(value) < RESTING;
-      const words = cut ? "cut off" : rest ? node.rest : value > 0 ? node.plus : node.minus;
+      const way = there ? ups.flow[name] : 0, rest = !way; // 1 above zero, -1 below: the driver knows when nothing flows
+      const words = cut ? "cut off" : rest ? node.rest : way > 0 ? node.plus : node.minus;
       say(box.querySelector(".watts"), cut && there ? words : there ? watts(Math.abs(value)) : "");
       say(box.querySelector(".words"), there && !cut ? words : "");
       box.classList.toggle("cut", cut);
-      const inward = (value > 0) === node.into;
+      const inward = (way > 0) === node.into;
       edge.classList.toggle("resting", rest || cut);
       edge.classList.toggle("away", !inward);
       const [x, y] = { grid: [144, 182], pv: [200, 127], battery: [200, 237], house: [256, 182] }[name];
