@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import heapq
+import inspect
 import logging
 import os
 import shutil
@@ -84,6 +85,20 @@ class FakeClock(Clock):
                 await self.settle()
         self.now = end
         await self.settle()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
+    """Give each test that is a coroutine to the plugin of anyio, which httpx needs anyway; anyio before 4.11 has no option for it."""
+    test = obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
+    if name.startswith("test") and inspect.iscoroutinefunction(test):
+        pytest.mark.usefixtures("anyio_backend")(obj)  # type: ignore[operator]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Return the only loop that the driver runs on."""
+    return "asyncio"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -22,7 +23,6 @@ from influxdb_client import Point
 from nutdrv_py.core.telemetry import Source
 from nutdrv_py.exporters.points import device_points, driver_point, line
 from tests.conftest import REPO
-from tests.core.test_driver import run
 from tests.exporters.test_prometheus import Scrape, simulated_enphase, simulated_rct
 
 FOLDER = REPO / "packaging" / "dashboards"
@@ -59,8 +59,8 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     found = Shown()
-    run(lambda: simulated_enphase(tmp_path_factory.mktemp("enphase"), found.look))
-    run(lambda: simulated_rct(found.look))
+    asyncio.run(simulated_enphase(tmp_path_factory.mktemp("enphase"), found.look))
+    asyncio.run(simulated_rct(found.look))
     return found
 
 

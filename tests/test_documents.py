@@ -23,7 +23,7 @@ from nutdrv_py.cli import main
 from nutdrv_py.core.settings import backend_options
 from nutdrv_py.device.backend import Config, load, names
 from nutdrv_py.exporters.config import InfluxDB, Mqtt, Page, PortFileSection, Prometheus, Wake, read_exports
-from tests.backends.enphase.conftest import house, run
+from tests.backends.enphase.conftest import house
 from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO
 
@@ -94,33 +94,25 @@ def _named(chapter: str) -> set[str]:
     return {word for row in rows for word in re.findall(r"`([a-z]+\.[A-Za-z0-9.-]+)`", row)} - {"prim_sm.island"}
 
 
-def test_the_readmes_table_for_rct_names_what_is_served_and_all_of_it() -> None:
+async def test_the_readmes_table_for_rct_names_what_is_served_and_all_of_it() -> None:
     served: set[str] = set()
-
-    async def story() -> None:
-        async with rct_home(changes={"calibration": "low", "faults": (25,)}) as h:
-            served.update(h.shown(await h.polls(8)))
-
-    run(story)
+    async with rct_home(changes={"calibration": "low", "faults": (25,)}) as h:
+        served.update(h.shown(await h.polls(8)))
     named = _named("RCT Power")
     assert named <= served
     families = ("input.", "output.", "device.", "experimental.")
     assert {name for name in served - named if not name.startswith(families)} == set()
 
 
-def test_the_readmes_table_names_what_is_served_and_all_of_it(tmp_path: Path) -> None:
+async def test_the_readmes_table_names_what_is_served_and_all_of_it(tmp_path: Path) -> None:
     named = _named("Enphase")
     served: set[str] = set()
-
-    async def story() -> None:
-        for scenario in ("split-phase", "online"):
-            (tmp_path / scenario).mkdir()
-            async with house(tmp_path / scenario, scenario) as h:
-                served.update(h.shown(await h.polls(2)))
-                h.sim.set(packs_bad=h.sim.site.setup.packs)
-                served.update(h.shown(await h.polls(2, 301)))
-
-    run(story)
+    for scenario in ("split-phase", "online"):
+        (tmp_path / scenario).mkdir()
+        async with house(tmp_path / scenario, scenario) as h:
+            served.update(h.shown(await h.polls(2)))
+            h.sim.set(packs_bad=h.sim.site.setup.packs)
+            served.update(h.shown(await h.polls(2, 301)))
     served.add("experimental.data.age")  # by the driver
     assert named <= served
     families = ("input.L", "output.L", "battery.voltage.", "device.", "experimental.battery.", "experimental.controller", "experimental.livedata.stream", "output.power")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import gzip
 import json
@@ -101,7 +100,7 @@ def _measured(content: object, key: str = "") -> Iterator[object]:
 
 
 @pytest.mark.parametrize("scenario", ["online", "outage", "broken-json", "ac-battery", "token-expiry", "wrong-serial", "collar"])
-def test_nothing_that_the_gateway_and_its_cloud_know_of_the_owner_is_in_the_file(scenario: str, tmp_path: Path) -> None:
+async def test_nothing_that_the_gateway_and_its_cloud_know_of_the_owner_is_in_the_file(scenario: str, tmp_path: Path) -> None:
     async def story() -> set[str]:
         async with taping("enphase", tmp_path, scenario, certificate="pin") as t:
             await t.polls(4, 20)
@@ -115,7 +114,7 @@ def test_nothing_that_the_gateway_and_its_cloud_know_of_the_owner_is_in_the_file
                 secrets |= {token.text, *token.text.split(".")}
             return secrets | {cookie for cookie in t.sim._sessions}
 
-    secrets = asyncio.run(story())
+    secrets = await story()
     text = gzip.decompress((tmp_path / "home.recording").read_bytes()).decode()
     assert text.count("\n") > 10
     assert_silent(text, secrets)
@@ -124,7 +123,7 @@ def test_nothing_that_the_gateway_and_its_cloud_know_of_the_owner_is_in_the_file
 
 
 @pytest.mark.parametrize("scenario", ["online", "second-tower", "noisy", "foreign", "no-battery"])
-def test_nothing_that_the_inverter_knows_of_the_owner_is_in_the_file(scenario: str, tmp_path: Path) -> None:
+async def test_nothing_that_the_inverter_knows_of_the_owner_is_in_the_file(scenario: str, tmp_path: Path) -> None:
     name = "Villa Schmidt PS 6.0 BA3L 4711-0815"
 
     async def story() -> set[str]:
@@ -136,7 +135,7 @@ def test_nothing_that_the_inverter_knows_of_the_owner_is_in_the_file(scenario: s
             values = [t.sim.value(row.name) for row in OBJECTS if row.kind is Kind.STRING and row.name.endswith(("_sn", "]", "description"))]
             return {t.sim.serial, "GeheimesWort99", "Villa", "Schmidt", "4711-0815", t.sim.host_port, *(value for value in values if value)}
 
-    secrets = asyncio.run(story())
+    secrets = await story()
     assert len(secrets) > 5
     data = (tmp_path / "home.recording").read_bytes()
     text = gzip.decompress(data).decode()
@@ -385,13 +384,10 @@ MOST_FOR_TEN_MINUTES = 1_000_000
 
 
 @pytest.mark.parametrize(("kind", "scenario", "seconds"), [("enphase", "three-phase", 5.0), ("rct", "second-tower", 2.0)])
-def test_ten_minutes_are_small_enough_for_a_bug_report(kind: str, scenario: str, seconds: float, tmp_path: Path) -> None:
-    async def story() -> None:
-        async with taping(kind, tmp_path, scenario) as t:
-            await t.polls(int(600 / seconds), seconds)
-            assert all(t.live)
-
-    asyncio.run(story())
+async def test_ten_minutes_are_small_enough_for_a_bug_report(kind: str, scenario: str, seconds: float, tmp_path: Path) -> None:
+    async with taping(kind, tmp_path, scenario) as t:
+        await t.polls(int(600 / seconds), seconds)
+        assert all(t.live)
     size = (tmp_path / "home.recording").stat().st_size
     print(f"ten minutes of {kind}: {size} bytes")
     assert 1000 < size < MOST_FOR_TEN_MINUTES

@@ -87,17 +87,9 @@ def _no_inotify() -> Inotify:
 
 
 @pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Callable[..., World]:
+async def make(tmp_path: Path, clock: FakeClock, anyio_backend: str) -> Callable[..., World]:
+    asyncio.get_running_loop().set_default_executor(AtOnce())
     return lambda **options: World(tmp_path, clock, **options)
-
-
-def run(story: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        executor = AtOnce()
-        asyncio.get_running_loop().set_default_executor(executor)
-        await story()
-
-    asyncio.run(whole())
 
 
 def messages(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
@@ -300,41 +292,32 @@ def test_the_file_is_relative_to_the_directory_of_ups_conf(tmp_path: Path, clock
 # Reading
 
 
-def test_a_file_is_a_device_with_the_defaults_of_dummy_ups(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL CHRG\nbattery.charge: 0230.50\nups.id:tight\ndriver.x: 1\n")
-        async with world.backend as backend:
-            reading = await backend.poll()
-        assert reading.status == Status.OL | Status.CHRG
-        assert reading.values == {
-            "device.type": "ups", "ups.mfr": "Dummy Manufacturer", "ups.model": "Dummy UPS", "battery.charge": "0230.50", "ups.id": "tight",
-        }  # fmt: skip
-
-    run(story)
+async def test_a_file_is_a_device_with_the_defaults_of_dummy_ups(make: Callable[..., World]) -> None:
+    world = make()
+    world.write("ups.status: OL CHRG\nbattery.charge: 0230.50\nups.id:tight\ndriver.x: 1\n")
+    async with world.backend as backend:
+        reading = await backend.poll()
+    assert reading.status == Status.OL | Status.CHRG
+    assert reading.values == {
+        "device.type": "ups", "ups.mfr": "Dummy Manufacturer", "ups.model": "Dummy UPS", "battery.charge": "0230.50", "ups.id": "tight",
+    }  # fmt: skip
 
 
-def test_the_file_may_say_otherwise_than_the_defaults_or_delete_them(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write('ups.status: OL\ndevice.type: pdu\nUPS.mfr: "Me"\nups.model: ""\n')
-        async with world.backend as backend:
-            assert (await backend.poll()).values == {"device.type": "pdu", "ups.mfr": "Me"}
-
-    run(story)
+async def test_the_file_may_say_otherwise_than_the_defaults_or_delete_them(make: Callable[..., World]) -> None:
+    world = make()
+    world.write('ups.status: OL\ndevice.type: pdu\nUPS.mfr: "Me"\nups.model: ""\n')
+    async with world.backend as backend:
+        assert (await backend.poll()).values == {"device.type": "pdu", "ups.mfr": "Me"}
 
 
-def test_what_a_changed_file_no_longer_says_is_withdrawn(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\na: 1\nALARM hot\n")
-        async with world.backend as backend:
-            assert await world.values() == {"a": "1"}
-            world.write("ups.status: OL\nb: 2\n")
-            assert await world.values() == {"b": "2"}
-            assert (await backend.poll()).alarms == ()
-
-    run(story)
+async def test_what_a_changed_file_no_longer_says_is_withdrawn(make: Callable[..., World]) -> None:
+    world = make()
+    world.write("ups.status: OL\na: 1\nALARM hot\n")
+    async with world.backend as backend:
+        assert await world.values() == {"a": "1"}
+        world.write("ups.status: OL\nb: 2\n")
+        assert await world.values() == {"b": "2"}
+        assert (await backend.poll()).alarms == ()
 
 
 FAILURES: list[tuple[str, Callable[[World], object], str]] = [
@@ -355,163 +338,131 @@ FAILURES: list[tuple[str, Callable[[World], object], str]] = [
 
 
 @pytest.mark.parametrize(("fail", "sentence"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES])
-def test_a_file_that_cannot_be_used_is_a_failed_poll_with_a_sentence_and_comes_back(
+async def test_a_file_that_cannot_be_used_is_a_failed_poll_with_a_sentence_and_comes_back(
     make: Callable[..., World], fail: Callable[[World], object], sentence: str
 ) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\na: 1\n")
-        async with world.backend as backend:
-            assert await world.values() == {"a": "1"}
-            fail(world)
-            await world.clock.advance(QUIET)
-            for _ in range(2):
-                with pytest.raises(DeviceError, match=sentence) as caught:
-                    await backend.poll()
-                assert str(world.path) in str(caught.value)
-            if world.path.is_dir():
-                world.path.rmdir()
-            world.write("ups.status: OB\na: 1\n")
-            assert await world.status() == "OB"
-
-    run(story)
+    world = make()
+    world.write("ups.status: OL\na: 1\n")
+    async with world.backend as backend:
+        assert await world.values() == {"a": "1"}
+        fail(world)
+        await world.clock.advance(QUIET)
+        for _ in range(2):
+            with pytest.raises(DeviceError, match=sentence) as caught:
+                await backend.poll()
+            assert str(world.path) in str(caught.value)
+        if world.path.is_dir():
+            world.path.rmdir()
+        world.write("ups.status: OB\na: 1\n")
+        assert await world.status() == "OB"
 
 
-def test_a_file_that_may_not_be_read_says_whose_right_is_missing(make: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_may_not_be_read_says_whose_right_is_missing(make: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
-
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\n")
-        async with world.backend as backend:
-            with monkeypatch.context() as patch, pytest.raises(DeviceError, match="may not be read by the user"):
-                patch.setattr(source_module.os, "open", refuse)
-                await backend.poll()
-            assert await world.status() == "OL"
-
-    run(story)
-
-
-def test_a_file_that_is_not_there_at_the_start_is_read_when_it_comes(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        async with world.backend as backend:
-            with pytest.raises(DeviceError):
-                await backend.poll()
-            world.write("ups.status: OL\n")
-            await world.clock.settle()
-            assert world.wakes == 1
-            assert await world.status() == "OL"
-
-    run(story)
-
-
-def test_a_file_without_its_last_line_feed_is_half_written_until_it_is_a_second_old(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\nbattery.charge: 100\n")
-        async with world.backend as backend:
+    world = make()
+    world.write("ups.status: OL\n")
+    async with world.backend as backend:
+        with monkeypatch.context() as patch, pytest.raises(DeviceError, match="may not be read by the user"):
+            patch.setattr(source_module.os, "open", refuse)
             await backend.poll()
-            world.write("ups.status: OL\nbattery.charge: 8", age=0.2)
-            poll = asyncio.ensure_future(world.values())
-            await world.clock.advance(0.3)
-            assert not poll.done()
-            world.write("ups.status: OL\nbattery.charge: 85\n", age=0.0)
-            await world.clock.advance(0.1)
-            assert await poll == {"battery.charge": "85"}
-            world.write("ups.status: OL\nbattery.charge: 8", age=0.2)
-            poll = asyncio.ensure_future(world.values())
-            await world.clock.advance(YOUNG)
-            assert await poll == {"battery.charge": "8"}
+        assert await world.status() == "OL"
 
-    run(story)
+
+async def test_a_file_that_is_not_there_at_the_start_is_read_when_it_comes(make: Callable[..., World]) -> None:
+    world = make()
+    async with world.backend as backend:
+        with pytest.raises(DeviceError):
+            await backend.poll()
+        world.write("ups.status: OL\n")
+        await world.clock.settle()
+        assert world.wakes == 1
+        assert await world.status() == "OL"
+
+
+async def test_a_file_without_its_last_line_feed_is_half_written_until_it_is_a_second_old(make: Callable[..., World]) -> None:
+    world = make()
+    world.write("ups.status: OL\nbattery.charge: 100\n")
+    async with world.backend as backend:
+        await backend.poll()
+        world.write("ups.status: OL\nbattery.charge: 8", age=0.2)
+        poll = asyncio.ensure_future(world.values())
+        await world.clock.advance(0.3)
+        assert not poll.done()
+        world.write("ups.status: OL\nbattery.charge: 85\n", age=0.0)
+        await world.clock.advance(0.1)
+        assert await poll == {"battery.charge": "85"}
+        world.write("ups.status: OL\nbattery.charge: 8", age=0.2)
+        poll = asyncio.ensure_future(world.values())
+        await world.clock.advance(YOUNG)
+        assert await poll == {"battery.charge": "8"}
 
 
 @pytest.mark.parametrize("text", ["", "ups.status: OB"])
-def test_an_empty_file_is_half_written_too(make: Callable[..., World], text: str) -> None:
-    async def story() -> None:
-        world = make()
-        world.write(text, age=0.0)
-        async with world.backend:
-            poll = asyncio.ensure_future(world.status())
-            await world.clock.advance(0.5)
-            assert not poll.done()
-            world.write("ups.status: OL\n", age=0.0)
-            await world.clock.advance(0.1)
-            assert await poll == "OL"
-
-    run(story)
+async def test_an_empty_file_is_half_written_too(make: Callable[..., World], text: str) -> None:
+    world = make()
+    world.write(text, age=0.0)
+    async with world.backend:
+        poll = asyncio.ensure_future(world.status())
+        await world.clock.advance(0.5)
+        assert not poll.done()
+        world.write("ups.status: OL\n", age=0.0)
+        await world.clock.advance(0.1)
+        assert await poll == "OL"
 
 
 @pytest.mark.parametrize("age", [YOUNG + 0.1, 3600.0])
-def test_an_old_file_without_its_last_line_feed_is_read_at_once(make: Callable[..., World], age: float) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\nbattery.charge: 85", age=age)
-        async with world.backend:
-            assert await world.values() == {"battery.charge": "85"}
-
-    run(story)
+async def test_an_old_file_without_its_last_line_feed_is_read_at_once(make: Callable[..., World], age: float) -> None:
+    world = make()
+    world.write("ups.status: OL\nbattery.charge: 85", age=age)
+    async with world.backend:
+        assert await world.values() == {"battery.charge": "85"}
 
 
-def test_a_time_in_the_future_delays_a_file_without_its_last_line_feed_by_a_second_only(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL", age=-3600.0)
-        async with world.backend:
-            poll = asyncio.ensure_future(world.status())
-            await world.clock.advance(YOUNG + 0.2)
-            assert await poll == "OL"
-
-    run(story)
+async def test_a_time_in_the_future_delays_a_file_without_its_last_line_feed_by_a_second_only(make: Callable[..., World]) -> None:
+    world = make()
+    world.write("ups.status: OL", age=-3600.0)
+    async with world.backend:
+        poll = asyncio.ensure_future(world.status())
+        await world.clock.advance(YOUNG + 0.2)
+        assert await poll == "OL"
 
 
-def test_a_file_that_is_always_half_written_is_a_failed_poll(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL", age=0.0)
-        async with world.backend:
-            poll = asyncio.ensure_future(world.status())
-            for count in range(25):
-                await world.clock.advance(0.1)
-                world.write("ups.status: OL" + " " * count, age=0.0)
-            with pytest.raises(DeviceError, match="looks half-written"):
-                await poll
-
-    run(story)
+async def test_a_file_that_is_always_half_written_is_a_failed_poll(make: Callable[..., World]) -> None:
+    world = make()
+    world.write("ups.status: OL", age=0.0)
+    async with world.backend:
+        poll = asyncio.ensure_future(world.status())
+        for count in range(25):
+            await world.clock.advance(0.1)
+            world.write("ups.status: OL" + " " * count, age=0.0)
+        with pytest.raises(DeviceError, match="looks half-written"):
+            await poll
 
 
-def test_a_change_that_leaves_time_and_size_as_they_were_is_not_missed(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make(inotify=False)
-        world.write("ups.status: OL\n", age=0.0)
-        async with world.backend:
-            assert await world.status() == "OL"
-            stat = world.path.stat()
-            world.path.write_text("ups.status: OB\n")
-            os.utime(world.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-            assert await world.status() == "OB"
-
-    run(story)
+async def test_a_change_that_leaves_time_and_size_as_they_were_is_not_missed(make: Callable[..., World]) -> None:
+    world = make(inotify=False)
+    world.write("ups.status: OL\n", age=0.0)
+    async with world.backend:
+        assert await world.status() == "OL"
+        stat = world.path.stat()
+        world.path.write_text("ups.status: OB\n")
+        os.utime(world.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert await world.status() == "OB"
 
 
-def test_bad_lines_are_logged_once_with_their_number_and_cost_only_themselves(
+async def test_bad_lines_are_logged_once_with_their_number_and_cost_only_themselves(
     make: Callable[..., World], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-
-    async def story() -> None:
-        world = make()
-        for count in range(3):
-            world.write(f'ups.status: OL FOO\nlonely\na: {count}\n#@ rw x\nb: "A #1\n#@ command c ups.status LB\n')
-            async with world.backend as backend:
-                assert await world.values() == {"a": str(count)}
-                assert backend.commands == frozenset()
-        world.write("ups.status: OL\n")
-        assert await world.values() == {}
-
-    run(story)
+    world = make()
+    for count in range(3):
+        world.write(f'ups.status: OL FOO\nlonely\na: {count}\n#@ rw x\nb: "A #1\n#@ command c ups.status LB\n')
+        async with world.backend as backend:
+            assert await world.values() == {"a": str(count)}
+            assert backend.commands == frozenset()
+    world.write("ups.status: OL\n")
+    assert await world.values() == {}
     for line, part in ((2, "alone says nothing"), (4, "write #@ rw"), (5, "bare #"), (6, "the command c is not offered")):
         assert len(messages(caplog, f"ups.dev:{line}: ")) == 1
         assert part in messages(caplog, f"ups.dev:{line}: ")[0]
@@ -519,28 +470,22 @@ def test_bad_lines_are_logged_once_with_their_number_and_cost_only_themselves(
     assert len(messages(caplog, "understood again")) == 1
 
 
-def test_a_bare_hash_in_quotes_is_part_of_the_value(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write('ups.status: OL\nups.description: "Rack #3"\nups.id: "a" # comment\n')
-        async with world.backend:
-            assert await world.values() == {"ups.description": "Rack #3", "ups.id": "a"}
-
-    run(story)
+async def test_a_bare_hash_in_quotes_is_part_of_the_value(make: Callable[..., World]) -> None:
+    world = make()
+    world.write('ups.status: OL\nups.description: "Rack #3"\nups.id: "a" # comment\n')
+    async with world.backend:
+        assert await world.values() == {"ups.description": "Rack #3", "ups.id": "a"}
 
 
 @pytest.mark.parametrize("text", ["ups.status: OL\na: $(touch pwned)\nb: `touch pwned`\nc: %s%n\n#@ command d e ;touch\\ pwned\n"])
-def test_a_file_is_data_nothing_in_it_is_executed(make: Callable[..., World], text: str) -> None:
-    async def story() -> None:
-        world = make()
-        world.write(text)
-        async with world.backend as backend:
-            assert await world.values() == {"a": "$(touch pwned)", "b": "`touch pwned`", "c": "%s%n"}
-            await backend.command("d", None)
-            assert (await world.values())["e"] == ";touch pwned"
-        assert sorted(path.name for path in world.path.parent.iterdir()) == ["ups.dev"]
-
-    run(story)
+async def test_a_file_is_data_nothing_in_it_is_executed(make: Callable[..., World], text: str) -> None:
+    world = make()
+    world.write(text)
+    async with world.backend as backend:
+        assert await world.values() == {"a": "$(touch pwned)", "b": "`touch pwned`", "c": "%s%n"}
+        await backend.command("d", None)
+        assert (await world.values())["e"] == ";touch pwned"
+    assert sorted(path.name for path in world.path.parent.iterdir()) == ["ups.dev"]
 
 
 # Noticing
@@ -568,241 +513,202 @@ CHANGES: list[tuple[str, Callable[[World], object], float]] = [
 
 
 @pytest.mark.parametrize(("change", "after"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
-def test_every_way_of_changing_a_file_is_noticed_at_once(
+async def test_every_way_of_changing_a_file_is_noticed_at_once(
     make: Callable[..., World], change: Callable[[World], object], after: float
 ) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\n")
-        async with world.backend as backend:
-            assert backend._watch.notified
-            assert await world.status() == "OL"
-            change(world)
-            await world.clock.settle()
-            await world.clock.advance(after)
-            assert world.wakes >= 1
-            assert await world.status() == "OB"
-            seen = world.wakes
-            await world.clock.advance(10)
-            assert world.wakes == seen
-
-    run(story)
+    world = make()
+    world.write("ups.status: OL\n")
+    async with world.backend as backend:
+        assert backend._watch.notified
+        assert await world.status() == "OL"
+        change(world)
+        await world.clock.settle()
+        await world.clock.advance(after)
+        assert world.wakes >= 1
+        assert await world.status() == "OB"
+        seen = world.wakes
+        await world.clock.advance(10)
+        assert world.wakes == seen
 
 
-def test_a_removed_file_is_noticed_at_once(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\n")
-        async with world.backend:
-            assert await world.status() == "OL"
-            world.path.unlink()
-            await world.clock.advance(QUIET)
-            assert world.wakes == 1
-            with pytest.raises(DeviceError):
-                await world.status()
-
-    run(story)
+async def test_a_removed_file_is_noticed_at_once(make: Callable[..., World]) -> None:
+    world = make()
+    world.write("ups.status: OL\n")
+    async with world.backend:
+        assert await world.status() == "OL"
+        world.path.unlink()
+        await world.clock.advance(QUIET)
+        assert world.wakes == 1
+        with pytest.raises(DeviceError):
+            await world.status()
 
 
-def test_a_script_that_writes_line_by_line_is_not_read_in_the_middle(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\na: 1\n")
-        async with world.backend:
-            assert await world.values() == {"a": "1"}
-            world.path.write_text("ups.status: OB\n")
-            await world.clock.advance(QUIET / 2)
-            assert await world.values() == {"a": "1"}
-            with world.path.open("a") as file:
-                file.write("a: 2\n")
-            await world.clock.advance(QUIET)
-            assert await world.values() == {"a": "2"}
-
-    run(story)
+async def test_a_script_that_writes_line_by_line_is_not_read_in_the_middle(make: Callable[..., World]) -> None:
+    world = make()
+    world.write("ups.status: OL\na: 1\n")
+    async with world.backend:
+        assert await world.values() == {"a": "1"}
+        world.path.write_text("ups.status: OB\n")
+        await world.clock.advance(QUIET / 2)
+        assert await world.values() == {"a": "1"}
+        with world.path.open("a") as file:
+            file.write("a: 2\n")
+        await world.clock.advance(QUIET)
+        assert await world.values() == {"a": "2"}
 
 
-def test_a_writer_that_never_rests_is_read_all_the_same(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\na: 0\n")
-        async with world.backend:
-            await world.values()
-            newest = 0
-            for count in range(1, 40):
-                world.path.write_text(f"ups.status: OL\na: {count}\n")
-                await world.clock.advance(QUIET / 4)
-                world.path.write_text(f"ups.status: OL\na: {count}\n")
-                newest = int(str((await world.values())["a"]))
-                assert newest >= count - 6
-            assert newest > 30
-
-    run(story)
+async def test_a_writer_that_never_rests_is_read_all_the_same(make: Callable[..., World]) -> None:
+    world = make()
+    world.write("ups.status: OL\na: 0\n")
+    async with world.backend:
+        await world.values()
+        newest = 0
+        for count in range(1, 40):
+            world.path.write_text(f"ups.status: OL\na: {count}\n")
+            await world.clock.advance(QUIET / 4)
+            world.path.write_text(f"ups.status: OL\na: {count}\n")
+            newest = int(str((await world.values())["a"]))
+            assert newest >= count - 6
+        assert newest > 30
 
 
-def test_other_files_of_the_folder_wake_nobody(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write("ups.status: OL\n")
-        async with world.backend:
-            assert await world.status() == "OL"
-            for name in ("ups.de", "ups.dev2", "x"):
-                world.path.with_name(name).write_text("ups.status: OB\n")
-            await world.clock.advance(5)
-            assert world.wakes == 0
-
-    run(story)
+async def test_other_files_of_the_folder_wake_nobody(make: Callable[..., World]) -> None:
+    world = make()
+    world.write("ups.status: OL\n")
+    async with world.backend:
+        assert await world.status() == "OL"
+        for name in ("ups.de", "ups.dev2", "x"):
+            world.path.with_name(name).write_text("ups.status: OB\n")
+        await world.clock.advance(5)
+        assert world.wakes == 0
 
 
-def test_the_target_of_a_symbolic_link_is_watched_and_so_is_the_link(make: Callable[..., World], tmp_path: Path) -> None:
-    async def story() -> None:
-        world = make()
-        targets = [tmp_path / "one" / "a", tmp_path / "two" / "b"]
-        for target, text in zip(targets, ("ups.status: OL\n", "ups.status: OB\n"), strict=True):
-            target.parent.mkdir()
-            target.write_text(text)
-            world.touch(60, target)
-        world.path.symlink_to(targets[0])
-        async with world.backend:
-            assert await world.status() == "OL"
-            targets[0].write_text("ups.status: OFF\n")
-            world.touch(60, targets[0])
-            await world.clock.advance(QUIET)
-            assert (world.wakes, await world.status()) == (1, "OFF")
-            link = tmp_path / "link"
-            link.symlink_to(targets[1])
-            link.replace(world.path)
-            await world.clock.settle()
-            assert (world.wakes, await world.status()) == (2, "OB")
-            targets[1].write_text("ups.status: OB LB\n")
-            world.touch(60, targets[1])
-            await world.clock.advance(QUIET)
-            assert (world.wakes, await world.status()) == (3, "OB LB")
-
-    run(story)
+async def test_the_target_of_a_symbolic_link_is_watched_and_so_is_the_link(make: Callable[..., World], tmp_path: Path) -> None:
+    world = make()
+    targets = [tmp_path / "one" / "a", tmp_path / "two" / "b"]
+    for target, text in zip(targets, ("ups.status: OL\n", "ups.status: OB\n"), strict=True):
+        target.parent.mkdir()
+        target.write_text(text)
+        world.touch(60, target)
+    world.path.symlink_to(targets[0])
+    async with world.backend:
+        assert await world.status() == "OL"
+        targets[0].write_text("ups.status: OFF\n")
+        world.touch(60, targets[0])
+        await world.clock.advance(QUIET)
+        assert (world.wakes, await world.status()) == (1, "OFF")
+        link = tmp_path / "link"
+        link.symlink_to(targets[1])
+        link.replace(world.path)
+        await world.clock.settle()
+        assert (world.wakes, await world.status()) == (2, "OB")
+        targets[1].write_text("ups.status: OB LB\n")
+        world.touch(60, targets[1])
+        await world.clock.advance(QUIET)
+        assert (world.wakes, await world.status()) == (3, "OB LB")
 
 
-def test_a_folder_that_is_replaced_is_followed(make: Callable[..., World], tmp_path: Path, clock: FakeClock) -> None:
-    async def story() -> None:
-        folder = tmp_path / "folder"
+async def test_a_folder_that_is_replaced_is_followed(make: Callable[..., World], tmp_path: Path, clock: FakeClock) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    world = World(folder, clock)
+    world.write("ups.status: OL\n")
+    async with world.backend as backend:
+        assert await world.status() == "OL"
+        folder.rename(tmp_path / "old")
+        await world.clock.advance(QUIET)
+        assert world.wakes >= 1
+        with pytest.raises(DeviceError):
+            await backend.poll()
+        assert not backend._watch.notified
         folder.mkdir()
-        world = World(folder, clock)
-        world.write("ups.status: OL\n")
-        async with world.backend as backend:
-            assert await world.status() == "OL"
-            folder.rename(tmp_path / "old")
-            await world.clock.advance(QUIET)
-            assert world.wakes >= 1
-            with pytest.raises(DeviceError):
-                await backend.poll()
-            assert not backend._watch.notified
-            folder.mkdir()
-            world.write("ups.status: OB\n")
-            await world.clock.advance(LOOK)
-            assert await world.status() == "OB"
-            assert backend._watch.notified
-            world.write("ups.status: OFF\n")
-            await world.clock.settle()
-            assert await world.status() == "OFF"
-
-    run(story)
+        world.write("ups.status: OB\n")
+        await world.clock.advance(LOOK)
+        assert await world.status() == "OB"
+        assert backend._watch.notified
+        world.write("ups.status: OFF\n")
+        await world.clock.settle()
+        assert await world.status() == "OFF"
 
 
-def test_without_inotify_the_file_is_looked_at_every_fifth_of_a_second(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make(inotify=False)
-        world.write("ups.status: OL\n")
-        async with world.backend as backend:
-            assert not backend._watch.notified
-            assert await world.status() == "OL"
-            await world.clock.advance(1)
-            assert world.wakes == 0
-            world.write("ups.status: OB\n")
-            await world.clock.advance(LOOK)
-            assert (world.wakes, await world.status()) == (1, "OB")
-            world.path.unlink()
-            await world.clock.advance(LOOK)
-            assert world.wakes == 2
-
-    run(story)
+async def test_without_inotify_the_file_is_looked_at_every_fifth_of_a_second(make: Callable[..., World]) -> None:
+    world = make(inotify=False)
+    world.write("ups.status: OL\n")
+    async with world.backend as backend:
+        assert not backend._watch.notified
+        assert await world.status() == "OL"
+        await world.clock.advance(1)
+        assert world.wakes == 0
+        world.write("ups.status: OB\n")
+        await world.clock.advance(LOOK)
+        assert (world.wakes, await world.status()) == (1, "OB")
+        world.path.unlink()
+        await world.clock.advance(LOOK)
+        assert world.wakes == 2
 
 
-def test_nothing_is_left_behind_when_it_ends(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        for inotify in (True, False):
-            world = make(inotify=inotify)
-            world.write("ups.status: OL\nTIMER 5\n")
-            before = len(os.listdir("/proc/self/fd"))
-            for _ in range(3):
-                async with world.backend:
-                    await world.status()
-                    _rewrite(world)
-                    await world.clock.settle()
-            await world.clock.settle()
-            assert len(os.listdir("/proc/self/fd")) == before
-            assert len(asyncio.all_tasks()) == 1
-
-    run(story)
+async def test_nothing_is_left_behind_when_it_ends(make: Callable[..., World]) -> None:
+    for inotify in (True, False):
+        world = make(inotify=inotify)
+        world.write("ups.status: OL\nTIMER 5\n")
+        before, tasks = len(os.listdir("/proc/self/fd")), asyncio.all_tasks()
+        for _ in range(3):
+            async with world.backend:
+                await world.status()
+                _rewrite(world)
+                await world.clock.settle()
+        await world.clock.settle()
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert asyncio.all_tasks() == tasks
 
 
 # Sequences
 
 
-def test_a_timer_wakes_the_driver_and_the_sequence_begins_anew(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make(name="ups.seq")
-        world.write(SEQUENCE)
-        async with world.backend:
-            seen = []
-            for wait in (0.0, 5.0, 2.5, 1.0, 5.0):
-                await world.clock.advance(wait)
-                seen.append((world.wakes, await world.status()))
-            assert seen == [(0, "OL"), (1, "OB"), (2, "OB LB"), (3, "OL"), (4, "OB")]
-
-    run(story)
+async def test_a_timer_wakes_the_driver_and_the_sequence_begins_anew(make: Callable[..., World]) -> None:
+    world = make(name="ups.seq")
+    world.write(SEQUENCE)
+    async with world.backend:
+        seen = []
+        for wait in (0.0, 5.0, 2.5, 1.0, 5.0):
+            await world.clock.advance(wait)
+            seen.append((world.wakes, await world.status()))
+        assert seen == [(0, "OL"), (1, "OB"), (2, "OB LB"), (3, "OL"), (4, "OB")]
 
 
-def test_polls_in_between_do_not_hurry_a_sequence(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make(name="ups.seq")
-        world.write(SEQUENCE)
-        async with world.backend:
-            for _ in range(9):
-                assert await world.status() == "OL"
-                await world.clock.advance(0.5)
-            assert world.wakes == 0
-
-    run(story)
-
-
-def test_a_changed_sequence_begins_anew_but_not_one_that_was_only_touched(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make(name="ups.seq")
-        world.write(SEQUENCE)
-        async with world.backend:
-            await world.status()
-            await world.clock.advance(5)
-            assert await world.status() == "OB"
-            world.write(SEQUENCE)
-            assert await world.status() == "OB"
-            world.write("z: 1\n" + SEQUENCE)
+async def test_polls_in_between_do_not_hurry_a_sequence(make: Callable[..., World]) -> None:
+    world = make(name="ups.seq")
+    world.write(SEQUENCE)
+    async with world.backend:
+        for _ in range(9):
             assert await world.status() == "OL"
-            await world.clock.advance(5)
-            assert await world.values() == {"z": "1", "x": "1"}
-
-    run(story)
+            await world.clock.advance(0.5)
+        assert world.wakes == 0
 
 
-def test_before_a_sequence_has_said_its_status_there_is_no_reading_but_it_goes_on(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make(name="ups.seq")
-        world.write("a: 1\nTIMER 5\nups.status: OL\nTIMER 5\n")
-        async with world.backend:
-            with pytest.raises(DeviceError, match=r"no ups\.status"):
-                await world.status()
-            await world.clock.advance(5)
-            assert (world.wakes, await world.status()) == (1, "OL")
+async def test_a_changed_sequence_begins_anew_but_not_one_that_was_only_touched(make: Callable[..., World]) -> None:
+    world = make(name="ups.seq")
+    world.write(SEQUENCE)
+    async with world.backend:
+        await world.status()
+        await world.clock.advance(5)
+        assert await world.status() == "OB"
+        world.write(SEQUENCE)
+        assert await world.status() == "OB"
+        world.write("z: 1\n" + SEQUENCE)
+        assert await world.status() == "OL"
+        await world.clock.advance(5)
+        assert await world.values() == {"z": "1", "x": "1"}
 
-    run(story)
+
+async def test_before_a_sequence_has_said_its_status_there_is_no_reading_but_it_goes_on(make: Callable[..., World]) -> None:
+    world = make(name="ups.seq")
+    world.write("a: 1\nTIMER 5\nups.status: OL\nTIMER 5\n")
+    async with world.backend:
+        with pytest.raises(DeviceError, match=r"no ups\.status"):
+            await world.status()
+        await world.clock.advance(5)
+        assert (world.wakes, await world.status()) == (1, "OL")
 
 
 # Clients
@@ -822,97 +728,82 @@ ups.beeper.status: enabled
 """
 
 
-def test_only_what_is_declared_can_be_set(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write(DECLARED)
-        async with world.backend as backend:
-            await backend.poll()
-            assert backend.writable == {
-                "UPS.id": Writable(maxlen=8),
-                "battery.charge.low": Writable(ranges=((1, 99),)),
-                "ups.beeper.status": Writable(enum=("enabled", "disabled")),
-            }
-            assert backend.commands == {"load.off", "test.battery.start"}
-            world.write("ups.status: OL\n")
-            await backend.poll()
-            assert (backend.writable, backend.commands) == ({}, frozenset())
-
-    run(story)
+async def test_only_what_is_declared_can_be_set(make: Callable[..., World]) -> None:
+    world = make()
+    world.write(DECLARED)
+    async with world.backend as backend:
+        await backend.poll()
+        assert backend.writable == {
+            "UPS.id": Writable(maxlen=8),
+            "battery.charge.low": Writable(ranges=((1, 99),)),
+            "ups.beeper.status": Writable(enum=("enabled", "disabled")),
+        }
+        assert backend.commands == {"load.off", "test.battery.start"}
+        world.write("ups.status: OL\n")
+        await backend.poll()
+        assert (backend.writable, backend.commands) == ({}, frozenset())
 
 
-def test_a_low_mark_fixed_by_lowbatt_cannot_be_set(served: Callable[..., tuple[World, Driver]]) -> None:
-    async def story() -> None:
-        world, driver = served(lowbatt=30.0)
-        world.write(DECLARED)
+async def test_a_low_mark_fixed_by_lowbatt_cannot_be_set(served: Callable[..., tuple[World, Driver]]) -> None:
+    world, driver = served(lowbatt=30.0)
+    world.write(DECLARED)
 
-        async def inside() -> None:
-            assert _shown(driver, "battery.charge.low") == "30"
-            assert await _requests(driver).set("battery.charge.low", "40") is Result.INVALID
+    async def inside() -> None:
+        assert _shown(driver, "battery.charge.low") == "30"
+        assert await _requests(driver).set("battery.charge.low", "40") is Result.INVALID
 
-        await _drive(driver, world.clock, inside)
-
-    run(story)
+    await _drive(driver, world.clock, inside)
 
 
-def test_a_set_value_holds_in_memory_until_the_file_changes_that_variable(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write(DECLARED)
-        async with world.backend as backend:
-            await backend.poll()
-            await backend.set("UPS.id", "mine")
-            assert (await world.values())["UPS.id"] == "mine"
-            world.write(DECLARED.replace("battery.charge: 100", "battery.charge: 90"))
-            assert (await world.values())["UPS.id"] == "mine"
-            world.write(DECLARED.replace("UPS.id: rack", "UPS.id: desk"))
-            assert (await world.values())["UPS.id"] == "desk"
-            await backend.set("UPS.id", "")
-            assert (await world.values())["UPS.id"] == ""
-            assert "UPS.id" in backend.writable
-
-    run(story)
+async def test_a_set_value_holds_in_memory_until_the_file_changes_that_variable(make: Callable[..., World]) -> None:
+    world = make()
+    world.write(DECLARED)
+    async with world.backend as backend:
+        await backend.poll()
+        await backend.set("UPS.id", "mine")
+        assert (await world.values())["UPS.id"] == "mine"
+        world.write(DECLARED.replace("battery.charge: 100", "battery.charge: 90"))
+        assert (await world.values())["UPS.id"] == "mine"
+        world.write(DECLARED.replace("UPS.id: rack", "UPS.id: desk"))
+        assert (await world.values())["UPS.id"] == "desk"
+        await backend.set("UPS.id", "")
+        assert (await world.values())["UPS.id"] == ""
+        assert "UPS.id" in backend.writable
 
 
-def test_a_command_sets_what_the_file_says(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write(DECLARED)
-        async with world.backend as backend:
-            await backend.poll()
-            await backend.command("test.battery.start", None)
-            values = await world.values()
-            assert (values["battery.charge"], values["ups.test.result"]) == ("50", "Done")
-            assert "UPS.id" not in values
-            await backend.command("load.off", None)
-            assert await world.status() == "OFF"
-            world.write(DECLARED.replace("ups.status: OL", "ups.status: OL CHRG"))
-            assert await world.status() == "OL CHRG"
-
-    run(story)
+async def test_a_command_sets_what_the_file_says(make: Callable[..., World]) -> None:
+    world = make()
+    world.write(DECLARED)
+    async with world.backend as backend:
+        await backend.poll()
+        await backend.command("test.battery.start", None)
+        values = await world.values()
+        assert (values["battery.charge"], values["ups.test.result"]) == ("50", "Done")
+        assert "UPS.id" not in values
+        await backend.command("load.off", None)
+        assert await world.status() == "OFF"
+        world.write(DECLARED.replace("ups.status: OL", "ups.status: OL CHRG"))
+        assert await world.status() == "OL CHRG"
 
 
-def test_commands_that_cannot_be_done_are_refused(make: Callable[..., World]) -> None:
-    async def story() -> None:
-        world = make()
-        world.write(DECLARED)
-        async with world.backend as backend:
-            await backend.poll()
-            for name, param, code in (("load.on", None, Result.UNKNOWN), ("load.off", "5", Result.INVALID)):
-                with pytest.raises(CommandError) as caught:
-                    await backend.command(name, param)
-                assert caught.value.code is code
-            world.path.unlink()
-            await world.clock.advance(QUIET)
-            with pytest.raises(DeviceError):
-                await backend.poll()
+async def test_commands_that_cannot_be_done_are_refused(make: Callable[..., World]) -> None:
+    world = make()
+    world.write(DECLARED)
+    async with world.backend as backend:
+        await backend.poll()
+        for name, param, code in (("load.on", None, Result.UNKNOWN), ("load.off", "5", Result.INVALID)):
             with pytest.raises(CommandError) as caught:
-                await backend.command("load.off", None)
-            assert caught.value.code is Result.FAILED
-            with pytest.raises(CommandError):
-                await backend.shutdown()
-
-    run(story)
+                await backend.command(name, param)
+            assert caught.value.code is code
+        world.path.unlink()
+        await world.clock.advance(QUIET)
+        with pytest.raises(DeviceError):
+            await backend.poll()
+        with pytest.raises(CommandError) as caught:
+            await backend.command("load.off", None)
+        assert caught.value.code is Result.FAILED
+        with pytest.raises(CommandError):
+            await backend.shutdown()
 
 
 # In the driver
@@ -947,83 +838,71 @@ def _shown(driver: Driver, name: str = "ups.status") -> str | None:
     return None if driver.snapshot.stale or found is None else found.value
 
 
-def test_a_change_is_served_within_two_tenths_of_a_second_however_long_the_poll_interval_is(
+async def test_a_change_is_served_within_two_tenths_of_a_second_however_long_the_poll_interval_is(
     served: Callable[..., tuple[World, Driver]],
 ) -> None:
-    async def story() -> None:
-        world, driver = served(pollinterval=60, maxage=600)
-        world.write("ups.status: OL\n")
+    world, driver = served(pollinterval=60, maxage=600)
+    world.write("ups.status: OL\n")
 
-        async def inside() -> None:
-            assert _shown(driver) == "OL"
-            await world.clock.advance(7)
-            _rewrite(world)
-            await world.clock.settle()
-            await world.clock.advance(0.2)
-            assert _shown(driver) == "OB"
+    async def inside() -> None:
+        assert _shown(driver) == "OL"
+        await world.clock.advance(7)
+        _rewrite(world)
+        await world.clock.settle()
+        await world.clock.advance(0.2)
+        assert _shown(driver) == "OB"
 
-        await _drive(driver, world.clock, inside)
-
-    run(story)
+    await _drive(driver, world.clock, inside)
 
 
-def test_a_deleted_file_goes_stale_after_maxage_and_comes_back_at_once(
+async def test_a_deleted_file_goes_stale_after_maxage_and_comes_back_at_once(
     served: Callable[..., tuple[World, Driver]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story() -> None:
-        world, driver = served()
-        world.write("ups.status: OL\n")
+    world, driver = served()
+    world.write("ups.status: OL\n")
 
-        async def inside() -> None:
-            world.path.unlink()
-            await world.clock.advance(14)
-            assert _shown(driver) == "OL"
-            await world.clock.advance(3)
-            assert driver.snapshot.stale
-            world.write("ups.status: OB\n")
-            await world.clock.advance(0.1)
-            assert _shown(driver) == "OB"
+    async def inside() -> None:
+        world.path.unlink()
+        await world.clock.advance(14)
+        assert _shown(driver) == "OL"
+        await world.clock.advance(3)
+        assert driver.snapshot.stale
+        world.write("ups.status: OB\n")
+        await world.clock.advance(0.1)
+        assert _shown(driver) == "OB"
 
-        await _drive(driver, world.clock, inside)
-
-    run(story)
+    await _drive(driver, world.clock, inside)
     assert len(messages(caplog, "is not there")) == 1
 
 
-def test_a_sequence_is_served_in_its_own_time(served: Callable[..., tuple[World, Driver]]) -> None:
-    async def story() -> None:
-        world, driver = served(name="x.seq", pollinterval=60, maxage=600)
-        world.write(SEQUENCE)
+async def test_a_sequence_is_served_in_its_own_time(served: Callable[..., tuple[World, Driver]]) -> None:
+    world, driver = served(name="x.seq", pollinterval=60, maxage=600)
+    world.write(SEQUENCE)
 
-        async def inside() -> None:
-            seen = [_shown(driver)]
-            for wait in (4.9, 0.1, 2.5, 1.0, 5.0):
-                await world.clock.advance(wait)
-                await world.clock.advance(0.01)
-                seen.append(_shown(driver))
-            assert seen == ["OL", "OL", "OB", "OB LB", "OL", "OB"]
+    async def inside() -> None:
+        seen = [_shown(driver)]
+        for wait in (4.9, 0.1, 2.5, 1.0, 5.0):
+            await world.clock.advance(wait)
+            await world.clock.advance(0.01)
+            seen.append(_shown(driver))
+        assert seen == ["OL", "OL", "OB", "OB LB", "OL", "OB"]
 
-        await _drive(driver, world.clock, inside)
-
-    run(story)
+    await _drive(driver, world.clock, inside)
 
 
-def test_set_and_commands_reach_the_file_s_variables_through_the_driver(served: Callable[..., tuple[World, Driver]]) -> None:
-    async def story() -> None:
-        world, driver = served()
-        world.write(DECLARED)
+async def test_set_and_commands_reach_the_file_s_variables_through_the_driver(served: Callable[..., tuple[World, Driver]]) -> None:
+    world, driver = served()
+    world.write(DECLARED)
 
-        async def inside() -> None:
-            assert await _requests(driver).set("ups.id", "mine") is Result.HANDLED
-            assert await _requests(driver).set("ups.id", "much too long") is Result.INVALID
-            assert await _requests(driver).set("battery.charge.low", "0") is Result.INVALID
-            assert await _requests(driver).set("battery.charge", "1") is Result.INVALID
-            assert await _requests(driver).instcmd("LOAD.off", None) is Result.HANDLED
-            assert await _requests(driver).instcmd("load.on", None) is Result.UNKNOWN
-            await world.clock.settle()
-            assert (_shown(driver, "UPS.id"), _shown(driver), _shown(driver, "battery.charge.low")) == ("mine", "OFF", "20")
-            assert {"load.off", "test.battery.start"} <= driver.snapshot.commands
+    async def inside() -> None:
+        assert await _requests(driver).set("ups.id", "mine") is Result.HANDLED
+        assert await _requests(driver).set("ups.id", "much too long") is Result.INVALID
+        assert await _requests(driver).set("battery.charge.low", "0") is Result.INVALID
+        assert await _requests(driver).set("battery.charge", "1") is Result.INVALID
+        assert await _requests(driver).instcmd("LOAD.off", None) is Result.HANDLED
+        assert await _requests(driver).instcmd("load.on", None) is Result.UNKNOWN
+        await world.clock.settle()
+        assert (_shown(driver, "UPS.id"), _shown(driver), _shown(driver, "battery.charge.low")) == ("mine", "OFF", "20")
+        assert {"load.off", "test.battery.start"} <= driver.snapshot.commands
 
-        await _drive(driver, world.clock, inside)
-
-    run(story)
+    await _drive(driver, world.clock, inside)

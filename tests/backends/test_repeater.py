@@ -357,7 +357,7 @@ def test_lines_that_break_the_form_are_left_out_and_the_others_served(
         (b"ERR SOMETHING-NEW\n", "answered ERR SOMETHING-NEW"),
     ],
 )  # fmt: skip
-def test_an_unusable_answer_is_a_sentence_and_the_next_one_is_read_again(
+async def test_an_unusable_answer_is_a_sentence_and_the_next_one_is_read_again(
     server: Server, monkeypatch: pytest.MonkeyPatch, answer: bytes, sentence: str
 ) -> None:
     monkeypatch.setattr(repeater, "ANSWER", 2.0 if len(answer) > 10_000 else 0.4)
@@ -369,7 +369,7 @@ def test_an_unusable_answer_is_a_sentence_and_the_next_one_is_read_again(
         server.answers["LIST VAR ups"] = variables(GOOD)
         assert (await backend.poll()).values["battery.charge"] == "87"
 
-    asyncio.run(story(anonymous(server), tell))
+    await story(anonymous(server), tell)
 
 
 @given(st.binary(max_size=300))
@@ -420,7 +420,7 @@ def test_no_connection_is_a_sentence_that_says_what_to_look_for(
         once(backend)
 
 
-def test_attempts_to_connect_become_rarer_up_to_the_limit(server: Server, clock: object) -> None:
+async def test_attempts_to_connect_become_rarer_up_to_the_limit(server: Server, clock: object) -> None:
     server.close()
     attempts = []
 
@@ -432,13 +432,13 @@ def test_attempts_to_connect_become_rarer_up_to_the_limit(server: Server, clock:
                 await backend.poll()
             clock.now += 1  # type: ignore[attr-defined]
 
-    asyncio.run(story(Repeater(config(server.port), clock), tell))  # type: ignore[arg-type]
+    await story(Repeater(config(server.port), clock), tell)
     gaps = [round(after - before) for before, after in itertools.pairwise(attempts)]
     assert gaps[:4] == [1, 2, 5, 10]
     assert set(gaps[4:]) == {10}
 
 
-def test_one_connection_is_kept_and_a_lost_one_made_again_at_once(server: Server) -> None:
+async def test_one_connection_is_kept_and_a_lost_one_made_again_at_once(server: Server) -> None:
     async def tell(backend: Repeater) -> None:
         for _ in range(3):
             await backend.poll()
@@ -449,12 +449,12 @@ def test_one_connection_is_kept_and_a_lost_one_made_again_at_once(server: Server
         await backend.poll()
         assert server.connections == 2
 
-    asyncio.run(story(anonymous(server), tell))
+    await story(anonymous(server), tell)
     time.sleep(0.1)
     assert server.heard[-1] == "LOGOUT"
 
 
-def test_a_refusal_of_the_server_does_not_cost_the_connection(server: Server) -> None:
+async def test_a_refusal_of_the_server_does_not_cost_the_connection(server: Server) -> None:
     server.answers["LIST VAR ups"] = b"ERR DATA-STALE\n"
 
     async def tell(backend: Repeater) -> None:
@@ -463,10 +463,10 @@ def test_a_refusal_of_the_server_does_not_cost_the_connection(server: Server) ->
                 await backend.poll()
         assert server.connections == 1
 
-    asyncio.run(story(anonymous(server), tell))
+    await story(anonymous(server), tell)
 
 
-def test_a_source_that_drips_is_given_up_in_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_source_that_drips_is_given_up_in_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeater, "ANSWER", 0.5)
     server.answers["LIST VAR ups"] = HANG
 
@@ -486,10 +486,10 @@ def test_a_source_that_drips_is_given_up_in_time(server: Server, monkeypatch: py
             await backend.poll()
         assert time.monotonic() - began < 1.5
 
-    asyncio.run(story(anonymous(server), tell))
+    await story(anonymous(server), tell)
 
 
-def test_a_name_service_that_hangs_holds_one_thread_and_not_the_driver(
+async def test_a_name_service_that_hangs_holds_one_thread_and_not_the_driver(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repeater, "ANSWER", 0.1)
@@ -523,13 +523,13 @@ def test_a_name_service_that_hangs_holds_one_thread_and_not_the_driver(
         else:
             pytest.fail("it does not find back")
 
-    asyncio.run(story(known(server), tell))
+    await story(known(server), tell)
 
 
 # Writing
 
 
-def test_writable_variables_and_commands_are_mirrored_with_their_limits(server: Server) -> None:
+async def test_writable_variables_and_commands_are_mirrored_with_their_limits(server: Server) -> None:
     server.answers.update(RW)
 
     async def tell(backend: Repeater) -> None:
@@ -543,10 +543,10 @@ def test_writable_variables_and_commands_are_mirrored_with_their_limits(server: 
         }
         assert backend.commands == {"test.battery.start", "load.off"}
 
-    asyncio.run(story(known(server), tell))
+    await story(known(server), tell)
 
 
-def test_what_can_be_set_is_asked_again_after_a_gap_or_for_a_new_variable_but_not_in_each_poll(server: Server) -> None:
+async def test_what_can_be_set_is_asked_again_after_a_gap_or_for_a_new_variable_but_not_in_each_poll(server: Server) -> None:
     server.answers.update(RW)
 
     async def tell(backend: Repeater) -> None:
@@ -577,7 +577,7 @@ def test_what_can_be_set_is_asked_again_after_a_gap_or_for_a_new_variable_but_no
         await backend.poll()
         assert asked() == 4
 
-    asyncio.run(story(known(server), tell))
+    await story(known(server), tell)
 
 
 @pytest.mark.parametrize(
@@ -597,7 +597,7 @@ def test_what_can_be_set_is_asked_again_after_a_gap_or_for_a_new_variable_but_no
         ({"LIST CMD ups": b"garbage\n"}, set()),
     ],
 )  # fmt: skip
-def test_odd_answers_about_what_can_be_set_do_not_cost_the_reading(
+async def test_odd_answers_about_what_can_be_set_do_not_cost_the_reading(
     server: Server, changed: dict[str, bytes], writable: set[str]
 ) -> None:
     server.answers.update({**RW, **changed})
@@ -606,10 +606,10 @@ def test_odd_answers_about_what_can_be_set_do_not_cost_the_reading(
         assert (await backend.poll()).status == Status.OL | Status.CHRG
         assert set(backend.writable) == writable
 
-    asyncio.run(story(known(server), tell))
+    await story(known(server), tell)
 
 
-def test_many_slow_answers_about_what_can_be_set_are_spread_over_polls(
+async def test_many_slow_answers_about_what_can_be_set_are_spread_over_polls(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repeater, "ANSWER", 1.0)
@@ -637,10 +637,10 @@ def test_many_slow_answers_about_what_can_be_set_are_spread_over_polls(
         assert set(backend.writable) == set(names)
         assert server.connections == 1
 
-    asyncio.run(story(known(server), tell))
+    await story(known(server), tell)
 
 
-def test_without_credentials_nothing_is_offered_or_asked(server: Server) -> None:
+async def test_without_credentials_nothing_is_offered_or_asked(server: Server) -> None:
     server.answers.update(RW)
 
     async def tell(backend: Repeater) -> None:
@@ -652,10 +652,10 @@ def test_without_credentials_nothing_is_offered_or_asked(server: Server) -> None
                 await attempt
             assert caught.value.code is Result.FAILED
 
-    asyncio.run(story(anonymous(server), tell))
+    await story(anonymous(server), tell)
 
 
-def test_a_refused_login_leaves_the_reading_and_is_said_once(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_login_leaves_the_reading_and_is_said_once(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.answers.update({**RW, f"PASSWORD {SECRET}": b"ERR INVALID-PASSWORD\n", f'PASSWORD "{SECRET}"': b"ERR INVALID-PASSWORD\n"})
 
     async def tell(backend: Repeater) -> None:
@@ -663,7 +663,7 @@ def test_a_refused_login_leaves_the_reading_and_is_said_once(server: Server, cap
             await backend.poll()
         assert not backend.writable and not backend.commands
 
-    asyncio.run(story(known(server), tell))
+    await story(known(server), tell)
     assert len([record for record in caplog.records if "password is wrong" in record.getMessage()]) == 1
 
 
@@ -695,7 +695,7 @@ SAID = 'SET VAR ups ups.id "a \\"b\\" \\\\ \\#2"'
         ({SAID: b"ERR\n"}, Result.FAILED),
     ],
 )
-def test_the_outcome_of_a_setting_is_that_of_the_source(
+async def test_the_outcome_of_a_setting_is_that_of_the_source(
     server: Server, monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes], outcome: Result | str | None
 ) -> None:
     monkeypatch.setattr(repeater, "TELLING", 0.5)
@@ -715,43 +715,43 @@ def test_the_outcome_of_a_setting_is_that_of_the_source(
             assert caught.value.code is outcome
         await backend.poll()
 
-    asyncio.run(story(known(server), tell))
+    await story(known(server), tell)
     assert server.heard.count(SAID) == 1
 
 
 @pytest.mark.parametrize(
     ("param", "said"), [(None, "INSTCMD ups load.off"), ("10", "INSTCMD ups load.off 10"), ("a b", 'INSTCMD ups load.off "a b"')]
 )
-def test_a_command_is_passed_on_with_its_parameter(server: Server, param: str | None, said: str) -> None:
+async def test_a_command_is_passed_on_with_its_parameter(server: Server, param: str | None, said: str) -> None:
     server.answers[said] = b"OK\n"
 
     async def tell(backend: Repeater) -> None:
         await backend.command("load.off", param)
 
-    asyncio.run(story(known(server), tell))
+    await story(known(server), tell)
     assert said in server.heard
 
 
 @pytest.mark.parametrize("value", ["a\nSET VAR ups ups.id evil", "\x00", "ä", "x" * 256])
-def test_what_could_not_be_sent_as_it_is_is_not_sent(server: Server, value: str) -> None:
+async def test_what_could_not_be_sent_as_it_is_is_not_sent(server: Server, value: str) -> None:
     async def tell(backend: Repeater) -> None:
         with pytest.raises(CommandError) as caught:
             await backend.set("ups.id", value)
         assert caught.value.code is Result.INVALID
 
-    asyncio.run(story(known(server), tell))
+    await story(known(server), tell)
     assert not [line for line in server.heard if "VAR" in line]
 
 
-def test_the_power_of_the_other_servers_ups_is_never_cut(server: Server) -> None:
+async def test_the_power_of_the_other_servers_ups_is_never_cut(server: Server) -> None:
     with pytest.raises(CommandError, match="switch it off there"):
-        asyncio.run(known(server).shutdown())
+        await known(server).shutdown()
 
 
 # The log
 
 
-def test_no_secret_is_logged_at_any_level_whatever_happens(
+async def test_no_secret_is_logged_at_any_level_whatever_happens(
     server: Server, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repeater, "ANSWER", 0.3)
@@ -777,7 +777,7 @@ def test_no_secret_is_logged_at_any_level_whatever_happens(
         shown.extend([str(caught.value), repr(backend.config), repr(backend), repr(backend.line)])
 
     try:
-        asyncio.run(story(known(server), tell))
+        await story(known(server), tell)
     finally:
         logging.getLogger("pynut2.nut2").disabled = True
     assert any(SECRET in line for line in server.heard)
@@ -799,26 +799,23 @@ def test_pynut2_logs_nothing(server: Server, caplog: pytest.LogCaptureFixture) -
     ("port", "password", "warned"),
     [("ups@192.0.2.1", "x", 1), ("ups@192.0.2.1", None, 0), ("ups@127.0.0.1", "x", 0), ("ups@[::1]", "x", 0), ("ups", "x", 0), ("ups@nas", "x", 1)],
 )
-def test_a_password_that_goes_over_the_network_unprotected_is_said_once(
+async def test_a_password_that_goes_over_the_network_unprotected_is_said_once(
     caplog: pytest.LogCaptureFixture, port: str, password: str | None, warned: int
 ) -> None:
-    async def tell() -> None:
-        backend = Repeater(RepeaterConfig(port=port, username=password, password=password), Clock())
-        for _ in range(2):
-            await backend.__aenter__()
-
-    asyncio.run(tell())
+    backend = Repeater(RepeaterConfig(port=port, username=password, password=password), Clock())
+    for _ in range(2):
+        await backend.__aenter__()
     assert len([record for record in caplog.records if "no TLS" in record.getMessage()]) == warned
 
 
-def test_what_is_odd_is_logged_once_and_served_without(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_odd_is_logged_once_and_served_without(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.answers["LIST VAR ups"] = b"BEGIN LIST VAR ups\n" + b'VAR ups ups.status "OL ECO"\nVAR ups\n' + b"END LIST VAR ups\n"
 
     async def tell(backend: Repeater) -> None:
         for _ in range(3):
             assert (await backend.poll()).status == Status.OL
 
-    asyncio.run(story(anonymous(server), tell))
+    await story(anonymous(server), tell)
     messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(messages) == 2
     assert any("'ECO'" in message for message in messages) and any("NUT's form" in message for message in messages)

@@ -34,13 +34,10 @@ KINDS = ("enphase", "rct")
 Story = Callable[[Taping], Awaitable[None]]
 
 
-def _record(kind: str, tmp_path: Path, story: Story, scenario: str = "online", **options: Any) -> Taping:
-    async def run() -> Taping:
-        async with taping(kind, tmp_path, scenario, **options) as t:
-            await story(t)
-        return t
-
-    return asyncio.run(run())
+async def _record(kind: str, tmp_path: Path, story: Story, scenario: str = "online", **options: Any) -> Taping:
+    async with taping(kind, tmp_path, scenario, **options) as t:
+        await story(t)
+    return t
 
 
 def _words(reading: Reading | DeviceError | None) -> str:
@@ -72,9 +69,9 @@ async def _outage(t: Taping) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_outage_is_played_with_the_values_of_each_poll(kind: str, tmp_path: Path) -> None:
-    t = _record(kind, tmp_path, _outage)
-    played = asyncio.run(play(player(t.path), len(t.live)))
+async def test_an_outage_is_played_with_the_values_of_each_poll(kind: str, tmp_path: Path) -> None:
+    t = await _record(kind, tmp_path, _outage)
+    played = await play(player(t.path), len(t.live))
     assert _sequence(t.live) == ["OL", "OB", "OB LB", "OL"]
     assert _sequence(played) == _sequence(t.live)
     for live, again in zip(t.live, played, strict=True):
@@ -91,15 +88,15 @@ SCENARIOS += [("rct", name) for name in ("noisy", "foreign", "second-tower", "no
 
 
 @pytest.mark.parametrize(("kind", "scenario"), SCENARIOS)
-def test_each_kind_of_house_is_played_as_it_was(kind: str, scenario: str, tmp_path: Path) -> None:
+async def test_each_kind_of_house_is_played_as_it_was(kind: str, scenario: str, tmp_path: Path) -> None:
     async def story(t: Taping) -> None:
         count = 4 if scenario == "noisy" else 8
         await t.polls(count, 2)
         t.sim.set(grid="outage")
         await t.polls(count, 2)
 
-    t = _record(kind, tmp_path, story, scenario)
-    played = asyncio.run(play(player(t.path), len(t.live)))
+    t = await _record(kind, tmp_path, story, scenario)
+    played = await play(player(t.path), len(t.live))
     assert _sequence(played) == _sequence(t.live)
     assert any(t.live), "the simulator has answered"
     if scenario not in ("noisy", "foreign"):  # lost answers come a poll later there
@@ -107,7 +104,7 @@ def test_each_kind_of_house_is_played_as_it_was(kind: str, scenario: str, tmp_pa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_silence_is_played_as_silence_and_becomes_stale_as_it_did(kind: str, tmp_path: Path) -> None:
+async def test_silence_is_played_as_silence_and_becomes_stale_as_it_did(kind: str, tmp_path: Path) -> None:
     async def story(t: Taping) -> None:
         await t.polls(5, 2)
         t.sim.set(offline=True)
@@ -115,15 +112,15 @@ def test_silence_is_played_as_silence_and_becomes_stale_as_it_did(kind: str, tmp
         t.sim.set(offline=False)
         await t.polls(10, 10)
 
-    t = _record(kind, tmp_path, story)
-    played = asyncio.run(play(player(t.path), len(t.live)))
+    t = await _record(kind, tmp_path, story)
+    played = await play(player(t.path), len(t.live))
     assert _sequence(played) == _sequence(t.live) == ["OL", "failed", "OL"]
     away = [reading for reading in played if isinstance(reading, DeviceError)]
     assert not isinstance(away[0], StaleError)
     assert isinstance(away[-1], StaleError)
 
 
-def test_a_refused_request_and_a_page_are_played_as_such(tmp_path: Path) -> None:
+async def test_a_refused_request_and_a_page_are_played_as_such(tmp_path: Path) -> None:
     from nutdrv_py.simulators.enphase import Fault
 
     async def story(t: Taping) -> None:
@@ -134,30 +131,30 @@ def test_a_refused_request_and_a_page_are_played_as_such(tmp_path: Path) -> None
             t.sim.set(clear_faults=True)
             await t.polls(2, 70)
 
-    t = _record("enphase", tmp_path, story)
+    t = await _record("enphase", tmp_path, story)
     assert "failed" in _sequence(t.live)
-    assert _sequence(asyncio.run(play(player(t.path), len(t.live)))) == _sequence(t.live)
+    assert _sequence(await play(player(t.path), len(t.live))) == _sequence(t.live)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_after_the_end_the_data_are_stale_or_it_begins_anew(kind: str, tmp_path: Path) -> None:
+async def test_after_the_end_the_data_are_stale_or_it_begins_anew(kind: str, tmp_path: Path) -> None:
     async def story(t: Taping) -> None:
         await t.polls(3, 2)
         t.sim.set(grid="outage")
         await t.polls(3, 2)
 
-    t = _record(kind, tmp_path, story)
-    once = asyncio.run(play(player(t.path), 9))
+    t = await _record(kind, tmp_path, story)
+    once = await play(player(t.path), 9)
     assert [isinstance(reading, StaleError) for reading in once] == [False] * 6 + [True] * 3
     assert "loop" in str(once[-1])
-    again = asyncio.run(play(player(t.path, loop=True), 18))
+    again = await play(player(t.path, loop=True), 18)
     assert _sequence(again) == ["OL", "OB"] * 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("speed", [0.5, 1.0, 10.0, 1000.0])
-def test_at_any_speed_each_status_is_seen_at_its_time(kind: str, speed: float, tmp_path: Path) -> None:
-    t = _record(kind, tmp_path, _outage)
+async def test_at_any_speed_each_status_is_seen_at_its_time(kind: str, speed: float, tmp_path: Path) -> None:
+    t = await _record(kind, tmp_path, _outage)
 
     async def watch() -> list[tuple[float, str]]:
         clock = FakeClock()
@@ -178,7 +175,7 @@ def test_at_any_speed_each_status_is_seen_at_its_time(kind: str, speed: float, t
         await backend.__aexit__(None, None, None)
         return seen
 
-    seen = asyncio.run(watch())
+    seen = await watch()
     assert [words for words, _ in groupby(words for _, words in seen)] == ["OL", "OB", "OB LB", "OL"]
     if speed == 0.5:
         outage = next(at for at, words in seen if words == "OB")
@@ -186,8 +183,8 @@ def test_at_any_speed_each_status_is_seen_at_its_time(kind: str, speed: float, t
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_real_driver_plays_faster_than_its_poll_interval_and_ends_stale(kind: str, tmp_path: Path) -> None:
-    t = _record(kind, tmp_path, _outage)
+async def test_the_real_driver_plays_faster_than_its_poll_interval_and_ends_stale(kind: str, tmp_path: Path) -> None:
+    t = await _record(kind, tmp_path, _outage)
     section = {"driver": "nutdrv_py", "backend": "replay", "port": str(t.path), "speed": "60"}
     settings = load_settings(
         "played", "nutdrv_py", conf=UpsConf((), tuple(Entry(name, value, "ups.conf:1") for name, value in section.items())),
@@ -206,16 +203,16 @@ def test_the_real_driver_plays_faster_than_its_poll_interval_and_ends_stale(kind
         await running
         return seen
 
-    found = [" ".join(word for word in text.split() if word in ("OL", "OB", "LB", "stale")) for text in asyncio.run(watch())]
+    found = [" ".join(word for word in text.split() if word in ("OL", "OB", "LB", "stale")) for text in await watch()]
     assert [text for text, _ in groupby(found) if text][-5:] == ["OL", "OB", "OB LB", "OL", "stale"]
 
 
-def test_the_low_mark_can_be_set_as_on_the_device(tmp_path: Path) -> None:
+async def test_the_low_mark_can_be_set_as_on_the_device(tmp_path: Path) -> None:
     async def story(t: Taping) -> None:
         t.sim.set(soc=40, grid="outage")
         await t.polls(6, 2)
 
-    t = _record("rct", tmp_path, story)
+    t = await _record("rct", tmp_path, story)
 
     async def low() -> list[str]:
         backend = player(t.path)
@@ -226,16 +223,16 @@ def test_the_low_mark_can_be_set_as_on_the_device(tmp_path: Path) -> None:
             await backend.set("ups.id", "x")
         return [before, *map(_words, await play(backend, 3, seen))]
 
-    assert asyncio.run(low()) == ["OB", "OB LB", "OB LB", "OB LB"]
-    assert _sequence(asyncio.run(play(player(t.path, lowbatt=60.0), 3))) == ["OB LB"]
+    assert await low() == ["OB", "OB LB", "OB LB", "OB LB"]
+    assert _sequence(await play(player(t.path, lowbatt=60.0), 3)) == ["OB LB"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_reload_that_changes_nothing_leaves_the_recorded_low_mark(kind: str, tmp_path: Path) -> None:
+async def test_a_reload_that_changes_nothing_leaves_the_recorded_low_mark(kind: str, tmp_path: Path) -> None:
     async def story(t: Taping) -> None:
         await t.polls(4, 5)
 
-    t = _record(kind, tmp_path, story, lowbatt=35.0)
+    t = await _record(kind, tmp_path, story, lowbatt=35.0)
 
     async def low() -> list[object]:
         backend = player(t.path)
@@ -245,7 +242,7 @@ def test_a_reload_that_changes_nothing_leaves_the_recorded_low_mark(kind: str, t
         found.append(seen.shown(await backend.poll())["battery.charge.low"])
         return found
 
-    assert [float(str(value)) for value in asyncio.run(low())] == [35.0, 35.0]
+    assert [float(str(value)) for value in await low()] == [35.0, 35.0]
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +252,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     async def story(t: Taping) -> None:
         await t.polls(4, 5)
 
-    return _record("rct", folder, story).path.read_bytes()
+    return asyncio.run(_record("rct", folder, story)).path.read_bytes()
 
 
 def _lines(data: bytes) -> list[Any]:
@@ -306,7 +303,7 @@ def test_a_file_that_is_not_there_or_no_file_is_refused(tmp_path: Path) -> None:
 
 
 @given(where=st.floats(0, 1, exclude_max=True), octet=st.integers(0, 255))
-def test_damage_anywhere_is_a_sentence_or_plays(where: float, octet: int, sample: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_damage_anywhere_is_a_sentence_or_plays(where: float, octet: int, sample: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     plain = bytearray(gzip.decompress(sample))
     plain[int(where * len(plain))] = octet
     path = tmp_path_factory.getbasetemp() / "damaged"
@@ -315,7 +312,7 @@ def test_damage_anywhere_is_a_sentence_or_plays(where: float, octet: int, sample
         backend = player(path)
     except ConfigError:
         return
-    for reading in asyncio.run(play(backend, 6)):
+    for reading in await play(backend, 6):
         assert isinstance(reading, Reading | DeviceError)
 
 

@@ -821,7 +821,7 @@ def test_a_low_mark_that_an_inverter_never_reaches_is_told(limit: float, options
         ("ups.status: OL\n" + "nonsense\n" * 1000, {}, WARNING, "correct"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str | None, options: dict[str, Any], level: Level, words: str) -> None:
+async def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str | None, options: dict[str, Any], level: Level, words: str) -> None:
     path = tmp_path / "home.dev"
     if text is not None:
         path.write_text(text)
@@ -829,7 +829,7 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str | None, opt
     async def collect() -> list[Finding]:
         return [finding async for finding in Dummy(DummyConfig(port=str(path), ups="home", **options), Clock()).examine(login=False)]
 
-    told = asyncio.run(collect())
+    told = await collect()
     assert len(told) <= 12
     found = by_topic(told)["file"]
     assert found.level is level, found
@@ -940,7 +940,7 @@ def test_ignorelb_on_a_copy_is_told_because_the_devices_own_lb_does_not_come_thr
 # All together
 
 
-def test_what_hangs_is_one_failure_and_the_rest_goes_on() -> None:
+async def test_what_hangs_is_one_failure_and_the_rest_goes_on() -> None:
     async def story() -> tuple[list[Finding], bool, float]:
         loop = asyncio.get_running_loop()
         within = Within(loop.time() + 30)
@@ -962,7 +962,7 @@ def test_what_hangs_is_one_failure_and_the_rest_goes_on() -> None:
         release.set()
         return told, within.late, took
 
-    told, late, took = asyncio.run(story())
+    told, late, took = await story()
     assert [(finding.topic, finding.level) for finding in told] == [("file", FAILED), ("crash", FAILED), ("next", OK)]
     assert late
     assert took < 10

@@ -15,7 +15,7 @@ from nutdrv_py.commands.portfile_config import Plan, read_plan
 from nutdrv_py.errors import ConfigError, StartError
 from nutdrv_py.exporters.portfile import PortFile, take_away
 from nutdrv_py.machine.owners import keeper
-from tests.backends.enphase.conftest import house, run
+from tests.backends.enphase.conftest import house
 from tests.commands.script import divided, script
 from tests.conftest import REPO
 
@@ -227,27 +227,20 @@ async def _compared(folder: Path, scenario: str, changes: dict[str, object]) -> 
 
 
 @pytest.mark.parametrize(("scenario", "changes"), HOUSES)
-def test_each_variable_of_the_script_is_written_with_its_value_or_stands_in_the_table(
+async def test_each_variable_of_the_script_is_written_with_its_value_or_stands_in_the_table(
     scenario: str, changes: dict[str, object], tmp_path: Path
 ) -> None:
-    async def story() -> None:
-        ours, theirs = await _compared(tmp_path, scenario, changes)
-        assert len(theirs) > 25
-        assert {_general(name) for name, value in theirs.items() if ours.get(name) != value} <= DIFFERENT
-
-    run(story)
+    ours, theirs = await _compared(tmp_path, scenario, changes)
+    assert len(theirs) > 25
+    assert {_general(name) for name, value in theirs.items() if ours.get(name) != value} <= DIFFERENT
 
 
-def test_each_row_of_the_table_is_a_difference(tmp_path: Path) -> None:
+async def test_each_row_of_the_table_is_a_difference(tmp_path: Path) -> None:
     seen: set[str] = set()
-
-    async def story() -> None:
-        for number, (scenario, changes) in enumerate(HOUSES):
-            (tmp_path / str(number)).mkdir()
-            ours, theirs = await _compared(tmp_path / str(number), scenario, changes)
-            seen.update(_general(name) for name, value in theirs.items() if ours.get(name) != value)
-
-    run(story)
+    for number, (scenario, changes) in enumerate(HOUSES):
+        (tmp_path / str(number)).mkdir()
+        ours, theirs = await _compared(tmp_path / str(number), scenario, changes)
+        seen.update(_general(name) for name, value in theirs.items() if ours.get(name) != value)
     assert seen >= DIFFERENT
 
 
@@ -262,12 +255,9 @@ def test_the_voltage_of_the_battery_is_the_scripts(charge: int, volts: str) -> N
     assert format_value("battery.voltage", site.battery_voltage(charge)) == volts
 
 
-def test_the_users_highest_voltage_counts(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path, "online", overrides={"battery.voltage.high": "57.6"}) as h:
-            assert h.shown(await h.polls(3))["battery.voltage"] == "55.2"
-
-    run(story)
+async def test_the_users_highest_voltage_counts(tmp_path: Path) -> None:
+    async with house(tmp_path, "online", overrides={"battery.voltage.high": "57.6"}) as h:
+        assert h.shown(await h.polls(3))["battery.voltage"] == "55.2"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gzip
 import json
 import os
@@ -139,7 +138,7 @@ def test_a_poll_that_the_end_cuts_off_is_not_written_as_one_that_failed(tmp_path
     assert b'"error"' not in gzip.decompress(path.read_bytes())
 
 
-def test_a_backend_that_fails_is_recorded_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_backend_that_fails_is_recorded_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async def story() -> list[bool]:
         async with taping("rct", tmp_path) as t:
             await t.polls(1, 2)
@@ -154,10 +153,10 @@ def test_a_backend_that_fails_is_recorded_on(tmp_path: Path, capsys: pytest.Capt
             t.tape.backend.poll = good  # type: ignore[method-assign]
             return [*found, await t.tape.poll() is not None]
 
-    assert asyncio.run(story()) == [True, True]
+    assert await story() == [True, True]
 
 
-def test_a_refused_token_is_not_replaced(tmp_path: Path) -> None:
+async def test_a_refused_token_is_not_replaced(tmp_path: Path) -> None:
     async def story() -> list[str]:
         async with taping("enphase", tmp_path) as t:
             await t.polls(2, 5)
@@ -165,7 +164,7 @@ def test_a_refused_token_is_not_replaced(tmp_path: Path) -> None:
             await t.polls(3, 120)
             return [request.path for request in t.sim.requests]
 
-    assert asyncio.run(story()).count("/tokens") == 1
+    assert (await story()).count("/tokens") == 1
     assert not (tmp_path / "home.token").exists()
 
 
@@ -189,7 +188,7 @@ def test_a_kill_loses_no_more_than_what_was_not_written_yet(tmp_path: Path, gate
     assert len(read(path).polls) >= len(found.polls)
 
 
-def test_a_device_that_is_away_makes_a_file_too(tmp_path: Path) -> None:
+async def test_a_device_that_is_away_makes_a_file_too(tmp_path: Path) -> None:
     _conf(tmp_path, port="127.0.0.1:9", backend="rct")
     path = tmp_path / "home.recording"
     code, out, err = Started(tmp_path, "home", str(path), "--minutes", "0.05").end()
@@ -197,7 +196,7 @@ def test_a_device_that_is_away_makes_a_file_too(tmp_path: Path) -> None:
     assert "0 of them good" in out
     assert "cannot be reached" in err
     with pytest.raises(NutdrvError, match="could not be reached"):
-        asyncio.run(Replay(ReplayConfig(port=str(path), speed=0.0), record.Clock()).poll())
+        await Replay(ReplayConfig(port=str(path), speed=0.0), record.Clock()).poll()
 
 
 @pytest.mark.parametrize(
@@ -228,12 +227,9 @@ def test_minutes_are_a_number_that_can_be(minutes: str) -> None:
     assert caught.value.code == 2
 
 
-def test_the_options_that_are_told_are_numbers_and_flags(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with taping("enphase", tmp_path) as t:
-            await t.polls(1, 5)
-
-    asyncio.run(story())
+async def test_the_options_that_are_told_are_numbers_and_flags(tmp_path: Path) -> None:
+    async with taping("enphase", tmp_path) as t:
+        await t.polls(1, 5)
     options = dict(read(tmp_path / "home.recording").options)
     assert options["pollinterval"] == 5
     assert "disable_meters" in options

@@ -266,14 +266,14 @@ def test_without_zeroconf_it_says_what_to_install_and_the_rest_goes_on(
     assert "pip install 'nutdrv_py[discover]'" in err
 
 
-def test_a_network_module_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_network_module_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_inverters, "PATIENCE", 0.1)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         port = full.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
-            found = asyncio.run(asyncio.wait_for(find_inverters(["127.0.0.1"] * 3, port, lambda done, total: None), 10))
+            found = await asyncio.wait_for(find_inverters(["127.0.0.1"] * 3, port, lambda done, total: None), 10)
     assert not any(inverter.sure for inverter in found)
 
 

@@ -6,7 +6,6 @@ The document is part of NUT (scripts/external_apis/enphase). Where it is at hand
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -301,31 +300,28 @@ def rehearsed(place: Place, **changes: str) -> Rehearsal:
     return Rehearsal(plan.settings.config, FakeClock(), plan.answers)
 
 
-def test_the_test_mode_goes_round_as_the_document_says(place: Place) -> None:
-    async def story() -> None:
-        backend = rehearsed(place)
-        seen = []
-        for step in (*STEPS, *STEPS):
-            backend.step = step
+async def test_the_test_mode_goes_round_as_the_document_says(place: Place) -> None:
+    backend = rehearsed(place)
+    seen = []
+    for step in (*STEPS, *STEPS):
+        backend.step = step
+        backend.clock.now += 5  # type: ignore[attr-defined]
+        try:
+            reading = await backend.poll()
             backend.clock.now += 5  # type: ignore[attr-defined]
-            try:
-                reading = await backend.poll()
-                backend.clock.now += 5  # type: ignore[attr-defined]
-                reading = await backend.poll()
-            except StaleError:
-                seen.append("nocomms")
-                continue
-            low = reading.decline is not None and reading.decline.charge is not None and reading.decline.charge <= (reading.decline.low or 0)
-            seen.append("lowbatt" if low and Status.OB in reading.status else "onbatt" if Status.OB in reading.status else "online")
-            assert reading.values["battery.charge"] == step.charge
-            assert reading.values["ups.firmware"] == "D8.2.4345"
-        assert seen == 2 * ["online", "nocomms", "online", "onbatt", "lowbatt"]
-
-    asyncio.run(story())
+            reading = await backend.poll()
+        except StaleError:
+            seen.append("nocomms")
+            continue
+        low = reading.decline is not None and reading.decline.charge is not None and reading.decline.charge <= (reading.decline.low or 0)
+        seen.append("lowbatt" if low and Status.OB in reading.status else "onbatt" if Status.OB in reading.status else "online")
+        assert reading.values["battery.charge"] == step.charge
+        assert reading.values["ups.firmware"] == "D8.2.4345"
+    assert seen == 2 * ["online", "nocomms", "online", "onbatt", "lowbatt"]
 
 
 @pytest.mark.parametrize("empty", ["TEST_LIVE", "TEST_REPORTS", "TEST_SECCTRL", "TEST_INFO", "TEST_RELAY", "TEST_SESS", "TEST_TOKEN"])
-def test_an_empty_answer_is_a_query_that_fails(place: Place, empty: str) -> None:
+async def test_an_empty_answer_is_a_query_that_fails(place: Place, empty: str) -> None:
     async def story() -> bool:
         backend = rehearsed(place, **{empty: ""})
         try:
@@ -336,21 +332,18 @@ def test_an_empty_answer_is_a_query_that_fails(place: Place, empty: str) -> None
         assert ("battery.charge" in reading.values) is (empty != "TEST_LIVE")
         return True
 
-    assert asyncio.run(story()) is (empty not in ("TEST_RELAY", "TEST_SESS", "TEST_TOKEN"))
+    assert await story() is (empty not in ("TEST_RELAY", "TEST_SESS", "TEST_TOKEN"))
 
 
-def test_an_ended_token_is_fetched_anew_without_the_network(place: Place) -> None:
-    async def story() -> None:
-        backend = rehearsed(place)
-        await backend.poll()
-        token = place.state / "enphase-home.token"
-        assert token.stat().st_mode & 0o777 == 0o600
-        backend.forget()
-        assert not token.exists()
-        await backend.poll()
-        assert token.exists()
-
-    asyncio.run(story())
+async def test_an_ended_token_is_fetched_anew_without_the_network(place: Place) -> None:
+    backend = rehearsed(place)
+    await backend.poll()
+    token = place.state / "enphase-home.token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    backend.forget()
+    assert not token.exists()
+    await backend.poll()
+    assert token.exists()
 
 
 @pytest.mark.timeout(60)

@@ -72,25 +72,22 @@ async def _finishes_all_the_same() -> str:
         (_counts_twice, TimeoutError), (_turns_it_into_an_error, ValueError),
     ],
 )  # fmt: skip
-def test_what_becomes_of_work_that_fails_and_nothing_is_left_to_who_waited(work: Work, error: type[Exception]) -> None:
-    async def story() -> None:
-        with pytest.raises(error):
-            await confined(work(), 0.01)
-        task = asyncio.current_task()
-        assert task is not None
-        assert task.cancelling() == 0
-        await asyncio.sleep(0)
-
-    asyncio.run(story())
+async def test_what_becomes_of_work_that_fails_and_nothing_is_left_to_who_waited(work: Work, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await confined(work(), 0.01)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("work", [_result, _finishes_all_the_same])
-def test_a_result_is_a_result_also_when_it_came_late(work: Work) -> None:
-    assert asyncio.run(confined(work(), 0.01)) == "done"
+async def test_a_result_is_a_result_also_when_it_came_late(work: Work) -> None:
+    assert await confined(work(), 0.01) == "done"
 
 
 @pytest.mark.parametrize("work", [_never, _counts_twice, _turns_it_into_an_error, _finishes_all_the_same])
-def test_who_is_cancelled_while_waiting_is_cancelled_and_the_work_has_ended(work: Work, caplog: pytest.LogCaptureFixture) -> None:
+async def test_who_is_cancelled_while_waiting_is_cancelled_and_the_work_has_ended(work: Work, caplog: pytest.LogCaptureFixture) -> None:
     ended = False
 
     async def watched() -> str:
@@ -99,16 +96,12 @@ def test_who_is_cancelled_while_waiting_is_cancelled_and_the_work_has_ended(work
             return await work()
         finally:
             ended = True
-
-    async def story() -> None:
-        task = asyncio.create_task(confined(watched()))
-        await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert ended
-
-    asyncio.run(story())
+    task = asyncio.create_task(confined(watched()))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended
     assert not caplog.records, "nobody is told of an exception that was never retrieved"
 
 
@@ -128,30 +121,23 @@ def _stubborn(times: int) -> tuple[Work, list[int]]:
     return work, cancelled
 
 
-def test_work_that_swallows_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_work_that_swallows_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nutdrv_py.core.confined.AGAIN", 0.01)
     work, cancelled = _stubborn(3)
     with pytest.raises(TimeoutError):
-        asyncio.run(confined(work(), 0.01))
+        await confined(work(), 0.01)
     assert cancelled == [4]
 
 
-def test_who_is_cancelled_does_not_wait_for_work_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_is_cancelled_does_not_wait_for_work_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nutdrv_py.core.confined.AGAIN", 0.01)
     work, _ = _stubborn(1)
-
-    async def story() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await confined(work())
-
-    asyncio.run(story())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await confined(work())
 
 
-def test_a_limit_around_it_still_works() -> None:
-    async def story() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await confined(_counts_twice())
-
-    asyncio.run(story())
+async def test_a_limit_around_it_still_works() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await confined(_counts_twice())

@@ -97,115 +97,91 @@ class World:
         await self.task
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(test())  # type: ignore[arg-type]
+async def test_the_first_reading_makes_the_driver_ready(clock: FakeClock) -> None:
+    async with World(clock) as world:
+        assert world.driver.ready.is_set()
+        assert world.status == "OL"
 
 
-def test_the_first_reading_makes_the_driver_ready(clock: FakeClock) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            assert world.driver.ready.is_set()
-            assert world.status == "OL"
-
-    run(story)
-
-
-def test_a_device_that_is_away_at_the_start_is_served_as_stale_and_recovers_by_itself(
+async def test_a_device_that_is_away_at_the_start_is_served_as_stale_and_recovers_by_itself(
     clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = DeviceError("the gateway cannot be reached: Connection refused")
-        async with world:
-            assert world.driver.ready.is_set()
-            assert world.driver.snapshot.stale
-            await clock.advance(60)
-            assert world.driver.snapshot.stale
-            world.device.answer = Reading({"battery.charge": 80}, Status.OL)
-            await clock.advance(5)
-            assert world.status == "OL"
-
-    run(story)
+    world = World(clock)
+    world.device.answer = DeviceError("the gateway cannot be reached: Connection refused")
+    async with world:
+        assert world.driver.ready.is_set()
+        assert world.driver.snapshot.stale
+        await clock.advance(60)
+        assert world.driver.snapshot.stale
+        world.device.answer = Reading({"battery.charge": 80}, Status.OL)
+        await clock.advance(5)
+        assert world.status == "OL"
     assert [r.message for r in caplog.records].count("the gateway cannot be reached: Connection refused") == 1
     assert any("established again" in r.message for r in caplog.records)
 
 
-def test_a_device_that_hangs_at_the_start_does_not_delay_the_start_for_long(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = lambda: asyncio.Event().wait()  # type: ignore[assignment,return-value]
-        async with world:
-            assert not world.driver.ready.is_set()
-            await clock.advance(FIRST_WAIT + 1)
-            assert world.driver.ready.is_set()
-            assert world.driver.snapshot.stale
-
-    run(story)
+async def test_a_device_that_hangs_at_the_start_does_not_delay_the_start_for_long(clock: FakeClock) -> None:
+    world = World(clock)
+    world.device.answer = lambda: asyncio.Event().wait()  # type: ignore[assignment,return-value]
+    async with world:
+        assert not world.driver.ready.is_set()
+        await clock.advance(FIRST_WAIT + 1)
+        assert world.driver.ready.is_set()
+        assert world.driver.snapshot.stale
 
 
 @pytest.mark.parametrize("seconds", [5, 85])
 @pytest.mark.parametrize("status", [Status.OL, Status.OB])
-def test_a_gateway_lost_for_a_while_changes_nothing(clock: FakeClock, seconds: int, status: Status) -> None:
+async def test_a_gateway_lost_for_a_while_changes_nothing(clock: FakeClock, seconds: int, status: Status) -> None:
     """The nightly restart takes 30 to 85 s: neither stale (upsmon: OB and no data is critical) nor another status."""
-
-    async def story() -> None:
-        world = World(clock)
+    world = World(clock)
+    world.device.answer = Reading({"battery.charge": 95}, status)
+    async with world:
+        world.device.answer = DeviceError("no answer")
+        await clock.advance(seconds)
+        assert world.status == str(status)
         world.device.answer = Reading({"battery.charge": 95}, status)
-        async with world:
-            world.device.answer = DeviceError("no answer")
-            await clock.advance(seconds)
-            assert world.status == str(status)
-            world.device.answer = Reading({"battery.charge": 95}, status)
-            await clock.advance(5)
-            assert world.status == str(status)
-        assert all(snapshot.variables["ups.status"].value == str(status) for snapshot in world.history if not snapshot.stale)
-        assert not any(snapshot.stale for snapshot in world.history[2:])
-
-    run(story)
+        await clock.advance(5)
+        assert world.status == str(status)
+    assert all(snapshot.variables["ups.status"].value == str(status) for snapshot in world.history if not snapshot.stale)
+    assert not any(snapshot.stale for snapshot in world.history[2:])
 
 
 @pytest.mark.parametrize("jump", [8 * 3600.0, -3600.0, 86400.0 * 400])
 @pytest.mark.parametrize("status", [Status.OL, Status.OB])
-def test_a_host_that_was_suspended_or_whose_clock_was_set_serves_what_it_knows_until_the_next_poll(
+async def test_a_host_that_was_suspended_or_whose_clock_was_set_serves_what_it_knows_until_the_next_poll(
     clock: FakeClock, status: Status, jump: float
 ) -> None:
     """CLOCK_MONOTONIC stands while a host sleeps; data that were good before are no reason to shut it down as it wakes."""
-
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = Reading({"battery.charge": 50}, status, decline=FALLING)
-        async with world:
-            world.device.answer = DeviceError("the network is not up yet")
-            clock.wall_offset += jump
-            await clock.advance(60)
-            assert world.status == str(status)
-            world.device.answer = Reading({"battery.charge": 49}, Status.OL)
-            await clock.advance(5)
-            assert world.status == "OL"
-        assert not any(snapshot.stale or "LB" in snapshot.variables["ups.status"].value for snapshot in world.history[2:])
-
-    run(story)
+    world = World(clock)
+    world.device.answer = Reading({"battery.charge": 50}, status, decline=FALLING)
+    async with world:
+        world.device.answer = DeviceError("the network is not up yet")
+        clock.wall_offset += jump
+        await clock.advance(60)
+        assert world.status == str(status)
+        world.device.answer = Reading({"battery.charge": 49}, Status.OL)
+        await clock.advance(5)
+        assert world.status == "OL"
+    assert not any(snapshot.stale or "LB" in snapshot.variables["ups.status"].value for snapshot in world.history[2:])
 
 
 @pytest.mark.parametrize("status", [Status.OL, Status.OB])
-def test_a_gateway_lost_for_ten_minutes_is_stale_after_maxage_and_comes_back(clock: FakeClock, status: Status) -> None:
-    async def story() -> None:
-        world = World(clock, maxage=120)
-        world.device.answer = Reading({"battery.charge": 95}, status)
-        async with world:
-            world.device.answer = DeviceError("no answer")
-            await clock.advance(119)
-            assert not world.driver.snapshot.stale
-            await clock.advance(3)
-            assert world.driver.snapshot.stale
-            assert world.driver.reading is None
-            await clock.advance(480)
-            assert world.driver.snapshot.stale
-            world.device.answer = Reading({"battery.charge": 94}, Status.OL)
-            await clock.advance(5)
-            assert world.status == "OL"
-
-    run(story)
+async def test_a_gateway_lost_for_ten_minutes_is_stale_after_maxage_and_comes_back(clock: FakeClock, status: Status) -> None:
+    world = World(clock, maxage=120)
+    world.device.answer = Reading({"battery.charge": 95}, status)
+    async with world:
+        world.device.answer = DeviceError("no answer")
+        await clock.advance(119)
+        assert not world.driver.snapshot.stale
+        await clock.advance(3)
+        assert world.driver.snapshot.stale
+        assert world.driver.reading is None
+        await clock.advance(480)
+        assert world.driver.snapshot.stale
+        world.device.answer = Reading({"battery.charge": 94}, Status.OL)
+        await clock.advance(5)
+        assert world.status == "OL"
 
 
 @pytest.mark.parametrize(
@@ -215,232 +191,191 @@ def test_a_gateway_lost_for_ten_minutes_is_stale_after_maxage_and_comes_back(clo
         (Status.OL, ("Replace battery",), False), (Status.OL | Status.CAL, (), False), (Status.OL | Status.OVER, (), False),
     ],
 )  # fmt: skip
-def test_a_device_that_says_its_data_are_stale_is_believed_but_never_with_an_alarm_on_the_grid(
+async def test_a_device_that_says_its_data_are_stale_is_believed_but_never_with_an_alarm_on_the_grid(
     clock: FakeClock, status: Status, alarms: tuple[str, ...], at_once: bool
 ) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            world.device.answer = good = Reading({"battery.charge": 50}, status, alarms)
-            await clock.advance(5)
-            world.device.answer = StaleError("its driver does not reach the UPS")
-            await clock.advance(7.5)
-            assert world.driver.snapshot.stale is at_once
-            await clock.advance(120)
-            assert world.driver.snapshot.stale
-            assert all("ALARM" not in snapshot.variables["ups.status"].value for snapshot in world.history[-1:]) or at_once
-            world.device.answer = good
-            await clock.advance(6)
-            assert not world.driver.snapshot.stale
-
-    run(story)
+    async with World(clock) as world:
+        world.device.answer = good = Reading({"battery.charge": 50}, status, alarms)
+        await clock.advance(5)
+        world.device.answer = StaleError("its driver does not reach the UPS")
+        await clock.advance(7.5)
+        assert world.driver.snapshot.stale is at_once
+        await clock.advance(120)
+        assert world.driver.snapshot.stale
+        assert all("ALARM" not in snapshot.variables["ups.status"].value for snapshot in world.history[-1:]) or at_once
+        world.device.answer = good
+        await clock.advance(6)
+        assert not world.driver.snapshot.stale
 
 
 @pytest.mark.parametrize(("maxage", "pollinterval"), [(2, 1), (5, 2), (15, 5), (120, 5)])
 @pytest.mark.parametrize(
     ("status", "alarms"), [(Status.OL, ("Replace battery",)), (Status.OL | Status.CAL, ()), (Status.OL | Status.OVER, ())]
 )
-def test_upsmon_sees_an_alarm_on_the_grid_go_before_the_data_go_stale_however_short_maxage_is(
+async def test_upsmon_sees_an_alarm_on_the_grid_go_before_the_data_go_stale_however_short_maxage_is(
     clock: FakeClock, status: Status, alarms: tuple[str, ...], maxage: int, pollinterval: int
 ) -> None:
     """upsmon 2.8.3 takes a UPS that had an alarm and then went stale for dead; it looks every 5 s."""
-
-    async def story() -> None:
-        async with World(clock, maxage=maxage, pollinterval=pollinterval) as world:
-            world.device.answer = Reading({}, status, alarms)
-            await clock.advance(2 * pollinterval)
-            assert world.status is not None
-            assert world.status != "OL"
-            world.device.answer = DeviceError("away")
-            quiet = 0.0
-            for _ in range(2 * maxage + 60):
-                await clock.advance(0.5)
-                quiet += 0.5 * (world.status == "OL")
-                if world.driver.snapshot.stale:
-                    break
-            assert world.driver.snapshot.stale
-            assert quiet >= 6
-
-    run(story)
+    async with World(clock, maxage=maxage, pollinterval=pollinterval) as world:
+        world.device.answer = Reading({}, status, alarms)
+        await clock.advance(2 * pollinterval)
+        assert world.status is not None
+        assert world.status != "OL"
+        world.device.answer = DeviceError("away")
+        quiet = 0.0
+        for _ in range(2 * maxage + 60):
+            await clock.advance(0.5)
+            quiet += 0.5 * (world.status == "OL")
+            if world.driver.snapshot.stale:
+                break
+        assert world.driver.snapshot.stale
+        assert quiet >= 6
 
 
-def test_data_go_stale_on_time_although_a_poll_hangs(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock, maxage=15, pollinterval=2)
-        async with world:
-            world.device.answer = lambda: asyncio.Event().wait()  # type: ignore[assignment,return-value]
-            await clock.advance(20)
-            assert world.driver.snapshot.stale
-
-    run(story)
+async def test_data_go_stale_on_time_although_a_poll_hangs(clock: FakeClock) -> None:
+    world = World(clock, maxage=15, pollinterval=2)
+    async with world:
+        world.device.answer = lambda: asyncio.Event().wait()  # type: ignore[assignment,return-value]
+        await clock.advance(20)
+        assert world.driver.snapshot.stale
 
 
-def test_while_blind_on_battery_the_charge_counts_down_and_lb_comes(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = Reading({"battery.charge": 24, "battery.runtime": 600}, Status.OB | Status.DISCHRG, decline=FALLING)
-        async with world:
-            world.device.answer = DeviceError("no answer")
-            await clock.advance(20)
-            assert world.status == "OB DISCHRG"
-            assert world.value("battery.charge") == "22"
-            assert world.value("battery.runtime") == "580"
-            await clock.advance(30)
-            assert world.status == "OB LB DISCHRG"
-            world.device.answer = Reading({"battery.charge": 23, "battery.runtime": 500}, Status.OB | Status.DISCHRG, decline=FALLING)
-            await clock.advance(5)
-            assert world.status == "OB DISCHRG"
-
-    run(story)
+async def test_while_blind_on_battery_the_charge_counts_down_and_lb_comes(clock: FakeClock) -> None:
+    world = World(clock)
+    world.device.answer = Reading({"battery.charge": 24, "battery.runtime": 600}, Status.OB | Status.DISCHRG, decline=FALLING)
+    async with world:
+        world.device.answer = DeviceError("no answer")
+        await clock.advance(20)
+        assert world.status == "OB DISCHRG"
+        assert world.value("battery.charge") == "22"
+        assert world.value("battery.runtime") == "580"
+        await clock.advance(30)
+        assert world.status == "OB LB DISCHRG"
+        world.device.answer = Reading({"battery.charge": 23, "battery.runtime": 500}, Status.OB | Status.DISCHRG, decline=FALLING)
+        await clock.advance(5)
+        assert world.status == "OB DISCHRG"
 
 
-def test_alarms_are_withdrawn_on_the_grid_before_data_go_stale(clock: FakeClock) -> None:
+async def test_alarms_are_withdrawn_on_the_grid_before_data_go_stale(clock: FakeClock) -> None:
     """upsmon 2.8.3+ takes a UPS that had an alarm (or CAL, BYPASS) and then goes silent for dead and shuts down."""
-
-    async def story() -> None:
-        world = World(clock, maxage=120)
-        world.device.answer = Reading({}, Status.OL | Status.CAL, ("No battery is usable",))
-        async with world:
-            assert world.status == "ALARM OL CAL"
-            world.device.answer = DeviceError("no answer")
-            await clock.advance(50)
-            assert world.status == "ALARM OL CAL"
-            await clock.advance(20)
-            assert world.status == "OL"
-            assert world.value("ups.alarm") is None
-            await clock.advance(60)
-            assert world.driver.snapshot.stale
-
-    run(story)
+    world = World(clock, maxage=120)
+    world.device.answer = Reading({}, Status.OL | Status.CAL, ("No battery is usable",))
+    async with world:
+        assert world.status == "ALARM OL CAL"
+        world.device.answer = DeviceError("no answer")
+        await clock.advance(50)
+        assert world.status == "ALARM OL CAL"
+        await clock.advance(20)
+        assert world.status == "OL"
+        assert world.value("ups.alarm") is None
+        await clock.advance(60)
+        assert world.driver.snapshot.stale
 
 
 @pytest.mark.parametrize(("pollinterval", "maxage"), [(2, 4), (2, 7), (3, 8), (5, 10), (2, 60)])
-def test_alarms_are_gone_before_data_go_stale_however_short_maxage_is(clock: FakeClock, pollinterval: int, maxage: int) -> None:
-    async def story() -> None:
-        world = World(clock, pollinterval=pollinterval, maxage=maxage)
-        world.device.answer = Reading({}, Status.OL | Status.CAL, ("Overtemperature",))
-        async with world:
-            await clock.advance(pollinterval * 5)
-            assert world.status == "ALARM OL CAL", "they stay while polls come"
-            world.device.answer = DeviceError("no answer")
-            while not world.driver.snapshot.stale:
-                before = world.status
-                await clock.advance(1)
-            assert before == "OL"
-
-    run(story)
-
-
-def test_a_backend_that_has_news_is_polled_at_once(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock, pollinterval=5)
-        async with world:
-            world.device.answer = Reading({}, Status.OB)
+async def test_alarms_are_gone_before_data_go_stale_however_short_maxage_is(clock: FakeClock, pollinterval: int, maxage: int) -> None:
+    world = World(clock, pollinterval=pollinterval, maxage=maxage)
+    world.device.answer = Reading({}, Status.OL | Status.CAL, ("Overtemperature",))
+    async with world:
+        await clock.advance(pollinterval * 5)
+        assert world.status == "ALARM OL CAL", "they stay while polls come"
+        world.device.answer = DeviceError("no answer")
+        while not world.driver.snapshot.stale:
+            before = world.status
             await clock.advance(1)
-            assert world.status == "OL"
-            world.device.wake()
-            await clock.settle()
-            assert world.status == "OB"
-            polls = world.device.polls
-            await clock.advance(4)
-            assert world.device.polls == polls
-            await clock.advance(1)
-            assert world.device.polls == polls + 1
-
-    run(story)
+        assert before == "OL"
 
 
-def test_news_that_come_during_a_poll_make_another_one(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock, pollinterval=5)
-
-        async def slow() -> Reading:
-            await clock.sleep(1)
-            world.device.answer = Reading({}, Status.OB)
-            return Reading({}, Status.OL)
-
-        world.device.answer = slow
-        async with world:
-            await clock.advance(0.5)
-            world.device.wake()
-            await clock.advance(0.6)
-            assert world.status == "OB"
-            assert world.device.polls == 2
-
-    run(story)
+async def test_a_backend_that_has_news_is_polled_at_once(clock: FakeClock) -> None:
+    world = World(clock, pollinterval=5)
+    async with world:
+        world.device.answer = Reading({}, Status.OB)
+        await clock.advance(1)
+        assert world.status == "OL"
+        world.device.wake()
+        await clock.settle()
+        assert world.status == "OB"
+        polls = world.device.polls
+        await clock.advance(4)
+        assert world.device.polls == polls
+        await clock.advance(1)
+        assert world.device.polls == polls + 1
 
 
-def test_alarms_stay_on_battery(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = Reading({"battery.charge": 90}, Status.OB, ("x",))
-        async with world:
-            world.device.answer = DeviceError("no answer")
-            await clock.advance(100)
-            assert world.status == "ALARM OB"
+async def test_news_that_come_during_a_poll_make_another_one(clock: FakeClock) -> None:
+    world = World(clock, pollinterval=5)
 
-    run(story)
+    async def slow() -> Reading:
+        await clock.sleep(1)
+        world.device.answer = Reading({}, Status.OB)
+        return Reading({}, Status.OL)
+
+    world.device.answer = slow
+    async with world:
+        await clock.advance(0.5)
+        world.device.wake()
+        await clock.advance(0.6)
+        assert world.status == "OB"
+        assert world.device.polls == 2
 
 
-def test_what_vanishes_from_a_reading_vanishes_from_upsd(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = Reading({"battery.charge": 80, "ups.load": 5}, Status.OL)
-        async with world:
-            assert world.value("ups.load") == "5"
-            world.device.answer = Reading({"battery.charge": 80}, Status.OL)
-            await clock.advance(5)
-            assert world.value("ups.load") is None
+async def test_alarms_stay_on_battery(clock: FakeClock) -> None:
+    world = World(clock)
+    world.device.answer = Reading({"battery.charge": 90}, Status.OB, ("x",))
+    async with world:
+        world.device.answer = DeviceError("no answer")
+        await clock.advance(100)
+        assert world.status == "ALARM OB"
 
-    run(story)
+
+async def test_what_vanishes_from_a_reading_vanishes_from_upsd(clock: FakeClock) -> None:
+    world = World(clock)
+    world.device.answer = Reading({"battery.charge": 80, "ups.load": 5}, Status.OL)
+    async with world:
+        assert world.value("ups.load") == "5"
+        world.device.answer = Reading({"battery.charge": 80}, Status.OL)
+        await clock.advance(5)
+        assert world.value("ups.load") is None
 
 
 @pytest.mark.parametrize("status", [Status(0), Status.CHRG, Status.OL | Status.OB, Status.OL | Status.OB | Status.LB])
-def test_an_impossible_status_is_never_published(clock: FakeClock, status: Status) -> None:
-    async def story() -> None:
-        world = World(clock)
-        async with world:
-            world.device.answer = Reading({}, status)
-            await clock.advance(10)
-            assert world.status == "OL"
-
-    run(story)
+async def test_an_impossible_status_is_never_published(clock: FakeClock, status: Status) -> None:
+    world = World(clock)
+    async with world:
+        world.device.answer = Reading({}, status)
+        await clock.advance(10)
+        assert world.status == "OL"
 
 
 @pytest.mark.parametrize("error", [ValueError("bug"), KeyError("x"), RecursionError(), AssertionError()])
-def test_a_bug_in_a_backend_is_a_failed_poll_logged_once(
+async def test_a_bug_in_a_backend_is_a_failed_poll_logged_once(
     clock: FakeClock, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story() -> None:
-        world = World(clock)
-        async with world:
-            world.device.answer = error
-            await clock.advance(50)
-            assert world.status == "OL"
-            await clock.advance(100)
-            assert world.driver.snapshot.stale
-
-    run(story)
+    world = World(clock)
+    async with world:
+        world.device.answer = error
+        await clock.advance(50)
+        assert world.status == "OL"
+        await clock.advance(100)
+        assert world.driver.snapshot.stale
     assert sum("internal error in the backend" in record.message for record in caplog.records) == 1
 
 
-def test_an_early_outage_is_published_before_the_poll_ends(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        async with world:
+async def test_an_early_outage_is_published_before_the_poll_ends(clock: FakeClock) -> None:
+    world = World(clock)
+    async with world:
 
-            async def slow() -> Reading:
-                world.device.publish(Reading({"battery.charge": 80}, Status.OB))
-                await clock.sleep(30)
-                return Reading({"battery.charge": 80}, Status.OB)
+        async def slow() -> Reading:
+            world.device.publish(Reading({"battery.charge": 80}, Status.OB))
+            await clock.sleep(30)
+            return Reading({"battery.charge": 80}, Status.OB)
 
-            world.device.answer = slow
-            await clock.advance(6)
-            assert world.status == "OB"
-
-    run(story)
+        world.device.answer = slow
+        await clock.advance(6)
+        assert world.status == "OB"
 
 
-def test_at_the_start_an_incomplete_reading_on_the_grid_waits_for_the_rest_but_an_outage_does_not(clock: FakeClock) -> None:
+async def test_at_the_start_an_incomplete_reading_on_the_grid_waits_for_the_rest_but_an_outage_does_not(clock: FakeClock) -> None:
     """Clients such as Home Assistant create sensors only for what is there at first; an outage cannot wait for that."""
 
     async def story(status: Status, expected: str | None) -> None:
@@ -458,36 +393,30 @@ def test_at_the_start_an_incomplete_reading_on_the_grid_waits_for_the_rest_but_a
             await clock.advance(FIRST_HOLD)
             assert world.status == str(status)
 
-    run(lambda: story(Status.OL, None))
-    run(lambda: story(Status.OB, "OB"))
+    await story(Status.OL, None)
+    await story(Status.OB, "OB")
 
 
-def test_each_poll_tells_its_state_as_a_heartbeat(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        async with world:
-            del world.history[:]
-            await clock.advance(5)
-            assert [s.variables["driver.state"].value for s in world.history] == ["updateinfo", "quiet"]
-        assert [s.variables["driver.state"].value for s in world.history][-2:] == ["cleanup.upsdrv", "cleanup.exit"]
-
-    run(story)
+async def test_each_poll_tells_its_state_as_a_heartbeat(clock: FakeClock) -> None:
+    world = World(clock)
+    async with world:
+        del world.history[:]
+        await clock.advance(5)
+        assert [s.variables["driver.state"].value for s in world.history] == ["updateinfo", "quiet"]
+    assert [s.variables["driver.state"].value for s in world.history][-2:] == ["cleanup.upsdrv", "cleanup.exit"]
 
 
-def test_polls_keep_their_rhythm(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock, pollinterval=5)
+async def test_polls_keep_their_rhythm(clock: FakeClock) -> None:
+    world = World(clock, pollinterval=5)
 
-        async def slow() -> Reading:
-            await clock.sleep(3)
-            return Reading({}, Status.OL)
+    async def slow() -> Reading:
+        await clock.sleep(3)
+        return Reading({}, Status.OL)
 
-        world.device.answer = slow
-        async with world:
-            await clock.advance(49)
-            assert world.device.polls == 10
-
-    run(story)
+    world.device.answer = slow
+    async with world:
+        await clock.advance(49)
+        assert world.device.polls == 10
 
 
 @pytest.mark.parametrize(
@@ -508,40 +437,31 @@ def test_polls_keep_their_rhythm(clock: FakeClock) -> None:
         ("Driver.Debug", "1", Result.INVALID),
     ],
 )
-def test_set_checks_again_what_upsd_would_have_checked(clock: FakeClock, name: str, value: str, result: Result) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
-        async with world:
-            assert await world.requests.set(name, value) is result
-
-    run(story)
+async def test_set_checks_again_what_upsd_would_have_checked(clock: FakeClock, name: str, value: str, result: Result) -> None:
+    world = World(clock)
+    world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
+    async with world:
+        assert await world.requests.set(name, value) is result
 
 
 @pytest.mark.parametrize(
     ("value", "flag"),
     [("1", "1"), ("5", "1"), ("enable", "1"), ("enabled!", "1"), ("true", "1"), ("YES", "1"), ("0", "0"), ("off", "0"), ("-1", "0")],
 )
-def test_allow_killpower_understands_what_main_c_does(clock: FakeClock, value: str, flag: str) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            await world.requests.set("driver.flag.allow_killpower", value)
-            assert world.value("driver.flag.allow_killpower") == flag
-
-    run(story)
+async def test_allow_killpower_understands_what_main_c_does(clock: FakeClock, value: str, flag: str) -> None:
+    async with World(clock) as world:
+        await world.requests.set("driver.flag.allow_killpower", value)
+        assert world.value("driver.flag.allow_killpower") == flag
 
 
-def test_a_setting_is_shown_at_once(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
-        async with world:
-            await world.requests.set("battery.charge.low", "35")
-            await clock.settle()
-            assert world.value("battery.charge.low") == "35"
-            assert world.device.done == ["battery.charge.low=35"]
-
-    run(story)
+async def test_a_setting_is_shown_at_once(clock: FakeClock) -> None:
+    world = World(clock)
+    world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
+    async with world:
+        await world.requests.set("battery.charge.low", "35")
+        await clock.settle()
+        assert world.value("battery.charge.low") == "35"
+        assert world.device.done == ["battery.charge.low=35"]
 
 
 @pytest.mark.parametrize(
@@ -557,25 +477,19 @@ def test_a_setting_is_shown_at_once(clock: FakeClock) -> None:
         ("driver.reload-or-restart", Result.UNKNOWN),
     ],
 )
-def test_instant_commands_answer_with_nuts_codes(clock: FakeClock, name: str, result: Result) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            assert await world.requests.instcmd(name, None) is result
-
-    run(story)
+async def test_instant_commands_answer_with_nuts_codes(clock: FakeClock, name: str, result: Result) -> None:
+    async with World(clock) as world:
+        assert await world.requests.instcmd(name, None) is result
 
 
-def test_driver_exit_ends_the_driver_with_0(clock: FakeClock) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            await clock.advance(10)
-            assert await world.requests.instcmd("driver.exit", None) is Result.HANDLED
-            assert await asyncio.wait_for(asyncio.shield(world.task), 5) == 0
-
-    run(story)
+async def test_driver_exit_ends_the_driver_with_0(clock: FakeClock) -> None:
+    async with World(clock) as world:
+        await clock.advance(10)
+        assert await world.requests.instcmd("driver.exit", None) is Result.HANDLED
+        assert await asyncio.wait_for(asyncio.shield(world.task), 5) == 0
 
 
-def test_killpower_runs_the_sdcommands_and_ends_the_driver_only_when_one_worked(clock: FakeClock) -> None:
+async def test_killpower_runs_the_sdcommands_and_ends_the_driver_only_when_one_worked(clock: FakeClock) -> None:
     async def story(sdcommands: tuple[str, ...], result: Result) -> None:
         async with World(clock, sdcommands=sdcommands) as world:
             await world.requests.set("driver.flag.allow_killpower", "1")
@@ -585,9 +499,9 @@ def test_killpower_runs_the_sdcommands_and_ends_the_driver_only_when_one_worked(
             if result is Result.HANDLED:
                 assert world.device.done == ["load.off"]
 
-    run(lambda: story(("test.fail", "load.off"), Result.HANDLED))
-    run(lambda: story(("test.fail",), Result.FAILED))
-    run(lambda: story(("shutdown.default", "load.off"), Result.FAILED))
+    await story(("test.fail", "load.off"), Result.HANDLED)
+    await story(("test.fail",), Result.FAILED)
+    await story(("shutdown.default", "load.off"), Result.FAILED)
 
 
 def _reloading(world_settings: Callable[[Settings], Settings | Exception]) -> tuple[list[Settings], Callable[[], Settings]]:
@@ -602,193 +516,162 @@ def _reloading(world_settings: Callable[[Settings], Settings | Exception]) -> tu
     return base, load
 
 
-def test_a_reload_changes_what_it_can_without_a_gap(clock: FakeClock) -> None:
-    async def story() -> None:
-        base, load = _reloading(
-            lambda s: dataclasses.replace(s, config=dataclasses.replace(s.config, pollinterval=1, maxage=7), debug_min=2)
-        )
-        world = World(clock, load=load)
-        base.append(world.settings)
-        async with world:
-            del world.history[:]
-            assert await world.requests.instcmd("driver.reload-or-error", None) is Result.HANDLED
-            await clock.advance(0.1)
-            assert world.value("driver.debug") == "2"
-            polls = world.device.polls
-            await clock.advance(10)
-            assert world.device.polls >= polls + 9
-            assert not any(snapshot.stale for snapshot in world.history)
-            assert {"reloading", "quiet"} <= {s.variables["driver.state"].value for s in world.history}
-
-    run(story)
+async def test_a_reload_changes_what_it_can_without_a_gap(clock: FakeClock) -> None:
+    base, load = _reloading(
+        lambda s: dataclasses.replace(s, config=dataclasses.replace(s.config, pollinterval=1, maxage=7), debug_min=2)
+    )
+    world = World(clock, load=load)
+    base.append(world.settings)
+    async with world:
+        del world.history[:]
+        assert await world.requests.instcmd("driver.reload-or-error", None) is Result.HANDLED
+        await clock.advance(0.1)
+        assert world.value("driver.debug") == "2"
+        polls = world.device.polls
+        await clock.advance(10)
+        assert world.device.polls >= polls + 9
+        assert not any(snapshot.stale for snapshot in world.history)
+        assert {"reloading", "quiet"} <= {s.variables["driver.state"].value for s in world.history}
 
 
-def test_a_reload_that_needs_a_restart_says_so_in_three_ways(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        base, load = _reloading(lambda s: dataclasses.replace(s, group="other"))
-        world = World(clock, load=load)
-        base.append(world.settings)
-        async with world:
-            assert await world.requests.instcmd("driver.reload-or-error", None) is Result.INVALID
-            assert await world.requests.instcmd("driver.reload", None) is Result.HANDLED
-            await clock.settle()
-            assert not world.task.done()
-            assert await world.requests.instcmd("driver.reload-or-exit", None) is Result.HANDLED
-            await clock.advance(10)
-            assert await world.task == EXIT_RELOAD
-
-    run(story)
+async def test_a_reload_that_needs_a_restart_says_so_in_three_ways(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    base, load = _reloading(lambda s: dataclasses.replace(s, group="other"))
+    world = World(clock, load=load)
+    base.append(world.settings)
+    async with world:
+        assert await world.requests.instcmd("driver.reload-or-error", None) is Result.INVALID
+        assert await world.requests.instcmd("driver.reload", None) is Result.HANDLED
+        await clock.settle()
+        assert not world.task.done()
+        assert await world.requests.instcmd("driver.reload-or-exit", None) is Result.HANDLED
+        await clock.advance(10)
+        assert await world.task == EXIT_RELOAD
     assert any("only a restart takes it over: group" in record.message for record in caplog.records)
 
 
-def test_a_broken_configuration_is_not_taken_over_and_never_ends_the_driver(clock: FakeClock) -> None:
-    async def story() -> None:
-        base, load = _reloading(lambda s: ConfigError("ups.conf:3: nonsense"))
-        world = World(clock, load=load)
-        base.append(world.settings)
-        async with world:
-            assert await world.requests.instcmd("driver.reload-or-error", None) is Result.INVALID
-            assert await world.requests.instcmd("driver.reload-or-exit", None) is Result.HANDLED
-            await clock.advance(20)
-            assert not world.task.done()
-            assert world.status == "OL"
-
-    run(story)
+async def test_a_broken_configuration_is_not_taken_over_and_never_ends_the_driver(clock: FakeClock) -> None:
+    base, load = _reloading(lambda s: ConfigError("ups.conf:3: nonsense"))
+    world = World(clock, load=load)
+    base.append(world.settings)
+    async with world:
+        assert await world.requests.instcmd("driver.reload-or-error", None) is Result.INVALID
+        assert await world.requests.instcmd("driver.reload-or-exit", None) is Result.HANDLED
+        await clock.advance(20)
+        assert not world.task.done()
+        assert world.status == "OL"
 
 
 @pytest.mark.parametrize("wrong", [None, OSError("no disk"), RecursionError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x")])
 @pytest.mark.parametrize("command", ["driver.reload", "driver.reload-or-exit", "driver.reload-or-error"])
-def test_a_reload_that_cannot_be_done_is_a_line_in_the_log(
+async def test_a_reload_that_cannot_be_done_is_a_line_in_the_log(
     clock: FakeClock, caplog: pytest.LogCaptureFixture, command: str, wrong: Exception | None
 ) -> None:
-    async def story() -> None:
-        base, load = _reloading(lambda s: wrong or s)
-        world = World(clock, load=load if wrong is not None else None)
-        base.append(world.settings)
-        unseen: list[object] = []
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
-        async with world:
-            for _ in range(2):
-                await world.requests.instcmd(command, None)
-                await clock.advance(5)
-            assert not world.task.done()
-            assert world.status == "OL"
-        gc.collect()
-        assert not unseen
-
-    run(story)
+    base, load = _reloading(lambda s: wrong or s)
+    world = World(clock, load=load if wrong is not None else None)
+    base.append(world.settings)
+    unseen: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
+    async with world:
+        for _ in range(2):
+            await world.requests.instcmd(command, None)
+            await clock.advance(5)
+        assert not world.task.done()
+        assert world.status == "OL"
+    gc.collect()
+    assert not unseen
     assert any(f"INSTCMD {command}" in record.message for record in caplog.records)
 
 
-def test_a_command_error_of_the_device_is_answered_with_its_code(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        async with world:
+async def test_a_command_error_of_the_device_is_answered_with_its_code(clock: FakeClock) -> None:
+    world = World(clock)
+    async with world:
 
-            async def refuse(name: str, param: str | None) -> None:
-                raise CommandError("not now", Result.INVALID)
+        async def refuse(name: str, param: str | None) -> None:
+            raise CommandError("not now", Result.INVALID)
 
-            world.device.command = refuse  # type: ignore[method-assign]
-            assert await world.requests.instcmd("load.off", "5") is Result.INVALID
-
-    run(story)
+        world.device.command = refuse  # type: ignore[method-assign]
+        assert await world.requests.instcmd("load.off", "5") is Result.INVALID
 
 
-def test_a_command_or_setting_that_hangs_does_not_keep_the_polls_away(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_or_setting_that_hangs_does_not_keep_the_polls_away(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nutdrv_py.core.poller.COMMAND_LIMIT", 0.05)
+    async with World(clock) as world:
 
-    async def story() -> None:
-        async with World(clock) as world:
+        async def hang(*words: object) -> None:
+            await asyncio.Event().wait()
 
-            async def hang(*words: object) -> None:
-                await asyncio.Event().wait()
-
-            world.device.command = world.device.set = hang  # type: ignore[method-assign,assignment]
-            world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
-            await clock.advance(5)
-            assert await world.requests.instcmd("load.off", None) is Result.FAILED
-            assert await world.requests.set("battery.charge.low", "30") is Result.FAILED
-            polls = world.device.polls
-            await clock.advance(10)
-            assert world.device.polls > polls
-
-    run(story)
+        world.device.command = world.device.set = hang  # type: ignore[method-assign,assignment]
+        world.device.answer = Reading({"battery.charge.low": 20}, Status.OL)
+        await clock.advance(5)
+        assert await world.requests.instcmd("load.off", None) is Result.FAILED
+        assert await world.requests.set("battery.charge.low", "30") is Result.FAILED
+        polls = world.device.polls
+        await clock.advance(10)
+        assert world.device.polls > polls
 
 
 @pytest.mark.parametrize("how", ["coast", "cancel", "left over", "value"])
-def test_no_bug_of_a_backend_ends_the_driver(clock: FakeClock, how: str) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            if how == "coast":
-                world.device.coast = lambda reading, seconds: dataclasses.replace(reading, values={"x": None})  # type: ignore[method-assign,dict-item]
-                world.device.answer = DeviceError("x")
-            elif how == "cancel":
-                async def cancelled() -> Reading:
-                    raise asyncio.CancelledError
+async def test_no_bug_of_a_backend_ends_the_driver(clock: FakeClock, how: str) -> None:
+    async with World(clock) as world:
+        if how == "coast":
+            world.device.coast = lambda reading, seconds: dataclasses.replace(reading, values={"x": None})  # type: ignore[method-assign,dict-item]
+            world.device.answer = DeviceError("x")
+        elif how == "cancel":
+            async def cancelled() -> Reading:
+                raise asyncio.CancelledError
 
-                world.device.answer = cancelled
-            elif how == "left over":
+            world.device.answer = cancelled
+        elif how == "left over":
 
-                async def left_over() -> Reading:
-                    task = asyncio.current_task()
-                    assert task is not None
-                    task.cancel()
-                    await asyncio.sleep(0)
-                    raise AssertionError
+            async def left_over() -> Reading:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await asyncio.sleep(0)
+                raise AssertionError
 
-                world.device.answer = left_over
-            else:
-                world.device.answer = Reading({"battery.charge": float("nan"), "ups.load": None, "ups.id": object()}, Status.OL)  # type: ignore[dict-item]
-            await clock.advance(60)
-            assert not world.task.done()
-            assert world.status == "OL"
-            assert world.value("battery.charge") in (None, "80")
-
-    run(story)
+            world.device.answer = left_over
+        else:
+            world.device.answer = Reading({"battery.charge": float("nan"), "ups.load": None, "ups.id": object()}, Status.OL)  # type: ignore[dict-item]
+        await clock.advance(60)
+        assert not world.task.done()
+        assert world.status == "OL"
+        assert world.value("battery.charge") in (None, "80")
 
 
-def test_lb_of_a_coasted_reading_survives_a_reload_and_a_setting(clock: FakeClock) -> None:
-    async def story() -> None:
-        base, load = _reloading(lambda s: dataclasses.replace(s, debug_min=1))
-        world = World(clock, load=load)
-        base.append(world.settings)
-        world.device.answer = Reading({"battery.charge": 22, "battery.charge.low": 20}, Status.OB, decline=FALLING)
-        async with world:
-            world.device.answer = DeviceError("no answer")
-            await clock.advance(40)
-            assert world.status == "OB LB"
-            await world.requests.instcmd("driver.reload-or-error", None)
-            await world.requests.set("battery.charge.low", "15")
-            await clock.settle()
-            assert all(s.variables["ups.status"].value != "OB" for s in world.history[-6:])
-
-    run(story)
+async def test_lb_of_a_coasted_reading_survives_a_reload_and_a_setting(clock: FakeClock) -> None:
+    base, load = _reloading(lambda s: dataclasses.replace(s, debug_min=1))
+    world = World(clock, load=load)
+    base.append(world.settings)
+    world.device.answer = Reading({"battery.charge": 22, "battery.charge.low": 20}, Status.OB, decline=FALLING)
+    async with world:
+        world.device.answer = DeviceError("no answer")
+        await clock.advance(40)
+        assert world.status == "OB LB"
+        await world.requests.instcmd("driver.reload-or-error", None)
+        await world.requests.set("battery.charge.low", "15")
+        await clock.settle()
+        assert all(s.variables["ups.status"].value != "OB" for s in world.history[-6:])
 
 
-def test_ignorelb_without_a_low_mark_does_not_start(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        world = World(clock, ignorelb=True)
-        async with world:
-            assert await world.task == 1
-            assert not world.driver.ready.is_set()
-        good = World(FakeClock(), ignorelb=True, overrides={"battery.charge.low": "30"})
-        async with good:
-            assert good.driver.ready.is_set()
-
-    run(story)
+async def test_ignorelb_without_a_low_mark_does_not_start(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(clock, ignorelb=True)
+    async with world:
+        assert await world.task == 1
+        assert not world.driver.ready.is_set()
+    good = World(FakeClock(), ignorelb=True, overrides={"battery.charge.low": "30"})
+    async with good:
+        assert good.driver.ready.is_set()
     assert "no way to determine the battery state of charge" in caplog.text
 
 
-def test_the_summary_is_a_sentence_for_systemd(clock: FakeClock) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            await clock.advance(2)
-            assert world.driver.summary() == "OL 80 %, data 2 s old"
-            world.device.answer = DeviceError("x")
-            await clock.advance(300)
-            assert world.driver.summary().startswith("data stale for ")
-
-    run(story)
+async def test_the_summary_is_a_sentence_for_systemd(clock: FakeClock) -> None:
+    async with World(clock) as world:
+        await clock.advance(2)
+        assert world.driver.summary() == "OL 80 %, data 2 s old"
+        world.device.answer = DeviceError("x")
+        await clock.advance(300)
+        assert world.driver.summary().startswith("data stale for ")
 
 
 @pytest.mark.parametrize(
@@ -798,44 +681,38 @@ def test_the_summary_is_a_sentence_for_systemd(clock: FakeClock) -> None:
         (Status.OB, (), 0, 0), (Status.OB | Status.LB, ("hot",), 0, 0),
     ],
 )  # fmt: skip
-def test_an_orderly_end_waits_until_upsmon_holds_nothing_against_it(
+async def test_an_orderly_end_waits_until_upsmon_holds_nothing_against_it(
     clock: FakeClock, status: Status, alarms: tuple[str, ...], least: float, most: float
 ) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = Reading({"battery.charge": 50}, status, alarms)
-        async with world:
-            await clock.advance(30)
-            await world.requests.instcmd("driver.exit", None)
-            await clock.settle()
-            if Status.OL in status:
-                assert world.status == "OL"
-            took = 0.0
-            while not world.task.done() and took < 30:
-                await clock.advance(0.5)
-                took += 0.5
-            assert least <= took <= most + 0.5
-
-    run(story)
+    world = World(clock)
+    world.device.answer = Reading({"battery.charge": 50}, status, alarms)
+    async with world:
+        await clock.advance(30)
+        await world.requests.instcmd("driver.exit", None)
+        await clock.settle()
+        if Status.OL in status:
+            assert world.status == "OL"
+        took = 0.0
+        while not world.task.done() and took < 30:
+            await clock.advance(0.5)
+            took += 0.5
+        assert least <= took <= most + 0.5
 
 
-def test_a_second_signal_ends_the_driver_at_once(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = Reading({}, Status.OL, ("hot",))
-        async with world:
-            await clock.advance(30)
-            world.driver.stop()
-            await clock.settle()
-            assert not world.task.done()
-            world.driver.stop()
-            await clock.settle()
-            assert world.task.done()
-
-    run(story)
+async def test_a_second_signal_ends_the_driver_at_once(clock: FakeClock) -> None:
+    world = World(clock)
+    world.device.answer = Reading({}, Status.OL, ("hot",))
+    async with world:
+        await clock.advance(30)
+        world.driver.stop()
+        await clock.settle()
+        assert not world.task.done()
+        world.driver.stop()
+        await clock.settle()
+        assert world.task.done()
 
 
-def test_the_low_mark_of_a_backend_that_knows_none_is_set_by_any_way(clock: FakeClock) -> None:
+async def test_the_low_mark_of_a_backend_that_knows_none_is_set_by_any_way(clock: FakeClock) -> None:
     async def story(settings: dict[str, object], expected: str) -> None:
         world = World(clock, **settings)
         world.device.answer = Reading({"battery.charge": 25, "battery.runtime": 100}, Status.OB)
@@ -851,11 +728,12 @@ def test_the_low_mark_of_a_backend_that_knows_none_is_set_by_any_way(clock: Fake
         ({"defaults": {"battery.runtime.low": "120"}}, "OB LB"),
         ({"overrides": {"battery.charge.low": "20"}, "lowbatt": 30}, "OB"),
     ):
-        run(lambda settings=settings, expected=expected: story(settings, expected))  # type: ignore[misc]
+        await story(settings, expected)
 
 
-def test_upsrw_sets_the_mark_of_a_backend_that_reckons_one(clock: FakeClock) -> None:
-    async def story() -> None:
+async def test_upsrw_sets_the_mark_of_a_backend_that_reckons_one(clock: FakeClock) -> None:
+    before = Device.writable
+    try:
         world = World(clock)
         world.device.answer = Reading({"battery.charge": 25}, Status.OB, decline=Decline(low=20.0, warning=10.0))
         type(world.device).writable = property(lambda self: {})  # type: ignore[assignment,method-assign]
@@ -863,141 +741,111 @@ def test_upsrw_sets_the_mark_of_a_backend_that_reckons_one(clock: FakeClock) -> 
             assert (world.status, world.value("battery.charge.low"), world.value("battery.charge.warning")) == ("OB", "20", "30")
             assert await world.requests.set("battery.charge.low", "30") is Result.HANDLED
             assert (world.status, world.value("battery.charge.low"), world.value("battery.charge.warning")) == ("OB LB", "30", "40")
-
-    before = Device.writable
-    try:
-        run(story)
     finally:
         Device.writable = before  # type: ignore[method-assign]
 
 
-def test_off_the_grid_without_any_low_mark_is_said_once_and_shown(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        world = World(clock)
-        world.device.answer = Reading({"ups.load": 5}, Status.OB)
-        async with world:
-            await clock.advance(30)
-            assert (world.value("experimental.lowbattery.detection") or "").startswith("impossible")
-
-    run(story)
+async def test_off_the_grid_without_any_low_mark_is_said_once_and_shown(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(clock)
+    world.device.answer = Reading({"ups.load": 5}, Status.OB)
+    async with world:
+        await clock.advance(30)
+        assert (world.value("experimental.lowbattery.detection") or "").startswith("impossible")
     assert caplog.text.count("NO LOW BATTERY CAN BE SEEN") == 1
 
 
-def test_a_login_that_is_refused_for_good_is_not_tried_again_and_again_but_after_a_reload(clock: FakeClock) -> None:
-    async def story() -> None:
-        base, load = _reloading(lambda s: dataclasses.replace(s, debug_min=1))
-        world = World(clock, pollinterval=1, load=load)
-        base.append(world.settings)
-        world.device.answer = AuthError("wrong password", rejected=True)
-        async with world:
-            await clock.advance(50)
-            assert world.device.polls == 1
-            await clock.advance(3600)
-            assert world.device.polls <= 7
-            polls = world.device.polls
-            await world.requests.instcmd("driver.reload-or-error", None)
-            await clock.settle()
-            assert world.device.polls == polls + 1
-
-    run(story)
+async def test_a_login_that_is_refused_for_good_is_not_tried_again_and_again_but_after_a_reload(clock: FakeClock) -> None:
+    base, load = _reloading(lambda s: dataclasses.replace(s, debug_min=1))
+    world = World(clock, pollinterval=1, load=load)
+    base.append(world.settings)
+    world.device.answer = AuthError("wrong password", rejected=True)
+    async with world:
+        await clock.advance(50)
+        assert world.device.polls == 1
+        await clock.advance(3600)
+        assert world.device.polls <= 7
+        polls = world.device.polls
+        await world.requests.instcmd("driver.reload-or-error", None)
+        await clock.settle()
+        assert world.device.polls == polls + 1
 
 
-def test_a_reading_ages_from_when_it_was_taken(clock: FakeClock) -> None:
-    async def story() -> None:
-        async with World(clock, maxage=20, pollinterval=1) as world:
-            world.device.answer = Reading({"battery.charge": 5}, Status.OB, at=clock.now)
-            await clock.advance(19)
-            assert not world.driver.snapshot.stale
-            await clock.advance(3)
-            assert world.driver.snapshot.stale, "a backend that hands over the same old value"
-            world.device.answer = Reading({"battery.charge": 5}, Status.OB, at=float("-inf"))
-            await clock.advance(3)
-            assert world.driver.snapshot.stale
-
-    run(story)
-
-
-def test_a_retained_message_of_unknown_age_says_nothing_at_the_start(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock, lowbatt=20)
+async def test_a_reading_ages_from_when_it_was_taken(clock: FakeClock) -> None:
+    async with World(clock, maxage=20, pollinterval=1) as world:
+        world.device.answer = Reading({"battery.charge": 5}, Status.OB, at=clock.now)
+        await clock.advance(19)
+        assert not world.driver.snapshot.stale
+        await clock.advance(3)
+        assert world.driver.snapshot.stale, "a backend that hands over the same old value"
         world.device.answer = Reading({"battery.charge": 5}, Status.OB, at=float("-inf"))
-        async with world:
-            await clock.advance(30)
-            assert world.driver.snapshot.stale
-            assert world.value("ups.status") is None
-
-    run(story)
+        await clock.advance(3)
+        assert world.driver.snapshot.stale
 
 
-def test_what_is_no_data_is_dropped_counted_and_said_once_and_the_grid_stays(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            values = {"battery.charge": 250, "battery.runtime": -5, 'x 1\nSETINFO ups.status "OB LB"': 1, "ups.alarm": "x", "ups.id": "me"}
-            world.device.answer = Reading(values, Status.OL | Status.LB | Status.FSD)
-            await clock.advance(50)
-            assert world.status == "OL"
-            assert world.value("ups.id") == "me"
-            assert world.value("battery.charge") is None
-            assert world.driver.poller.dropped["battery.charge"] == 10
+async def test_a_retained_message_of_unknown_age_says_nothing_at_the_start(clock: FakeClock) -> None:
+    world = World(clock, lowbatt=20)
+    world.device.answer = Reading({"battery.charge": 5}, Status.OB, at=float("-inf"))
+    async with world:
+        await clock.advance(30)
+        assert world.driver.snapshot.stale
+        assert world.value("ups.status") is None
 
-    run(story)
+
+async def test_what_is_no_data_is_dropped_counted_and_said_once_and_the_grid_stays(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    async with World(clock) as world:
+        values = {"battery.charge": 250, "battery.runtime": -5, 'x 1\nSETINFO ups.status "OB LB"': 1, "ups.alarm": "x", "ups.id": "me"}
+        world.device.answer = Reading(values, Status.OL | Status.LB | Status.FSD)
+        await clock.advance(50)
+        assert world.status == "OL"
+        assert world.value("ups.id") == "me"
+        assert world.value("battery.charge") is None
+        assert world.driver.poller.dropped["battery.charge"] == 10
     assert caplog.text.count("battery.charge from the backend is dropped") == 1
 
 
 @pytest.mark.parametrize("how", ["exit", "thread of execution"])
-def test_a_backend_that_calls_sys_exit_is_a_failed_poll_with_a_line(
+async def test_a_backend_that_calls_sys_exit_is_a_failed_poll_with_a_line(
     clock: FakeClock, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     async def leave() -> Reading:
         sys.exit(3)
-
-    async def story() -> None:
-        async with World(clock) as world:
-            world.device.answer = leave
-            await clock.advance(20)
-            assert not world.task.done()
-            assert world.status == "OL"
-
-    run(story)
+    async with World(clock) as world:
+        world.device.answer = leave
+        await clock.advance(20)
+        assert not world.task.done()
+        assert world.status == "OL"
     assert caplog.text.count("it called sys.exit") == 1
 
 
-def test_no_secret_of_the_configuration_leaves_the_driver(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_secret_of_the_configuration_leaves_the_driver(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
     class Secretive(Config):
         password: str = option("x", sensitive=True, default="hunter2 secret")
-
-    async def story() -> None:
-        world = World(clock)
-        settings = dataclasses.replace(world.settings, config=Secretive(port="x", pollinterval=5, maxage=120))
-        world.driver = Driver(settings, world.device, clock)
-        world.driver.subscribe(lambda old, new: world.history.append(new))
-        async with world:
-            world.device.answer = Reading({"ups.id": "my hunter2 secret", "ups.contacts": "x"}, Status.OL)
+    world = World(clock)
+    settings = dataclasses.replace(world.settings, config=Secretive(port="x", pollinterval=5, maxage=120))
+    world.driver = Driver(settings, world.device, clock)
+    world.driver.subscribe(lambda old, new: world.history.append(new))
+    async with world:
+        world.device.answer = Reading({"ups.id": "my hunter2 secret", "ups.contacts": "x"}, Status.OL)
+        await clock.advance(5)
+        assert world.value("ups.id") is None
+        assert world.value("ups.contacts") == "x"
+        for error in (ValueError("https://u:hunter2 secret@host"), DeviceError("refused: hunter2 secret"), KeyError("hunter2%20secret")):
+            world.device.answer = error
             await clock.advance(5)
-            assert world.value("ups.id") is None
-            assert world.value("ups.contacts") == "x"
-            for error in (ValueError("https://u:hunter2 secret@host"), DeviceError("refused: hunter2 secret"), KeyError("hunter2%20secret")):
-                world.device.answer = error
-                await clock.advance(5)
-
-    run(story)
     assert "***" in caplog.text
     assert "hunter2" not in caplog.text
 
 
-def test_a_mark_that_would_never_be_reached_is_said_once(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        world = World(clock, lowbatt=5)
-        world.device.answer = Reading({"battery.charge": 12}, Status.OB, decline=Decline(low=15.0, cutoff=10.0))
-        async with world:
-            await clock.advance(20)
-            assert world.status == "OB"
-            world.device.answer = Reading({"battery.charge": 11}, Status.OB, decline=Decline(low=15.0, cutoff=10.0))
-            await clock.advance(5)
-            assert world.status == "OB LB"
-
-    run(story)
+async def test_a_mark_that_would_never_be_reached_is_said_once(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(clock, lowbatt=5)
+    world.device.answer = Reading({"battery.charge": 12}, Status.OB, decline=Decline(low=15.0, cutoff=10.0))
+    async with world:
+        await clock.advance(20)
+        assert world.status == "OB"
+        world.device.answer = Reading({"battery.charge": 11}, Status.OB, decline=Decline(low=15.0, cutoff=10.0))
+        await clock.advance(5)
+        assert world.status == "OB LB"
     (said,) = [record.message for record in caplog.records if "would be too late" in record.message]
     assert "LB comes at 11 %" in said
 
@@ -1023,23 +871,20 @@ class _Odd(Device):
 
 
 @pytest.mark.parametrize("wrong", ["raises", "no mapping", "no rule", "empty rule", "commands", "commands raise"])
-def test_whatever_a_backend_offers_an_outage_is_served_and_silence_goes_stale(clock: FakeClock, wrong: str) -> None:
-    async def story() -> None:
-        world = World(clock, maxage=20)
-        world.device = _Odd(world.settings.config, clock)
-        world.device.wrong = wrong
-        world.driver = Driver(world.settings, world.device, clock)
-        world.requests = Requests(world.driver, Reload(world.driver))
-        async with world:
-            world.device.answer = Reading({"battery.charge": 50}, Status.OB)
-            await clock.advance(10)
-            assert world.status == "OB"
-            assert await world.requests.set("battery.charge", "5") is Result.INVALID
-            world.device.answer = DeviceError("away")
-            await clock.advance(40)
-            assert world.driver.snapshot.stale
-
-    run(story)
+async def test_whatever_a_backend_offers_an_outage_is_served_and_silence_goes_stale(clock: FakeClock, wrong: str) -> None:
+    world = World(clock, maxage=20)
+    world.device = _Odd(world.settings.config, clock)
+    world.device.wrong = wrong
+    world.driver = Driver(world.settings, world.device, clock)
+    world.requests = Requests(world.driver, Reload(world.driver))
+    async with world:
+        world.device.answer = Reading({"battery.charge": 50}, Status.OB)
+        await clock.advance(10)
+        assert world.status == "OB"
+        assert await world.requests.set("battery.charge", "5") is Result.INVALID
+        world.device.answer = DeviceError("away")
+        await clock.advance(40)
+        assert world.driver.snapshot.stale
 
 
 @pytest.mark.parametrize(
@@ -1054,64 +899,52 @@ def test_whatever_a_backend_offers_an_outage_is_served_and_silence_goes_stale(cl
         "no decline",
     ],
 )
-def test_whatever_a_decline_holds_an_outage_is_served_without_lb_and_silence_goes_stale(clock: FakeClock, decline: Decline) -> None:
-    async def story() -> None:
-        async with World(clock, maxage=20) as world:
-            world.device.answer = Reading({"battery.charge": 50}, Status.OB, decline=decline)
-            await clock.advance(10)
-            assert world.status == "OB"
-            world.device.answer = DeviceError("away")
-            await clock.advance(40)
-            assert world.driver.snapshot.stale
-            assert not any("LB" in snapshot.variables["ups.status"].value for snapshot in world.history if not snapshot.stale)
-
-    run(story)
+async def test_whatever_a_decline_holds_an_outage_is_served_without_lb_and_silence_goes_stale(clock: FakeClock, decline: Decline) -> None:
+    async with World(clock, maxage=20) as world:
+        world.device.answer = Reading({"battery.charge": 50}, Status.OB, decline=decline)
+        await clock.advance(10)
+        assert world.status == "OB"
+        world.device.answer = DeviceError("away")
+        await clock.advance(40)
+        assert world.driver.snapshot.stale
+        assert not any("LB" in snapshot.variables["ups.status"].value for snapshot in world.history if not snapshot.stale)
 
 
 @pytest.mark.parametrize("value", [10**5000, -(10**20), 1e300], ids=["endless", "large", "float"])
-def test_a_number_without_end_costs_itself_alone(clock: FakeClock, value: float) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            world.device.answer = Reading({"experimental.x": value, "battery.charge": 50}, Status.OB)
-            await clock.advance(10)
-            assert (world.status, world.value("experimental.x"), world.value("battery.charge")) == ("OB", None, "50")
-
-    run(story)
+async def test_a_number_without_end_costs_itself_alone(clock: FakeClock, value: float) -> None:
+    async with World(clock) as world:
+        world.device.answer = Reading({"experimental.x": value, "battery.charge": 50}, Status.OB)
+        await clock.advance(10)
+        assert (world.status, world.value("experimental.x"), world.value("battery.charge")) == ("OB", None, "50")
 
 
-def test_a_client_that_sets_something_does_not_make_a_refused_login_tried_again(clock: FakeClock) -> None:
-    async def story() -> None:
-        async with World(clock, pollinterval=1) as world:
-            world.device.answer = AuthError("wrong password", rejected=True)
-            await clock.advance(3)
-            polls = world.device.polls
-            for _ in range(5):
-                await world.requests.instcmd("load.off", None)
-                await clock.advance(1)
-            assert world.device.polls == polls
-
-    run(story)
+async def test_a_client_that_sets_something_does_not_make_a_refused_login_tried_again(clock: FakeClock) -> None:
+    async with World(clock, pollinterval=1) as world:
+        world.device.answer = AuthError("wrong password", rejected=True)
+        await clock.advance(3)
+        polls = world.device.polls
+        for _ in range(5):
+            await world.requests.instcmd("load.off", None)
+            await clock.advance(1)
+        assert world.device.polls == polls
 
 
-def test_a_poll_that_blocks_the_event_loop_for_three_seconds_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        async with World(clock, pollinterval=1) as world:
+async def test_a_poll_that_blocks_the_event_loop_for_three_seconds_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    async with World(clock, pollinterval=1) as world:
 
-            async def block() -> Reading:
-                world.device.answer = Reading({}, Status.OL)
-                clock.now += 3.5  # nothing else runs meanwhile
-                return world.device.answer
+        async def block() -> Reading:
+            world.device.answer = Reading({}, Status.OL)
+            clock.now += 3.5  # nothing else runs meanwhile
+            return world.device.answer
 
-            world.device.answer = block
-            await clock.advance(10)
-
-    run(story)
+        world.device.answer = block
+        await clock.advance(10)
     assert caplog.text.count("could not be answered for") == 1
 
 
 
 @pytest.mark.parametrize("where", ["shape", "Marks.of"])
-def test_whatever_breaks_the_core_in_a_reading_the_outage_is_served(
+async def test_whatever_breaks_the_core_in_a_reading_the_outage_is_served(
     clock: FakeClock, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A reading on which the core itself fails is taken over as its status alone."""
@@ -1122,15 +955,11 @@ def test_whatever_breaks_the_core_in_a_reading_the_outage_is_served(
         if "battery.charge" in reading.values and Status.OB in reading.status:
             raise OverflowError("cannot convert float infinity to integer")
         return real(reading, *args, **kwargs)
-
-    async def story() -> None:
-        async with World(clock) as world:
-            await clock.advance(6)
-            monkeypatch.setattr(target, broken)
-            world.device.answer = Reading({"battery.charge": 50}, Status.OB)
-            await clock.advance(6)
-            assert world.status == "OB"
-            await clock.advance(20)
-            assert sum("of which only the status is used" in record.getMessage() for record in caplog.records) == 1
-
-    run(story)
+    async with World(clock) as world:
+        await clock.advance(6)
+        monkeypatch.setattr(target, broken)
+        world.device.answer = Reading({"battery.charge": 50}, Status.OB)
+        await clock.advance(6)
+        assert world.status == "OB"
+        await clock.advance(20)
+        assert sum("of which only the status is used" in record.getMessage() for record in caplog.records) == 1

@@ -13,7 +13,7 @@ from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.recall import EACH, KEPT, RENEWED, Memory, Recall, due, noted, parsed, seen_before
 from nutdrv_py.device.reading import Decline, Reading, Status
 from tests.conftest import FakeClock
-from tests.core.test_driver import Device, World, run
+from tests.core.test_driver import Device, World
 from tests.device.test_mapping import json_values
 
 WALL = 1_800_000_000.0
@@ -142,55 +142,46 @@ def test_in_an_outage_what_was_seen_is_as_old_as_the_grid() -> None:
     assert seen_before(begun_in_it, WALL) == ""
 
 
-def test_the_driver_gives_the_backend_what_the_one_before_had_seen_and_keeps_what_it_sees(clock: FakeClock) -> None:
-    async def story() -> None:
-        made = World(clock)
-        memory = Memory(clock.wall(), 50.0, False, seen="a switch", seen_wall=clock.wall())
-        Driver(made.settings, made.device, clock, memory=memory)
-        assert made.device.seen == "a switch"
-        async with World(clock) as world:
-            kept: list[Memory] = []
-            world.driver.keep = kept.append
-            assert world.device.seen == ""
-            world.device.seen = "another"
-            world.device.answer = Reading({"battery.charge": 50}, Status.OL)
-            await clock.advance(6)
-            assert kept[-1].seen == "another"
-
-    run(story)
+async def test_the_driver_gives_the_backend_what_the_one_before_had_seen_and_keeps_what_it_sees(clock: FakeClock) -> None:
+    made = World(clock)
+    memory = Memory(clock.wall(), 50.0, False, seen="a switch", seen_wall=clock.wall())
+    Driver(made.settings, made.device, clock, memory=memory)
+    assert made.device.seen == "a switch"
+    async with World(clock) as world:
+        kept: list[Memory] = []
+        world.driver.keep = kept.append
+        assert world.device.seen == ""
+        world.device.seen = "another"
+        world.device.answer = Reading({"battery.charge": 50}, Status.OL)
+        await clock.advance(6)
+        assert kept[-1].seen == "another"
 
 
-def test_a_driver_started_in_an_outage_without_a_charge_reaches_low_battery(clock: FakeClock) -> None:
-    async def story() -> None:
-        memory = Memory(clock.wall() - 60, 21.0, True, load=3600.0, capacity=10_000.0, low=20.0)
-        async with World(clock) as world:
-            world.driver._recall = Recall(memory)
-            world.device.answer = NOTHING
-            kept: list[Memory] = []
-            world.driver.keep = kept.append
-            await clock.advance(6)
-            assert world.status == "OB"
-            assert world.value("battery.charge") == "20"
-            assert "remembered" in (world.value("experimental.battery.charge.source") or "")
-            assert world.value("experimental.lowbattery.detection") == "possible: by battery.charge"
-            await clock.advance(60)
-            assert world.status == "OB LB"
-            assert kept
-            assert kept[-1].off_grid
-            assert kept[-1].charge < 20.5
-
-    run(story)
+async def test_a_driver_started_in_an_outage_without_a_charge_reaches_low_battery(clock: FakeClock) -> None:
+    memory = Memory(clock.wall() - 60, 21.0, True, load=3600.0, capacity=10_000.0, low=20.0)
+    async with World(clock) as world:
+        world.driver._recall = Recall(memory)
+        world.device.answer = NOTHING
+        kept: list[Memory] = []
+        world.driver.keep = kept.append
+        await clock.advance(6)
+        assert world.status == "OB"
+        assert world.value("battery.charge") == "20"
+        assert "remembered" in (world.value("experimental.battery.charge.source") or "")
+        assert world.value("experimental.lowbattery.detection") == "possible: by battery.charge"
+        await clock.advance(60)
+        assert world.status == "OB LB"
+        assert kept
+        assert kept[-1].off_grid
+        assert kept[-1].charge < 20.5
 
 
-def test_a_driver_that_knows_nothing_says_that_low_battery_cannot_be_seen(clock: FakeClock) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            world.device.answer = NOTHING
-            await clock.advance(6)
-            assert world.status == "OB"
-            assert (world.value("experimental.lowbattery.detection") or "").startswith("impossible")
-
-    run(story)
+async def test_a_driver_that_knows_nothing_says_that_low_battery_cannot_be_seen(clock: FakeClock) -> None:
+    async with World(clock) as world:
+        world.device.answer = NOTHING
+        await clock.advance(6)
+        assert world.status == "OB"
+        assert (world.value("experimental.lowbattery.detection") or "").startswith("impossible")
 
 
 def test_a_device_that_says_low_battery_itself_is_repeated_as_it_is(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:

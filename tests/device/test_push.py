@@ -270,21 +270,17 @@ def test_what_was_told_before_a_lost_connection_is_forgotten(clock: FakeClock) -
     play(clock, story, listening=lost)
 
 
-def test_the_end_of_the_driver_ends_the_listening(clock: FakeClock) -> None:
+async def test_the_end_of_the_driver_ends_the_listening(clock: FakeClock) -> None:
     backend = Pushed(clock)
-
-    async def run() -> None:
-        async with backend:
-            await clock.settle()
-            backend.told({"grid": "up"})
-            backend.told({"grid": "down"})
-        assert backend.ended == 1
-        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
-
-    asyncio.run(run())
+    async with backend:
+        await clock.settle()
+        backend.told({"grid": "up"})
+        backend.told({"grid": "down"})
+    assert backend.ended == 1
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
 
-def test_a_listening_that_ignores_its_end_does_not_keep_the_driver(clock: FakeClock) -> None:
+async def test_a_listening_that_ignores_its_end_does_not_keep_the_driver(clock: FakeClock) -> None:
     free = asyncio.Event()
 
     async def stubborn(backend: Pushed) -> None:
@@ -293,14 +289,10 @@ def test_a_listening_that_ignores_its_end_does_not_keep_the_driver(clock: FakeCl
                 await free.wait()
             except asyncio.CancelledError:
                 continue
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        async with Pushed(clock, stubborn):
-            await clock.settle()
-            began = loop.time()
-        assert loop.time() - began < 3
-        free.set()
+    loop = asyncio.get_running_loop()
+    async with Pushed(clock, stubborn):
         await clock.settle()
-
-    asyncio.run(run())
+        began = loop.time()
+    assert loop.time() - began < 3
+    free.set()
+    await clock.settle()

@@ -197,41 +197,33 @@ async def kept(path: Path, clock: FakeClock, *, stop: bool = True) -> AsyncItera
             await file.stop()
 
 
-def test_the_day_survives_a_restart(tmp_path: Path, clock: FakeClock) -> None:
+async def test_the_day_survives_a_restart(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "u.history"
-
-    async def story() -> None:
-        async with kept(path, clock) as (history, _):
-            history.record(view("OB LB", charge="7"))
-        clock.now += 2 * MINUTE
-        async with kept(path, clock) as (history, _):
-            history.record(view("OL"))
-            assert letters(history) == "--l-g"
-            assert encode(history.day())["charge"][-3] == 7  # type: ignore[index]
-
-    asyncio.run(story())
+    async with kept(path, clock) as (history, _):
+        history.record(view("OB LB", charge="7"))
+    clock.now += 2 * MINUTE
+    async with kept(path, clock) as (history, _):
+        history.record(view("OL"))
+        assert letters(history) == "--l-g"
+        assert encode(history.day())["charge"][-3] == 7  # type: ignore[index]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.listdir(tmp_path) == ["u.history"]
 
 
-def test_the_file_is_written_every_ten_minutes_and_not_more_often(tmp_path: Path, clock: FakeClock) -> None:
+async def test_the_file_is_written_every_ten_minutes_and_not_more_often(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "u.history"
-
-    async def story() -> None:
-        async with kept(path, clock) as (_, file):
-            writes: list[float] = []
-            real = file._write
-            file._write = lambda data: (real(data), writes.append(clock.now))  # type: ignore[assignment,func-returns-value]
+    async with kept(path, clock) as (_, file):
+        writes: list[float] = []
+        real = file._write
+        file._write = lambda data: (real(data), writes.append(clock.now))  # type: ignore[assignment,func-returns-value]
+        await clock.settle()
+        for count in (1, 2, 3):
+            await clock.advance(SAVE - 1)
+            assert len(writes) == count - 1
+            await clock.advance(1)
+            await until(lambda count=count: len(writes) == count and not file._writing)
+            await asyncio.sleep(0.05)
             await clock.settle()
-            for count in (1, 2, 3):
-                await clock.advance(SAVE - 1)
-                assert len(writes) == count - 1
-                await clock.advance(1)
-                await until(lambda count=count: len(writes) == count and not file._writing)
-                await asyncio.sleep(0.05)
-                await clock.settle()
-
-    asyncio.run(story())
 
 
 GOOD = {"format": "nutdrv_py history", "version": 1, "saved": 1, "ups": {}}
@@ -248,7 +240,7 @@ GOOD = {"format": "nutdrv_py history", "version": 1, "saved": 1, "ups": {}}
         (b" " * (MOST + 1), "too large"), (None, "Is a directory"),
     ],
 )  # fmt: skip
-def test_a_file_that_cannot_be_used_is_passed_over_with_one_sentence_and_replaced(
+async def test_a_file_that_cannot_be_used_is_passed_over_with_one_sentence_and_replaced(
     tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture, content: bytes | None, why: str
 ) -> None:
     path = tmp_path / "u.history"
@@ -256,13 +248,9 @@ def test_a_file_that_cannot_be_used_is_passed_over_with_one_sentence_and_replace
         path.mkdir()
     else:
         path.write_bytes(content)
-
-    async def story() -> None:
-        async with kept(path, clock) as (history, _):
-            history.record(view("OB"))
-            assert letters(history) == "----b"
-
-    asyncio.run(story())
+    async with kept(path, clock) as (history, _):
+        history.record(view("OB"))
+        assert letters(history) == "----b"
     found = [record.message for record in caplog.records if "begins anew" in record.message]
     assert len(found) == 1
     assert why in found[0]
@@ -271,35 +259,28 @@ def test_a_file_that_cannot_be_used_is_passed_over_with_one_sentence_and_replace
         assert json.loads(path.read_bytes())["ups"]["u"]["states"].endswith("b")
 
 
-def test_no_file_is_no_trouble(tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        async with kept(tmp_path / "u.history", clock):
-            pass
-
-    asyncio.run(story())
+async def test_no_file_is_no_trouble(tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    async with kept(tmp_path / "u.history", clock):
+        pass
     assert not caplog.records
 
 
-def test_a_folder_that_cannot_be_written_is_told_once_and_so_is_the_recovery(
+async def test_a_folder_that_cannot_be_written_is_told_once_and_so_is_the_recovery(
     tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "away"
     caplog.set_level("INFO")
-
-    async def story() -> None:
-        async with kept(folder / "u.history", clock) as (_, file):
-            for _ in range(3):
-                await file._save()
-            folder.mkdir()
+    async with kept(folder / "u.history", clock) as (_, file):
+        for _ in range(3):
             await file._save()
-
-    asyncio.run(story())
+        folder.mkdir()
+        await file._save()
     told = [record.message for record in caplog.records]
     assert sum("cannot be kept" in text for text in told) == 1
     assert sum("is kept in" in text and "again" in text for text in told) == 1
 
 
-def test_a_disk_that_hangs_delays_neither_the_driver_nor_its_end(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_hangs_delays_neither_the_driver_nor_its_end(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "u.history"
     path.write_bytes(before := json.dumps(GOOD).encode())
     release = threading.Event()
@@ -314,28 +295,24 @@ def test_a_disk_that_hangs_delays_neither_the_driver_nor_its_end(tmp_path: Path,
         assert time.monotonic() - began < 5
 
     began = time.monotonic()
-    asyncio.run(story())
+    await story()
     assert time.monotonic() - began < 10, "asyncio does not wait for the thread either"
     assert path.read_bytes() == before, "half a file never takes the place of a whole one"
     release.set()
 
 
-def test_a_file_that_could_not_be_read_in_time_is_not_replaced_by_one_that_knows_less(
+async def test_a_file_that_could_not_be_read_in_time_is_not_replaced_by_one_that_knows_less(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "u.history"
     path.write_bytes(before := json.dumps(GOOD).encode())
     release = threading.Event()
-
-    async def story() -> None:
-        file = HistoryFile(path, {"u": History(clock)}, clock)
-        monkeypatch.setattr(file, "_read", lambda: release.wait(30))
-        task = asyncio.create_task(file.run())
-        await clock.settle()
-        task.cancel()
-        await file.stop()
-
-    asyncio.run(story())
+    file = HistoryFile(path, {"u": History(clock)}, clock)
+    monkeypatch.setattr(file, "_read", lambda: release.wait(30))
+    task = asyncio.create_task(file.run())
+    await clock.settle()
+    task.cancel()
+    await file.stop()
     release.set()
     assert path.read_bytes() == before
 

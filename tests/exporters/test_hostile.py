@@ -42,7 +42,7 @@ def bounded(what: Hostile, most: int) -> None:
 
 
 @each_answer
-def test_a_gateway(name: str) -> None:
+async def test_a_gateway(name: str) -> None:
     async def story(port: int) -> None:
         gateway = Gateway(f"http://127.0.0.1:{port}", lambda _: True)
         try:
@@ -52,17 +52,17 @@ def test_a_gateway(name: str) -> None:
             await gateway.close()
 
     with hostile(ANSWERS[name]) as what:
-        asyncio.run(story(what.port))
+        await story(what.port)
         bounded(what, MOST_BODY)
 
 
 @each_answer
-def test_a_cloud(name: str) -> None:
+async def test_a_cloud(name: str) -> None:
     with hostile(ANSWERS[name]) as what:
         url = f"http://127.0.0.1:{what.port}/login"
         config = EnphaseConfig(ups="home", port="x", login_url=url, token_url=url, login_timeout=20)
         with pytest.raises(AuthError):
-            asyncio.run(ask_cloud(config, Credentials("user", "password"), "1"))
+            await ask_cloud(config, Credentials("user", "password"), "1")
         bounded(what, 1 << 20)
 
 
@@ -89,7 +89,7 @@ class Nobody:
         raise AssertionError("nothing was to arrive")
 
 
-def test_a_broker_that_sends_one_packet_of_256_megabytes() -> None:
+async def test_a_broker_that_sends_one_packet_of_256_megabytes() -> None:
     greeting, length = b"\x20\x02\x00\x00", b"\xff\xff\xff\x7f"
     what = Hostile(greeting + b"\x30" + length + b"\x00\x01t", b"x" * 65536, endless=True)
 
@@ -102,6 +102,6 @@ def test_a_broker_that_sends_one_packet_of_256_megabytes() -> None:
         await broker.leave()
 
     with hostile(what) as served:
-        asyncio.run(story(served.port))
+        await story(served.port)
         assert len(served.asked) >= 2, "the connection was ended, and made again"
         assert served.taken < 2 * (MOST_PACKET + BUFFERS)

@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.parse
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -273,35 +273,28 @@ class Home:
         return [Strict(line).point for line in text.decode().split("\n")]
 
 
-def run(story: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(story())  # type: ignore[arg-type]
-
-
-def test_the_same_data_are_not_written_twice_and_stale_ones_not_at_all(clock: FakeClock) -> None:
-    async def story() -> None:
-        home = Home(clock)
-        assert home.queued()[0].fields == {"stale": True}, "never any data: no age"
-        async with home.world:
-            await clock.advance(1)
-            first, device = home.queued()
-            assert first.fields == {"stale": False, "age": 1.0}
-            assert device.measurement == "ups"
-            assert device.at == round((clock.wall() - 1) * 1000), "the time of the data, not of writing"
-            clock.now += 0.00001
-            assert [point.measurement for point in home.queued()] == ["driver"]
-            home.world.device.answer = DeviceError("no answer")
-            await clock.advance(9)
-            assert [point.measurement for point in home.queued()] == ["driver"]
-            await clock.advance(10)
-            (only,) = home.queued()
-            assert only.fields == {"stale": True, "age": pytest.approx(20, abs=0.1)}
-            home.world.device.answer = Reading({"battery.charge": 79}, Status.OB)
-            await clock.advance(5)
-            _, back = home.queued()
-            assert back.fields["battery.charge"] == 79.0
-            assert back.fields["status.OB"] is True
-
-    run(story)
+async def test_the_same_data_are_not_written_twice_and_stale_ones_not_at_all(clock: FakeClock) -> None:
+    home = Home(clock)
+    assert home.queued()[0].fields == {"stale": True}, "never any data: no age"
+    async with home.world:
+        await clock.advance(1)
+        first, device = home.queued()
+        assert first.fields == {"stale": False, "age": 1.0}
+        assert device.measurement == "ups"
+        assert device.at == round((clock.wall() - 1) * 1000), "the time of the data, not of writing"
+        clock.now += 0.00001
+        assert [point.measurement for point in home.queued()] == ["driver"]
+        home.world.device.answer = DeviceError("no answer")
+        await clock.advance(9)
+        assert [point.measurement for point in home.queued()] == ["driver"]
+        await clock.advance(10)
+        (only,) = home.queued()
+        assert only.fields == {"stale": True, "age": pytest.approx(20, abs=0.1)}
+        home.world.device.answer = Reading({"battery.charge": 79}, Status.OB)
+        await clock.advance(5)
+        _, back = home.queued()
+        assert back.fields["battery.charge"] == 79.0
+        assert back.fields["status.OB"] is True
 
 
 # The queue
@@ -426,19 +419,16 @@ async def stopped(home: Home) -> float:
 
 
 @both_calls
-def test_points_arrive_by_the_call_that_was_configured(clock: FakeClock, server: Server, call: str) -> None:
-    async def story() -> None:
-        home = Home(clock, url=f"{server.url}/", **CALLS[call])
-        await home.exporter.start()
-        async with home.world:
-            await clock.advance(1)
-            home.exporter.collect()
-            await until(lambda: home.exporter.written >= 3)
-        assert home.exporter.written == len(server.lines)
-        assert home.exporter.dropped == 0
-        assert await stopped(home) < 1
-
-    run(story)
+async def test_points_arrive_by_the_call_that_was_configured(clock: FakeClock, server: Server, call: str) -> None:
+    home = Home(clock, url=f"{server.url}/", **CALLS[call])
+    await home.exporter.start()
+    async with home.world:
+        await clock.advance(1)
+        home.exporter.collect()
+        await until(lambda: home.exporter.written >= 3)
+    assert home.exporter.written == len(server.lines)
+    assert home.exporter.dropped == 0
+    assert await stopped(home) < 1
     path, query, credentials = server.asked[0]
     if call == "2.x":
         assert (path, query) == ("/api/v2/write", {"org": "home", "bucket": "house", "precision": "ms"})
@@ -461,25 +451,22 @@ def test_points_arrive_by_the_call_that_was_configured(clock: FakeClock, server:
         (503, "takes no points now, status 503"),
     ],
 )
-def test_a_refusal_that_can_be_mended_keeps_the_points_and_is_told_once(
+async def test_a_refusal_that_can_be_mended_keeps_the_points_and_is_told_once(
     clock: FakeClock, server: Server, caplog: pytest.LogCaptureFixture, call: str, status: int, sentence: str
 ) -> None:
-    async def story() -> None:
-        server.status, server.body = status, json.dumps({"message": f"unauthorized {SECRET}", "error": f"no {SECRET}"})
-        home = Home(clock, url=server.url, **CALLS[call])
-        await home.exporter.start()
-        await asyncio.sleep(0)
-        for _ in range(4):
-            clock.now += 5
-            home.exporter.collect()
-        await until(lambda: server.requests >= 4)
-        assert (home.exporter.written, home.exporter.dropped) == (0, 0)
-        server.status = 204
-        await until(lambda: home.exporter.written == 5)
-        await stopped(home)
-
     caplog.set_level("INFO")
-    run(story)
+    server.status, server.body = status, json.dumps({"message": f"unauthorized {SECRET}", "error": f"no {SECRET}"})
+    home = Home(clock, url=server.url, **CALLS[call])
+    await home.exporter.start()
+    await asyncio.sleep(0)
+    for _ in range(4):
+        clock.now += 5
+        home.exporter.collect()
+    await until(lambda: server.requests >= 4)
+    assert (home.exporter.written, home.exporter.dropped) == (0, 0)
+    server.status = 204
+    await until(lambda: home.exporter.written == 5)
+    await stopped(home)
     times = [Strict(text).point.at for text in server.lines]
     assert times == sorted(times)
     assert len(set(times)) == 5
@@ -490,17 +477,14 @@ def test_a_refusal_that_can_be_mended_keeps_the_points_and_is_told_once(
     assert told[1].endswith("takes points again")
 
 
-def test_each_refusal_says_what_to_do(clock: FakeClock, server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        home = Home(clock, url=server.url, **CALLS["2.x"])
-        server.status, server.body = 401, '{"code":"unauthorized","message":"unauthorized access"}'
-        await home.exporter.start()
-        await until(lambda: server.requests)
-        server.status, server.body = 404, "<html>\nnot here\x1b[0m</html>"
-        await until(lambda: len(caplog.records) > 1)
-        await stopped(home)
-
-    run(story)
+async def test_each_refusal_says_what_to_do(clock: FakeClock, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    home = Home(clock, url=server.url, **CALLS["2.x"])
+    server.status, server.body = 401, '{"code":"unauthorized","message":"unauthorized access"}'
+    await home.exporter.start()
+    await until(lambda: server.requests)
+    server.status, server.body = 404, "<html>\nnot here\x1b[0m</html>"
+    await until(lambda: len(caplog.records) > 1)
+    await stopped(home)
     start = f"InfluxDB at 127.0.0.1:{server.port}"
     assert [record.getMessage() for record in caplog.records][:2] == [
         f"{start} refuses the token: correct it in the section influxdb (it says: unauthorized access); the points are kept for it",
@@ -520,28 +504,24 @@ def test_each_refusal_says_what_to_do(clock: FakeClock, server: Server, caplog: 
         (400, {"error": "partial write: points beyond retention policy dropped=77"}, 1, 2),
     ],
 )
-def test_points_that_stay_wrong_are_dropped_and_do_not_hold_up_the_others(
+async def test_points_that_stay_wrong_are_dropped_and_do_not_hold_up_the_others(
     clock: FakeClock, server: Server, caplog: pytest.LogCaptureFixture, call: str, status: int, body: dict[str, str], written: int, dropped: int
 ) -> None:
     body = {("message" if call == "2.x" else "error"): text for text in body.values()}
+    home = Home(clock, url=server.url, **CALLS[call])
+    home.exporter._backlog.add(["driver stale=true 1", "driver stale=true 2"])
+    server.status, server.body = status, json.dumps(body)
+    sending = home.exporter._backlog.done
 
-    async def story() -> None:
-        home = Home(clock, url=server.url, **CALLS[call])
-        home.exporter._backlog.add(["driver stale=true 1", "driver stale=true 2"])
-        server.status, server.body = status, json.dumps(body)
-        sending = home.exporter._backlog.done
+    def once(*, lost: int | None = 0) -> None:
+        server.status = 204
+        sending(lost=lost)
 
-        def once(*, lost: int | None = 0) -> None:
-            server.status = 204
-            sending(lost=lost)
-
-        home.exporter._backlog.done = once  # type: ignore[method-assign]
-        await home.exporter.start()
-        await until(lambda: home.exporter.written + home.exporter.dropped >= 3)
-        assert (home.exporter.written, home.exporter.dropped) == (written, dropped)
-        await stopped(home)
-
-    run(story)
+    home.exporter._backlog.done = once  # type: ignore[method-assign]
+    await home.exporter.start()
+    await until(lambda: home.exporter.written + home.exporter.dropped >= 3)
+    assert (home.exporter.written, home.exporter.dropped) == (written, dropped)
+    await stopped(home)
     (told,) = [record.getMessage() for record in caplog.records]
     assert "refuses points" in told
     assert told.endswith("they are dropped")
@@ -549,72 +529,62 @@ def test_points_that_stay_wrong_are_dropped_and_do_not_hold_up_the_others(
 
 @both_calls
 @pytest.mark.parametrize("trouble", ["away", "hangs", "refuses"])
-def test_a_server_in_trouble_delays_neither_polls_nor_the_end(
+async def test_a_server_in_trouble_delays_neither_polls_nor_the_end(
     clock: FakeClock, server: Server, caplog: pytest.LogCaptureFixture, call: str, trouble: str
 ) -> None:
-    async def story() -> None:
-        if trouble == "away":
-            server.close()
-        elif trouble == "hangs":
-            server.hang = threading.Event()
-        else:
-            server.status = 500
-        home = Home(clock, url=server.url, interval=0.01, **CALLS[call])
-        await home.exporter.start()
-        async with home.world:
-            for _ in range(40):
-                await clock.advance(5)
-                await asyncio.sleep(0.005)
-            assert home.world.device.polls >= 40
-            assert not home.world.driver.snapshot.stale
-        assert home.exporter.written == 0
-        assert await stopped(home) < 1
-        assert home.exporter.dropped > 40
-        await asyncio.sleep(0.05)
-        assert not home.exporter._backlog._batches, "nothing is collected after the end"
-
-    run(story)
+    if trouble == "away":
+        server.close()
+    elif trouble == "hangs":
+        server.hang = threading.Event()
+    else:
+        server.status = 500
+    home = Home(clock, url=server.url, interval=0.01, **CALLS[call])
+    await home.exporter.start()
+    async with home.world:
+        for _ in range(40):
+            await clock.advance(5)
+            await asyncio.sleep(0.005)
+        assert home.world.device.polls >= 40
+        assert not home.world.driver.snapshot.stale
+    assert home.exporter.written == 0
+    assert await stopped(home) < 1
+    assert home.exporter.dropped > 40
+    await asyncio.sleep(0.05)
+    assert not home.exporter._backlog._batches, "nothing is collected after the end"
     assert any("lost" in record.getMessage() for record in caplog.records)
 
 
 @both_calls
-def test_what_is_queued_is_delivered_at_the_end_when_the_server_is_there(
+async def test_what_is_queued_is_delivered_at_the_end_when_the_server_is_there(
     clock: FakeClock, server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
     monkeypatch.setattr(delivery, "FIRST_PAUSE", 60.0)
-
-    async def story() -> None:
-        home = Home(clock, url=server.url, **CALLS[call])
-        server.status = 503
-        await home.exporter.start()
-        for _ in range(9):
-            home.exporter.collect()
-        await until(lambda: caplog.records)
-        server.status = 204
-        assert await stopped(home) < 1
-        assert home.exporter.written >= 9
-        assert home.exporter.dropped == 0
-
-    run(story)
+    home = Home(clock, url=server.url, **CALLS[call])
+    server.status = 503
+    await home.exporter.start()
+    for _ in range(9):
+        home.exporter.collect()
+    await until(lambda: caplog.records)
+    server.status = 204
+    assert await stopped(home) < 1
+    assert home.exporter.written >= 9
+    assert home.exporter.dropped == 0
     assert len(server.lines) >= 9
 
 
 @both_calls
-def test_what_a_hung_server_may_not_have_taken_counts_as_lost_at_the_end(clock: FakeClock, server: Server, call: str) -> None:
-    async def story() -> None:
-        server.hang = threading.Event()
-        home = Home(clock, url=server.url, **CALLS[call])
-        await home.exporter.start()
-        await until(lambda: server.requests)
-        assert home.exporter.dropped == 0
-        assert await stopped(home) < 1
-        assert (home.exporter.written, home.exporter.dropped) == (0, 1)
-
-    run(story)
+async def test_what_a_hung_server_may_not_have_taken_counts_as_lost_at_the_end(clock: FakeClock, server: Server, call: str) -> None:
+    server.hang = threading.Event()
+    home = Home(clock, url=server.url, **CALLS[call])
+    await home.exporter.start()
+    await until(lambda: server.requests)
+    assert home.exporter.dropped == 0
+    assert await stopped(home) < 1
+    assert (home.exporter.written, home.exporter.dropped) == (0, 1)
 
 
 @both_calls
-def test_a_server_that_hung_and_came_back_has_the_newest_in_order(
+async def test_a_server_that_hung_and_came_back_has_the_newest_in_order(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
     monkeypatch.setattr(delivery, "MOST_BATCHES", 30)
@@ -644,7 +614,7 @@ def test_a_server_that_hung_and_came_back_has_the_newest_in_order(
             second.close()
 
     caplog.set_level("INFO")
-    run(story)
+    await story()
     told = [record.getMessage() for record in caplog.records]
     for sentence in ("no answer in time", "Connection refused", "oldest are dropped", "takes points again"):
         assert sum(sentence in text for text in told) == 1, told
@@ -680,7 +650,7 @@ def test_tries_become_rarer_up_to_a_minute_and_an_answer_resets_that(monkeypatch
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 1, 2]
 
 
-def test_no_secret_is_in_a_repr_or_a_log_line(clock: FakeClock, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_secret_is_in_a_repr_or_a_log_line(clock: FakeClock, server: Server, caplog: pytest.LogCaptureFixture) -> None:
     async def story(options: dict[str, Any]) -> None:
         home = Home(clock, **options)
         await home.exporter.start()
@@ -694,7 +664,7 @@ def test_no_secret_is_in_a_repr_or_a_log_line(clock: FakeClock, server: Server, 
 
     caplog.set_level(1)
     for call in CALLS.values():
-        asyncio.run(story({"url": server.url, **call}))
+        await story({"url": server.url, **call})
     assert server.requests > 5
     assert caplog.records
     assert SECRET not in "\n".join(f"{record.getMessage()} {record.exc_info}" for record in caplog.records if record.name.startswith("nutdrv"))
@@ -711,7 +681,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @both_calls
-def test_a_certificate_is_checked_and_ca_cert_is_honoured(
+async def test_a_certificate_is_checked_and_ca_cert_is_honoured(
     clock: FakeClock, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
     path, key = _certificate(tmp_path)
@@ -719,19 +689,15 @@ def test_a_certificate_is_checked_and_ca_cert_is_honoured(
     context.load_cert_chain(path, key)
     server.httpd.socket = context.wrap_socket(server.httpd.socket, server_side=True)
     url = server.url.replace("http:", "https:")
-
-    async def story() -> None:
-        distrusting = Home(clock, url=url, **CALLS[call])
-        await distrusting.exporter.start()
-        await until(lambda: caplog.records)
-        await stopped(distrusting)
-        assert distrusting.exporter.written == 0
-        trusting = Home(clock, url=url, ca_cert=str(path), **CALLS[call])
-        await trusting.exporter.start()
-        await until(lambda: trusting.exporter.written)
-        await stopped(trusting)
-
-    run(story)
+    distrusting = Home(clock, url=url, **CALLS[call])
+    await distrusting.exporter.start()
+    await until(lambda: caplog.records)
+    await stopped(distrusting)
+    assert distrusting.exporter.written == 0
+    trusting = Home(clock, url=url, ca_cert=str(path), **CALLS[call])
+    await trusting.exporter.start()
+    await until(lambda: trusting.exporter.written)
+    await stopped(trusting)
     assert "its certificate is not trusted" in caplog.records[0].getMessage()
     assert "influxdb.ca_cert" in caplog.records[0].getMessage()
 
@@ -749,15 +715,12 @@ def test_a_certificate_is_checked_and_ca_cert_is_honoured(
         ({"url": "http://writer:word@host"}, "influxdb.url holds a user or password"),
     ],
 )
-def test_what_only_an_administrator_can_mend_stops_the_start(clock: FakeClock, options: dict[str, str], sentence: str) -> None:
-    async def story() -> None:
-        home = Home(clock, **options)
-        with pytest.raises(ConfigError) as error:
-            await home.exporter.start()
-        assert sentence in str(error.value)
-        assert await stopped(home) < 1
-
-    run(story)
+async def test_what_only_an_administrator_can_mend_stops_the_start(clock: FakeClock, options: dict[str, str], sentence: str) -> None:
+    home = Home(clock, **options)
+    with pytest.raises(ConfigError) as error:
+        await home.exporter.start()
+    assert sentence in str(error.value)
+    assert await stopped(home) < 1
 
 
 def test_the_documentation_has_each_key_with_its_default() -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import re
 import subprocess
@@ -140,49 +139,41 @@ class _Broker:
         pass
 
 
-def test_a_broker_that_takes_nothing_gets_a_window_full_and_nothing_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_takes_nothing_gets_a_window_full_and_nothing_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "Broker", _Broker)
     monkeypatch.setattr(mqtt, "FAREWELL", 0.01)
-
-    async def story() -> None:
-        source = _Source()
-        exporter = MqttExporter([source], dataclasses.replace(GOOD, discovery=False))  # type: ignore[list-item]
-        await exporter.start()
-        broker = _Broker.last
-        exporter.connected()
-        for count in range(200):
-            source.say(ups_status="OL", **{f"a_b{n}": str(count) for n in range(40)})
-        assert len(broker.taken) <= WINDOW
-        assert len(exporter._outbox) <= 50
-        assert exporter.dropped > 1000
-        source.say(ups_status="OB LB", **{f"a_b{n}": "0" for n in range(40)})
-        exporter.sent(1)
-        assert broker.taken[-1] == ("rctmon/ups/home/ups.status", "OB LB"), "the status overtakes what waits"
-        before = exporter.dropped
-        exporter.gone()
-        assert exporter.dropped == before + WINDOW
-        source.say(ups_status="OL")
-        exporter.connected()
-        assert ("rctmon/ups/home/ups.status", "OB LB") not in broker.taken[WINDOW + 1 :]
-        await exporter.stop()
-
-    asyncio.run(story())
+    source = _Source()
+    exporter = MqttExporter([source], dataclasses.replace(GOOD, discovery=False))  # type: ignore[list-item]
+    await exporter.start()
+    broker = _Broker.last
+    exporter.connected()
+    for count in range(200):
+        source.say(ups_status="OL", **{f"a_b{n}": str(count) for n in range(40)})
+    assert len(broker.taken) <= WINDOW
+    assert len(exporter._outbox) <= 50
+    assert exporter.dropped > 1000
+    source.say(ups_status="OB LB", **{f"a_b{n}": "0" for n in range(40)})
+    exporter.sent(1)
+    assert broker.taken[-1] == ("rctmon/ups/home/ups.status", "OB LB"), "the status overtakes what waits"
+    before = exporter.dropped
+    exporter.gone()
+    assert exporter.dropped == before + WINDOW
+    source.say(ups_status="OL")
+    exporter.connected()
+    assert ("rctmon/ups/home/ups.status", "OB LB") not in broker.taken[WINDOW + 1 :]
+    await exporter.stop()
 
 
-def test_while_stale_nothing_is_announced_and_only_the_availability_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_stale_nothing_is_announced_and_only_the_availability_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "Broker", _Broker)
     monkeypatch.setattr(mqtt, "FAREWELL", 0.01)
-
-    async def story() -> None:
-        source = _Source()
-        source.say(stale=True, driver_state="quiet")
-        exporter = MqttExporter([source], GOOD)  # type: ignore[list-item]
-        await exporter.start()
-        exporter.connected()
-        assert _Broker.last.taken == [("rctmon/ups/home/availability", "offline"), ("rctmon/availability", "online")]
-        await exporter.stop()
-
-    asyncio.run(story())
+    source = _Source()
+    source.say(stale=True, driver_state="quiet")
+    exporter = MqttExporter([source], GOOD)  # type: ignore[list-item]
+    await exporter.start()
+    exporter.connected()
+    assert _Broker.last.taken == [("rctmon/ups/home/availability", "offline"), ("rctmon/availability", "online")]
+    await exporter.stop()
 
 
 @pytest.mark.parametrize(
@@ -220,7 +211,7 @@ def test_keys_that_work_are_taken(keys: dict[str, Any]) -> None:
     ],
     ids=["no authority", "no PEM", "no certificate", "a key that would ask for a passphrase"],
 )
-def test_a_certificate_that_cannot_be_used_is_an_error_at_the_start(tmp_path: Path, keys: dict[str, str], words: str) -> None:
+async def test_a_certificate_that_cannot_be_used_is_an_error_at_the_start(tmp_path: Path, keys: dict[str, str], words: str) -> None:
     (tmp_path / "nonsense.pem").write_text("nonsense")
     for command in (
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x -keyout key.pem -out cert.pem",
@@ -228,32 +219,20 @@ def test_a_certificate_that_cannot_be_used_is_an_error_at_the_start(tmp_path: Pa
     ):
         subprocess.run(["openssl", *command.split()], cwd=tmp_path, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
     options = dataclasses.replace(GOOD, tls_enable=True, **{key: str(tmp_path / name) for key, name in keys.items()})
-
-    async def story() -> None:
+    with pytest.raises(ConfigError, match=words):
         await MqttExporter([], options).start()
 
-    with pytest.raises(ConfigError, match=words):
-        asyncio.run(story())
 
-
-def test_two_sources_that_would_share_topics_are_refused() -> None:
+async def test_two_sources_that_would_share_topics_are_refused() -> None:
     sources: list[Source] = [_Source("a b"), _Source("a.b")]  # type: ignore[list-item]
-
-    async def story() -> None:
+    with pytest.raises(ConfigError, match="same topics"):
         await MqttExporter(sources, GOOD).start()
 
-    with pytest.raises(ConfigError, match="same topics"):
-        asyncio.run(story())
 
-
-def test_without_the_package_the_start_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_package_the_start_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
-
-    async def story() -> None:
-        await MqttExporter([], GOOD).start()
-
     with pytest.raises(ConfigError, match=r"pip install 'nutdrv_py\[mqtt\]'"):
-        asyncio.run(story())
+        await MqttExporter([], GOOD).start()
 
 
 def test_importing_the_exporter_does_not_import_the_package() -> None:
@@ -272,8 +251,8 @@ def test_the_document_names_every_key_with_its_default() -> None:
     }  # fmt: skip
 
 
-def test_stopping_what_was_never_started_is_fine() -> None:
-    asyncio.run(MqttExporter([], GOOD).stop())
+async def test_stopping_what_was_never_started_is_fine() -> None:
+    await MqttExporter([], GOOD).stop()
 
 
 def test_the_whole_farewell_takes_less_than_a_second() -> None:

@@ -86,86 +86,69 @@ FULL: Mapping[str, object] = {
 }  # fmt: skip
 
 
-def test_the_json_says_what_the_device_says_with_its_age(clock: FakeClock, tmp_path: Path) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            world.device.answer = Reading(FULL, Status.OB | Status.LB, ("Battery error",))  # type: ignore[arg-type]
-            shown = Shown(world, tmp_path)
-            await clock.advance(7)
-            found = shown.ups
-            assert found["variables"]["battery.charge"] == "87"  # type: ignore[index]
-            del found["variables"]
-            assert found == {
-                "name": "u", "backend": "device", "state": "low", "stale": False, "at": round(clock.wall() - 2, 1), "age": 2.0,
-                "status": ["OB", "LB"], "alarms": ["Battery error"], "charge": 87, "charge_low": 20, "runtime": 15000, "load": 12.5,
-                "power": {"grid": -1210.4, "pv": 3100.0, "battery": -1250.0, "house": 640.0},
-                "flow": {"grid": -1, "pv": 1, "battery": -1, "house": 1},
-                "reason": "none", "outage_detection": "possible",
-            }  # fmt: skip
-
-    asyncio.run(story())
+async def test_the_json_says_what_the_device_says_with_its_age(clock: FakeClock, tmp_path: Path) -> None:
+    async with World(clock) as world:
+        world.device.answer = Reading(FULL, Status.OB | Status.LB, ("Battery error",))  # type: ignore[arg-type]
+        shown = Shown(world, tmp_path)
+        await clock.advance(7)
+        found = shown.ups
+        assert found["variables"]["battery.charge"] == "87"  # type: ignore[index]
+        del found["variables"]
+        assert found == {
+            "name": "u", "backend": "device", "state": "low", "stale": False, "at": round(clock.wall() - 2, 1), "age": 2.0,
+            "status": ["OB", "LB"], "alarms": ["Battery error"], "charge": 87, "charge_low": 20, "runtime": 15000, "load": 12.5,
+            "power": {"grid": -1210.4, "pv": 3100.0, "battery": -1250.0, "house": 640.0},
+            "flow": {"grid": -1, "pv": 1, "battery": -1, "house": 1},
+            "reason": "none", "outage_detection": "possible",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("watts", [0, 5, 36, 60, 200, 3000])
-def test_page_and_screen_say_of_the_battery_what_the_status_says(clock: FakeClock, tmp_path: Path, watts: int) -> None:
+async def test_page_and_screen_say_of_the_battery_what_the_status_says(clock: FakeClock, tmp_path: Path, watts: int) -> None:
     """An idle battery of several packs shows 36 W and more: the status has the dead band, nothing else has one of its own."""
-
-    async def story() -> None:
-        async with World(clock) as world:
-            shown = Shown(world, tmp_path)
-            for sign in (1, -1):
-                direction = Charger().update(sign * watts, packs=2)
-                values = {"experimental.storage.realpower": float(sign * watts), "battery.charger.status": charger_status(direction, 50)}
-                world.device.answer = Reading(values, Status.OL | direction)  # type: ignore[arg-type]
-                await clock.advance(5)
-                found = shown.ups["flow"]["battery"]  # type: ignore[index]
-                assert found == (1 if Status.DISCHRG in direction else -1 if Status.CHRG in direction else 0)
-                texts = {"ups.status": str(Status.OL | direction), **{name: str(value) for name, value in values.items()}}
-                screen = next(line for line in lines(Facts("u", False, texts, 0, 0), Style()) if line.startswith("Battery"))
-                assert screen.split()[1] == {1: "-->", -1: "<--", 0: "---"}[found]
-
-    asyncio.run(story())
-
-
-def test_stale_data_leave_nothing_of_the_device_but_the_time_of_the_last(clock: FakeClock, tmp_path: Path) -> None:
-    async def story() -> None:
-        async with World(clock, maxage=20) as world:
-            world.device.answer = Reading(FULL, Status.OL, ("x",))  # type: ignore[arg-type]
-            shown = Shown(world, tmp_path)
+    async with World(clock) as world:
+        shown = Shown(world, tmp_path)
+        for sign in (1, -1):
+            direction = Charger().update(sign * watts, packs=2)
+            values = {"experimental.storage.realpower": float(sign * watts), "battery.charger.status": charger_status(direction, 50)}
+            world.device.answer = Reading(values, Status.OL | direction)  # type: ignore[arg-type]
             await clock.advance(5)
-            good = clock.wall()
-            world.device.answer = DeviceError("away")
-            await clock.advance(60)
-            found = shown.ups
-            assert all(name.startswith("driver.") for name in found.pop("variables"))  # type: ignore[attr-defined]
-            assert found == {
-                "name": "u", "backend": "device", "state": "none", "stale": True, "at": good, "age": 60.0, "status": [], "alarms": [],
-            }  # fmt: skip
-
-    asyncio.run(story())
+            found = shown.ups["flow"]["battery"]  # type: ignore[index]
+            assert found == (1 if Status.DISCHRG in direction else -1 if Status.CHRG in direction else 0)
+            texts = {"ups.status": str(Status.OL | direction), **{name: str(value) for name, value in values.items()}}
+            screen = next(line for line in lines(Facts("u", False, texts, 0, 0), Style()) if line.startswith("Battery"))
+            assert screen.split()[1] == {1: "-->", -1: "<--", 0: "---"}[found]
 
 
-def test_before_the_first_answer_of_the_device_the_json_says_so(clock: FakeClock, tmp_path: Path) -> None:
-    async def story() -> None:
-        found = Shown(World(clock), tmp_path).ups
-        assert (found["state"], found["stale"], found["at"], found["age"]) == ("none", True, None, None)
+async def test_stale_data_leave_nothing_of_the_device_but_the_time_of_the_last(clock: FakeClock, tmp_path: Path) -> None:
+    async with World(clock, maxage=20) as world:
+        world.device.answer = Reading(FULL, Status.OL, ("x",))  # type: ignore[arg-type]
+        shown = Shown(world, tmp_path)
+        await clock.advance(5)
+        good = clock.wall()
+        world.device.answer = DeviceError("away")
+        await clock.advance(60)
+        found = shown.ups
+        assert all(name.startswith("driver.") for name in found.pop("variables"))  # type: ignore[attr-defined]
+        assert found == {
+            "name": "u", "backend": "device", "state": "none", "stale": True, "at": good, "age": 60.0, "status": [], "alarms": [],
+        }  # fmt: skip
 
-    asyncio.run(story())
+
+async def test_before_the_first_answer_of_the_device_the_json_says_so(clock: FakeClock, tmp_path: Path) -> None:
+    found = Shown(World(clock), tmp_path).ups
+    assert (found["state"], found["stale"], found["at"], found["age"]) == ("none", True, None, None)
 
 
 @pytest.mark.parametrize("kind", ["rct", "enphase"])
-def test_both_kinds_of_house_batteries_fill_every_field(tmp_path: Path, kind: str) -> None:
+async def test_both_kinds_of_house_batteries_fill_every_field(tmp_path: Path, kind: str) -> None:
     found: dict[str, str] = {}
-
-    async def story() -> None:
-        if kind == "rct":
-            async with rct_home() as rct:
-                found.update(rct.shown(await rct.polls(8)))
-        else:
-            async with enphase_house(tmp_path) as enphase:
-                found.update(enphase.shown(await enphase.polls(8)))
-
-    asyncio.run(story())
+    if kind == "rct":
+        async with rct_home() as rct:
+            found.update(rct.shown(await rct.polls(8)))
+    else:
+        async with enphase_house(tmp_path) as enphase:
+            found.update(enphase.shown(await enphase.polls(8)))
     shown = status(View("u", kind, False, 0, 0, kinded(found), Status.OL, (), {}))
     assert set(shown["power"]) == {field for field, _ in POWERS}  # type: ignore[call-overload]
     assert {field for field, _ in NUMBERS + TEXTS} <= shown.keys()
@@ -187,39 +170,33 @@ def test_whatever_a_device_says_the_json_is_json_and_holds_no_option(variables: 
         assert not stale or field not in shown
 
 
-def test_a_change_is_in_the_history_at_once_and_a_minute_that_has_just_begun_is_no_gap(clock: FakeClock, tmp_path: Path) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            shown = Shown(world, tmp_path)
-            await shown.page.start()
-            world.device.answer = Reading({"battery.charge": 50}, Status.OB)
-            await clock.advance(5)
-            world.device.answer = Reading({"battery.charge": 49}, Status.OL)
-            await clock.advance(5)
-            day = shown.web.json("/history.json")["ups"][0]  # type: ignore[index]
-            assert (day["name"], day["step"], len(day["states"]), day["states"][-2:]) == ("u", 60, 1440, "-b")
-            assert all(len(day[column]) == 1440 for column in ("charge", "load", "grid", "pv"))
-            clock.now = (clock.now // 60 + 1) * 60 + 0.5
-            assert shown.web.json("/history.json")["ups"][0]["states"][-3:] == "-bg"  # type: ignore[index]
-            await shown.page.stop()
-
-    asyncio.run(story())
+async def test_a_change_is_in_the_history_at_once_and_a_minute_that_has_just_begun_is_no_gap(clock: FakeClock, tmp_path: Path) -> None:
+    async with World(clock) as world:
+        shown = Shown(world, tmp_path)
+        await shown.page.start()
+        world.device.answer = Reading({"battery.charge": 50}, Status.OB)
+        await clock.advance(5)
+        world.device.answer = Reading({"battery.charge": 49}, Status.OL)
+        await clock.advance(5)
+        day = shown.web.json("/history.json")["ups"][0]  # type: ignore[index]
+        assert (day["name"], day["step"], len(day["states"]), day["states"][-2:]) == ("u", 60, 1440, "-b")
+        assert all(len(day[column]) == 1440 for column in ("charge", "load", "grid", "pv"))
+        clock.now = (clock.now // 60 + 1) * 60 + 0.5
+        assert shown.web.json("/history.json")["ups"][0]["states"][-3:] == "-bg"  # type: ignore[index]
+        await shown.page.stop()
 
 
 @pytest.mark.parametrize(("option", "name"), [("", "nutdrv_py-u.history"), ("day.json", "day.json")])
-def test_the_history_is_kept_in_the_folder_under_the_name_of_the_ups_or_where_the_key_says(
+async def test_the_history_is_kept_in_the_folder_under_the_name_of_the_ups_or_where_the_key_says(
     clock: FakeClock, tmp_path: Path, option: str, name: str
 ) -> None:
-    async def story() -> None:
-        async with World(clock) as world:
-            shown = Shown(world, tmp_path, history=option)
-            await shown.page.start()
-            while not shown.page._file._readable:
-                await asyncio.sleep(0.005)
-            await shown.page.stop()
-            assert [path.name for path in tmp_path.iterdir()] == [name]
-
-    asyncio.run(story())
+    async with World(clock) as world:
+        shown = Shown(world, tmp_path, history=option)
+        await shown.page.start()
+        while not shown.page._file._readable:
+            await asyncio.sleep(0.005)
+        await shown.page.stop()
+        assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 # To whom
@@ -242,12 +219,9 @@ def test_on_the_loopback_address_only_its_own_names_are_answered(routes: Routes,
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.7", "::"])
-def test_on_an_address_of_the_network_any_name_is_answered(clock: FakeClock, tmp_path: Path, address: str) -> None:
-    async def story() -> None:
-        web = Shown(World(clock), tmp_path, bind_address=address).web
-        assert web.get("/status.json", "ups.home.example").status == 200
-
-    asyncio.run(story())
+async def test_on_an_address_of_the_network_any_name_is_answered(clock: FakeClock, tmp_path: Path, address: str) -> None:
+    web = Shown(World(clock), tmp_path, bind_address=address).web
+    assert web.get("/status.json", "ups.home.example").status == 200
 
 
 @given(st.text(max_size=20))

@@ -488,106 +488,79 @@ class Home:
         return read(self.path).get("battery.charge") if self.path.exists() else None
 
 
-def run(story: object) -> None:
-    import asyncio
-
-    asyncio.run(story)  # type: ignore[arg-type]
-
-
-def test_values_are_written_as_often_as_asked_for_and_a_new_status_at_once(clock: FakeClock, file: Path) -> None:
-    async def story() -> None:
-        home = Home(clock, file)
-        assert await home.tell(battery_charge="87") == "87"
-        assert await home.tell(5, battery_charge="86") == "87"
-        assert await home.tell(50, battery_charge="85") == "87"
-        assert await home.look(5) == "85"
-        assert await home.tell(5, battery_charge="84", ups_status="OB DISCHRG") == "84"
-        assert await home.tell(15, battery_charge="80", ups_status="OB DISCHRG") == "84"
-        assert await home.look(5) == "80"
-        assert await home.tell(1, battery_charge="19", ups_status="OB LB DISCHRG") == "19"
-
-    run(story())
+async def test_values_are_written_as_often_as_asked_for_and_a_new_status_at_once(clock: FakeClock, file: Path) -> None:
+    home = Home(clock, file)
+    assert await home.tell(battery_charge="87") == "87"
+    assert await home.tell(5, battery_charge="86") == "87"
+    assert await home.tell(50, battery_charge="85") == "87"
+    assert await home.look(5) == "85"
+    assert await home.tell(5, battery_charge="84", ups_status="OB DISCHRG") == "84"
+    assert await home.tell(15, battery_charge="80", ups_status="OB DISCHRG") == "84"
+    assert await home.look(5) == "80"
+    assert await home.tell(1, battery_charge="19", ups_status="OB LB DISCHRG") == "19"
 
 
-def test_stale_data_take_the_file_away_at_once(clock: FakeClock, file: Path) -> None:
-    async def story() -> None:
-        home = Home(clock, file)
-        await home.tell()
-        home.writer.tell(None)
-        assert await home.look() is None
-        assert await home.tell(1, battery_charge="50") == "50"
-
-    run(story())
+async def test_stale_data_take_the_file_away_at_once(clock: FakeClock, file: Path) -> None:
+    home = Home(clock, file)
+    await home.tell()
+    home.writer.tell(None)
+    assert await home.look() is None
+    assert await home.tell(1, battery_charge="50") == "50"
 
 
-def test_a_file_from_before_is_served_for_a_moment_while_the_device_is_asked(clock: FakeClock, file: Path) -> None:
-    async def story() -> None:
-        file.write_text("ups.status: OL\nbattery.charge: 99\n")
-        home = Home(clock, file)
-        home.writer.tell(None)
-        home.writer._known = False
-        assert await home.look(FIRST - 1) == "99"
-        assert await home.look(1) is None
-
-    run(story())
+async def test_a_file_from_before_is_served_for_a_moment_while_the_device_is_asked(clock: FakeClock, file: Path) -> None:
+    file.write_text("ups.status: OL\nbattery.charge: 99\n")
+    home = Home(clock, file)
+    home.writer.tell(None)
+    home.writer._known = False
+    assert await home.look(FIRST - 1) == "99"
+    assert await home.look(1) is None
 
 
-def test_a_disk_that_fails_when_the_status_changes_takes_the_file_away(
+async def test_a_disk_that_fails_when_the_status_changes_takes_the_file_away(
     clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story() -> None:
-        home = Home(clock, file)
-        await home.tell()
-        monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(5, "Input/output error")))
-        await home.tell(60, battery_charge="50")
-        assert file.exists(), "the status is still true"
-        assert await home.tell(1 + PATIENCE, battery_charge="49") is None
-        monkeypatch.undo()
-        assert await home.tell(6) == "87"
-        monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(5, "Input/output error")))
-        assert await home.tell(1, ups_status="OB") is None
-
-    run(story())
+    home = Home(clock, file)
+    await home.tell()
+    monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    await home.tell(60, battery_charge="50")
+    assert file.exists(), "the status is still true"
+    assert await home.tell(1 + PATIENCE, battery_charge="49") is None
+    monkeypatch.undo()
+    assert await home.tell(6) == "87"
+    monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    assert await home.tell(1, ups_status="OB") is None
 
 
-def test_data_that_go_stale_while_the_disk_is_asked_are_no_error(clock: FakeClock, file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        home = Home(clock, file)
-        await home.tell()
-        good = home.writer._shown
+async def test_data_that_go_stale_while_the_disk_is_asked_are_no_error(clock: FakeClock, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = Home(clock, file)
+    await home.tell()
+    good = home.writer._shown
 
-        def slow() -> bool:
-            home.writer.tell(None)
-            return good()
+    def slow() -> bool:
+        home.writer.tell(None)
+        return good()
 
-        home.writer._shown = slow  # type: ignore[method-assign]
-        await home.tell(61, battery_charge="50")
-        assert await home.look(1) is None
-        assert not [record for record in caplog.records if "cannot be written" in record.message]
-
-    run(story())
+    home.writer._shown = slow  # type: ignore[method-assign]
+    await home.tell(61, battery_charge="50")
+    assert await home.look(1) is None
+    assert not [record for record in caplog.records if "cannot be written" in record.message]
 
 
-def test_an_error_of_ours_is_no_end(clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story() -> None:
-        home = Home(clock, file)
-        await home.tell()
-        monkeypatch.setattr(home.writer.file, "show", lambda variables: 1 / 0)
-        assert await home.tell(60, ups_status="OB") is None
-        monkeypatch.undo()
-        assert await home.tell(6, ups_status="OB") == "87"
-
-    run(story())
+async def test_an_error_of_ours_is_no_end(clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(clock, file)
+    await home.tell()
+    monkeypatch.setattr(home.writer.file, "show", lambda variables: 1 / 0)
+    assert await home.tell(60, ups_status="OB") is None
+    monkeypatch.undo()
+    assert await home.tell(6, ups_status="OB") == "87"
 
 
-def test_a_file_that_somebody_took_away_is_written_again_at_once(clock: FakeClock, file: Path) -> None:
-    async def story() -> None:
-        home = Home(clock, file)
-        await home.tell()
-        home.writer.file.away.parent.joinpath("home.dev").rename(home.writer.file.away)
-        assert await home.look(1) == "87"
-
-    run(story())
+async def test_a_file_that_somebody_took_away_is_written_again_at_once(clock: FakeClock, file: Path) -> None:
+    home = Home(clock, file)
+    await home.tell()
+    home.writer.file.away.parent.joinpath("home.dev").rename(home.writer.file.away)
+    assert await home.look(1) == "87"
 
 
 def test_a_writer_that_hangs_is_known_as_stuck(clock: FakeClock, file: Path) -> None:
@@ -596,16 +569,13 @@ def test_a_writer_that_hangs_is_known_as_stuck(clock: FakeClock, file: Path) -> 
     assert home.writer.stuck
 
 
-def test_a_write_that_fails_is_tried_again_and_said_once(clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        home = Home(clock, file)
-        await home.tell()
-        good = os.replace
-        monkeypatch.setattr(os, "replace", lambda *words, **more: (_ for _ in ()).throw(OSError(5, "Input/output error")))
-        for _ in range(5):
-            await home.tell(6, ups_status="OB", battery_charge="50")
-        monkeypatch.setattr(os, "replace", good)
-        assert await home.tell(6, ups_status="OB", battery_charge="50") == "50"
-        assert [record.message.count("Input/output") for record in caplog.records].count(1) == 2, "one for the write, one for the rename"
-
-    run(story())
+async def test_a_write_that_fails_is_tried_again_and_said_once(clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    home = Home(clock, file)
+    await home.tell()
+    good = os.replace
+    monkeypatch.setattr(os, "replace", lambda *words, **more: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    for _ in range(5):
+        await home.tell(6, ups_status="OB", battery_charge="50")
+    monkeypatch.setattr(os, "replace", good)
+    assert await home.tell(6, ups_status="OB", battery_charge="50") == "50"
+    assert [record.message.count("Input/output") for record in caplog.records].count(1) == 2, "one for the write, one for the rename"

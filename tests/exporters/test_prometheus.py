@@ -40,7 +40,7 @@ from nutdrv_py.machine.paths import Paths
 from tests.backends.enphase.conftest import house as enphase_home
 from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO, FakeClock, kinded
-from tests.core.test_driver import World, run
+from tests.core.test_driver import World
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5"
 
@@ -240,7 +240,7 @@ VALUES = {
 """The values of RctMon's labels (two battery modules)."""
 
 
-def test_a_full_house_shows_rctmons_complete_list_with_its_names_types_and_labels() -> None:
+async def test_a_full_house_shows_rctmons_complete_list_with_its_names_types_and_labels() -> None:
     def look(source: Source) -> None:
         scrape = Scrape(source, points_written=lambda: 7)
         types = dict(re.findall(r"^# TYPE (rctmon_\w+) (\w+)$", scrape.text, re.MULTILINE))
@@ -278,7 +278,7 @@ def test_a_full_house_shows_rctmons_complete_list_with_its_names_types_and_label
             assert seen == pytest.approx(value, rel=0.01), metric
         assert scrape.value("rctmon_influx_points_written_total") == 7
 
-    run(lambda: simulated_rct(look))
+    await simulated_rct(look)
 
 
 def test_the_counters_of_the_line_are_right() -> None:
@@ -357,7 +357,7 @@ def test_every_flag_is_shown_as_0_or_1_so_that_an_alert_on_it_can_end() -> None:
 
 
 @pytest.mark.parametrize("which", ["rct", "enphase"])
-def test_every_numeric_variable_of_a_house_is_shown_under_nut_exporters_name(which: str, tmp_path: Path) -> None:
+async def test_every_numeric_variable_of_a_house_is_shown_under_nut_exporters_name(which: str, tmp_path: Path) -> None:
     def look(source: Source) -> None:
         scrape = Scrape(source)
         shown, numbers = source.view().texts, source.view().numbers
@@ -370,7 +370,7 @@ def test_every_numeric_variable_of_a_house_is_shown_under_nut_exporters_name(whi
         for metric in ("battery_charge", "battery_runtime", "input_realpower", "output_realpower", "ups_load", "experimental_pv_realpower"):
             assert f"network_ups_tools_{metric}" in scrape.names
 
-    run(lambda: simulated_rct(look) if which == "rct" else simulated_enphase(tmp_path, look))
+    await simulated_rct(look) if which == "rct" else simulated_enphase(tmp_path, look)
 
 
 @pytest.mark.parametrize(
@@ -425,25 +425,22 @@ def test_a_name_that_no_encoding_can_write_is_no_lost_scrape() -> None:
     assert Scrape(Scripted(raw={"android_description": "Keller \udce4"})).labels("rctmon_device_up") == [{"inverter": "Keller ?"}]
 
 
-def test_the_health_of_the_driver_is_told_in_seconds_and_by_kind(clock: FakeClock) -> None:
-    async def story() -> None:
-        world = World(clock)
-        source = Source(world.driver, clients=lambda: 2)
-        async with world:
-            world.device.answer = DeviceError("away")
-            await clock.advance(10)
-            scrape = Scrape(source, dropped={"influxdb": lambda: 9})
-            assert scrape.value("nutdrv_py_up", ups="u") == 0
-            assert scrape.value("nutdrv_py_stale", ups="u") == 0
-            assert scrape.value("nutdrv_py_polls_total", ups="u") == 3
-            failures = {kind: scrape.value("nutdrv_py_poll_failures_total", ups="u", kind=kind) for kind in FAILURES}
-            assert failures == {**dict.fromkeys(FAILURES, 0), "device": 2}
-            assert scrape.value("nutdrv_py_data_age_seconds", ups="u") == 10
-            assert scrape.value("nutdrv_py_upsd_clients", ups="u") == 2
-            assert scrape.value("nutdrv_py_exporter_dropped_total", exporter="influxdb") == 9
-            assert scrape.value("nutdrv_py_info", ups="u", backend="device", version="0.1.0") == 1
-
-    run(story)
+async def test_the_health_of_the_driver_is_told_in_seconds_and_by_kind(clock: FakeClock) -> None:
+    world = World(clock)
+    source = Source(world.driver, clients=lambda: 2)
+    async with world:
+        world.device.answer = DeviceError("away")
+        await clock.advance(10)
+        scrape = Scrape(source, dropped={"influxdb": lambda: 9})
+        assert scrape.value("nutdrv_py_up", ups="u") == 0
+        assert scrape.value("nutdrv_py_stale", ups="u") == 0
+        assert scrape.value("nutdrv_py_polls_total", ups="u") == 3
+        failures = {kind: scrape.value("nutdrv_py_poll_failures_total", ups="u", kind=kind) for kind in FAILURES}
+        assert failures == {**dict.fromkeys(FAILURES, 0), "device": 2}
+        assert scrape.value("nutdrv_py_data_age_seconds", ups="u") == 10
+        assert scrape.value("nutdrv_py_upsd_clients", ups="u") == 2
+        assert scrape.value("nutdrv_py_exporter_dropped_total", exporter="influxdb") == 9
+        assert scrape.value("nutdrv_py_info", ups="u", backend="device", version="0.1.0") == 1
 
 
 def test_the_poll_durations_are_a_histogram_and_each_quantity_has_its_age() -> None:
@@ -466,7 +463,7 @@ def test_a_device_that_never_answered_has_no_age() -> None:
     assert scrape.labels("rctmon_device_up") == [{"inverter": "home"}]
 
 
-def test_the_server_speaks_openmetrics_to_those_who_ask_and_the_classic_format_to_all_others() -> None:
+async def test_the_server_speaks_openmetrics_to_those_who_ask_and_the_classic_format_to_all_others() -> None:
     def ask(port: int, accept: str | None) -> tuple[int, str, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
@@ -475,26 +472,22 @@ def test_the_server_speaks_openmetrics_to_those_who_ask_and_the_classic_format_t
             return answered.status, answered.headers["Content-Type"], answered.read()
         finally:
             connection.close()
-
-    async def story() -> None:
-        web = Web()
-        exporter = PrometheusExporter([Scripted()], Prometheus(bind_port=0), web)
-        await exporter.start()
-        await web.start()
-        try:
-            port = web.port("127.0.0.1", 0)
-            for accept in (None, "*/*", "text/plain", "text/html"):
-                status, kind, body = await asyncio.to_thread(ask, port, accept)
-                assert (status, kind.split(";")[0]) == (200, "text/plain")
-                assert b"# EOF" not in body
-            status, kind, body = await asyncio.to_thread(ask, port, OPENMETRICS)
-            assert (status, kind.split(";")[0]) == (200, "application/openmetrics-text")
-            assert body.endswith(b"# EOF\n")
-        finally:
-            await exporter.stop()
-            await web.stop()
-
-    run(story)
+    web = Web()
+    exporter = PrometheusExporter([Scripted()], Prometheus(bind_port=0), web)
+    await exporter.start()
+    await web.start()
+    try:
+        port = web.port("127.0.0.1", 0)
+        for accept in (None, "*/*", "text/plain", "text/html"):
+            status, kind, body = await asyncio.to_thread(ask, port, accept)
+            assert (status, kind.split(";")[0]) == (200, "text/plain")
+            assert b"# EOF" not in body
+        status, kind, body = await asyncio.to_thread(ask, port, OPENMETRICS)
+        assert (status, kind.split(";")[0]) == (200, "application/openmetrics-text")
+        assert body.endswith(b"# EOF\n")
+    finally:
+        await exporter.stop()
+        await web.stop()
 
 
 PROMTOOL = shutil.which("promtool")
@@ -508,9 +501,9 @@ ACCEPTED = (
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
-def test_promtool_finds_fault_only_with_names_that_others_have_chosen() -> None:
+async def test_promtool_finds_fault_only_with_names_that_others_have_chosen() -> None:
     texts: list[bytes] = []
-    run(lambda: simulated_rct(lambda source: texts.append(answer(source, points_written=lambda: 1, dropped={"mqtt": lambda: 0}).body)))
+    await simulated_rct(lambda source: texts.append(answer(source, points_written=lambda: 1, dropped={"mqtt": lambda: 0}).body))
     done = subprocess.run([str(PROMTOOL), "check", "metrics"], input=texts[0], capture_output=True, check=False, timeout=60)
     lines = (done.stdout + done.stderr).decode().splitlines()
     assert [line for line in lines if not any(re.fullmatch(pattern, line) for pattern in ACCEPTED)] == []
@@ -531,14 +524,11 @@ class Bare(Backend):
         return Reading({}, Status.OL)
 
 
-def test_any_backend_will_do() -> None:
-    async def story() -> None:
-        async with source_of(Bare(Config(ups="home", port="x"), FakeClock()), "bare", FakeClock()) as source:
-            scrape = Scrape(source)
-            assert scrape.value("network_ups_tools_ups_status", ups="home", flag="OL") == 1
-            assert not {name for name in scrape.names if name.startswith("rctmon")}
-
-    run(story)
+async def test_any_backend_will_do() -> None:
+    async with source_of(Bare(Config(ups="home", port="x"), FakeClock()), "bare", FakeClock()) as source:
+        scrape = Scrape(source)
+        assert scrape.value("network_ups_tools_ups_status", ups="home", flag="OL") == 1
+        assert not {name for name in scrape.names if name.startswith("rctmon")}
 
 
 def test_one_exporter_does_not_see_the_metrics_of_another() -> None:

@@ -327,24 +327,20 @@ def test_a_packet_arrives_by_broadcast_on_loopback() -> None:
     assert data == magic(RACK.mac.replace("66", "55")) == b"\xff" * 6 + b"\x00\x11\x22\x33\x44\x55" * 16
 
 
-def test_a_machine_answers_when_it_takes_or_refuses_a_connection_and_not_when_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_answers_when_it_takes_or_refuses_a_connection_and_not_when_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wake.net, "ANSWER", 0.2)
-
-    async def story() -> None:
-        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        assert await answers(f"127.0.0.1:{port}")
-        server.close()
-        await server.wait_closed()
-        assert await answers(f"127.0.0.1:{port}")
-        # A queue that is full takes and refuses nothing, as a machine that is off.
-        with socket.socket() as full:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            with socket.create_connection(full.getsockname()):
-                assert not await answers(f"127.0.0.1:{full.getsockname()[1]}")
-
-    asyncio.run(story())
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await answers(f"127.0.0.1:{port}")
+    server.close()
+    await server.wait_closed()
+    assert await answers(f"127.0.0.1:{port}")
+    # A queue that is full takes and refuses nothing, as a machine that is off.
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.create_connection(full.getsockname()):
+            assert not await answers(f"127.0.0.1:{full.getsockname()[1]}")
 
 
 # All together
@@ -400,166 +396,145 @@ class Woken:
             count += 1
 
 
-def test_a_machine_that_went_down_in_an_outage_is_waked_over_a_restart_and_shown(
+async def test_a_machine_that_went_down_in_an_outage_is_waked_over_a_restart_and_shown(
     clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-
-    async def story() -> None:
-        woken = Woken(clock, tmp_path, monkeypatch)
-        async with woken.world:
-            made = await woken.exporter()
-            await woken.pass_time(60)
-            assert not woken.asked, "on the grid nobody is asked"
-            woken.say(Status.OB)
-            await woken.pass_time(10)
-            woken.up["192.168.1.10:22"] = False
-            await woken.pass_time(30)
-            assert [row.text for row in made.progress] == ["was up in this outage", "nothing to do"]
-            await made.stop()
-            woken.say(Status.OL | Status.CHRG, 35)
-            made = await woken.exporter()
-            await woken.pass_time(300)
-            assert made.progress[0].text == "waits until the charge is 40 %"
-            assert woken.packets() == 0
-            woken.say(Status.OL | Status.CHRG, 41)
-            await woken.pass_time(100)
-            assert woken.packets() == 2
-            page = Routes()
-            PageExporter(made.sources, Page(), page, clock, tmp_path, made)
-            assert page.json("/status.json")["wake"] == [
-                {"name": "nas", "waits": True, "sent": 2, "text": "is being waked"},
-                {"name": "rack", "waits": False, "sent": 0, "text": "nothing to do"},
-            ]
-            assert made.sent == {"nas": 2, "rack": 0}
-            woken.up["192.168.1.10:22"] = True
-            await woken.pass_time(STEADY + 60)
-            assert made.progress[0].text == "nothing to do"
-            assert woken.packets() == 0
-            await made.stop()
-            # Nothing is left to do after another restart.
-            woken.up["192.168.1.10:22"] = False
-            made = await woken.exporter()
-            await woken.pass_time(400)
-            assert woken.packets() == 0
-            await made.stop()
-
-    asyncio.run(story())
+    woken = Woken(clock, tmp_path, monkeypatch)
+    async with woken.world:
+        made = await woken.exporter()
+        await woken.pass_time(60)
+        assert not woken.asked, "on the grid nobody is asked"
+        woken.say(Status.OB)
+        await woken.pass_time(10)
+        woken.up["192.168.1.10:22"] = False
+        await woken.pass_time(30)
+        assert [row.text for row in made.progress] == ["was up in this outage", "nothing to do"]
+        await made.stop()
+        woken.say(Status.OL | Status.CHRG, 35)
+        made = await woken.exporter()
+        await woken.pass_time(300)
+        assert made.progress[0].text == "waits until the charge is 40 %"
+        assert woken.packets() == 0
+        woken.say(Status.OL | Status.CHRG, 41)
+        await woken.pass_time(100)
+        assert woken.packets() == 2
+        page = Routes()
+        PageExporter(made.sources, Page(), page, clock, tmp_path, made)
+        assert page.json("/status.json")["wake"] == [
+            {"name": "nas", "waits": True, "sent": 2, "text": "is being waked"},
+            {"name": "rack", "waits": False, "sent": 0, "text": "nothing to do"},
+        ]
+        assert made.sent == {"nas": 2, "rack": 0}
+        woken.up["192.168.1.10:22"] = True
+        await woken.pass_time(STEADY + 60)
+        assert made.progress[0].text == "nothing to do"
+        assert woken.packets() == 0
+        await made.stop()
+        # Nothing is left to do after another restart.
+        woken.up["192.168.1.10:22"] = False
+        made = await woken.exporter()
+        await woken.pass_time(400)
+        assert woken.packets() == 0
+        await made.stop()
     told = [record.getMessage() for record in caplog.records]
     assert "nas was up in an outage before this start; 0 magic packets were sent to it" in told
     assert told.count("nas is up again after the outage") == 1
     assert "Waking nas: magic packet 1 of 3 to 127.255.255.255" in told
 
 
-def test_a_grid_that_goes_while_a_machine_is_asked_gets_no_packet(
+async def test_a_grid_that_goes_while_a_machine_is_asked_gets_no_packet(
     clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story() -> None:
-        woken = Woken(clock, tmp_path, monkeypatch)
-        async with woken.world:
-            made = await woken.exporter()
-            woken.say(Status.OB)
-            await woken.pass_time(10)
-            woken.up["192.168.1.10:22"] = False
-            woken.say(Status.OL)
-            await woken.pass_time(90)
-            views = [source.view() for source in made.sources]
+    woken = Woken(clock, tmp_path, monkeypatch)
+    async with woken.world:
+        made = await woken.exporter()
+        woken.say(Status.OB)
+        await woken.pass_time(10)
+        woken.up["192.168.1.10:22"] = False
+        woken.say(Status.OL)
+        await woken.pass_time(90)
+        views = [source.view() for source in made.sources]
 
-            def lost() -> None:
-                gone = replace(views[0], status=Status.OB, stale=False)
-                monkeypatch.setattr(made.sources[0], "view", lambda: gone)
+        def lost() -> None:
+            gone = replace(views[0], status=Status.OB, stale=False)
+            monkeypatch.setattr(made.sources[0], "view", lambda: gone)
 
-            woken.on_answer = lost
-            await woken.pass_time(60)
-            assert woken.packets() == 0
-            await made.stop()
-
-    asyncio.run(story())
+        woken.on_answer = lost
+        await woken.pass_time(60)
+        assert woken.packets() == 0
+        await made.stop()
 
 
-def test_one_that_does_not_wake_up_is_told_once_with_what_to_look_at(
+async def test_one_that_does_not_wake_up_is_told_once_with_what_to_look_at(
     clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story() -> None:
-        woken = Woken(clock, tmp_path, monkeypatch)
-        async with woken.world:
-            made = await woken.exporter()
-            woken.say(Status.OB)
-            await woken.pass_time(10)
-            woken.up["192.168.1.10:22"] = False
-            woken.say(Status.OL)
-            await woken.pass_time(800)
-            assert woken.packets() == 3
-            assert made.progress[0].text == "does not wake up"
-            await made.stop()
-
-    asyncio.run(story())
+    woken = Woken(clock, tmp_path, monkeypatch)
+    async with woken.world:
+        made = await woken.exporter()
+        woken.say(Status.OB)
+        await woken.pass_time(10)
+        woken.up["192.168.1.10:22"] = False
+        woken.say(Status.OL)
+        await woken.pass_time(800)
+        assert woken.packets() == 3
+        assert made.progress[0].text == "does not wake up"
+        await made.stop()
     told = [record.getMessage() for record in caplog.records if "does not wake up" in record.getMessage()]
     assert len(told) == 1
     assert "BIOS" in told[0]
 
 
 @pytest.mark.parametrize("content", [b"junk", b"x" * 100_000])
-def test_a_file_that_cannot_be_used_is_logged_and_the_next_outage_works(
+async def test_a_file_that_cannot_be_used_is_logged_and_the_next_outage_works(
     clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     (tmp_path / "nutdrv_py-u.wake").write_bytes(content)
-
-    async def story() -> None:
-        woken = Woken(clock, tmp_path, monkeypatch)
-        async with woken.world:
-            made = await woken.exporter()
-            woken.say(Status.OB)
-            await woken.pass_time(10)
-            assert made.progress[0].waits
-            await made.stop()
-
-    asyncio.run(story())
+    woken = Woken(clock, tmp_path, monkeypatch)
+    async with woken.world:
+        made = await woken.exporter()
+        woken.say(Status.OB)
+        await woken.pass_time(10)
+        assert made.progress[0].waits
+        await made.stop()
     assert json.loads((tmp_path / "nutdrv_py-u.wake").read_bytes())["machines"] == {"nas": 0}
     assert any("cannot be used" in record.getMessage() for record in caplog.records)
 
 
-def test_a_network_that_takes_no_packet_is_one_line_in_the_log(
+async def test_a_network_that_takes_no_packet_is_one_line_in_the_log(
     clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*words: object) -> None:
         raise OSError(101, "Network is unreachable")
 
     monkeypatch.setattr(wake, "send", refuse)
-
-    async def story() -> None:
-        woken = Woken(clock, tmp_path, monkeypatch)
-        async with woken.world:
-            made = await woken.exporter()
-            woken.say(Status.OB)
-            await woken.pass_time(10)
-            woken.up["192.168.1.10:22"] = False
-            woken.say(Status.OL)
-            await woken.pass_time(800)
-            assert made.sent["nas"] == 3
-            await made.stop()
-
-    asyncio.run(story())
+    woken = Woken(clock, tmp_path, monkeypatch)
+    async with woken.world:
+        made = await woken.exporter()
+        woken.say(Status.OB)
+        await woken.pass_time(10)
+        woken.up["192.168.1.10:22"] = False
+        woken.say(Status.OL)
+        await woken.pass_time(800)
+        assert made.sent["nas"] == 3
+        await made.stop()
     assert len([record for record in caplog.records if "no magic packet can be sent" in record.getMessage()]) == 1
 
 
-def test_with_several_devices_the_worst_counts(clock: FakeClock, tmp_path: Path) -> None:
-    async def story() -> None:
-        first, second = World(clock), World(clock)
-        async with first, second:
-            made = WakeExporter([Source(first.driver), Source(second.driver)], OPTIONS, clock, tmp_path)
-            first.device.answer = Reading({"battery.charge": 80, "battery.charge.low": 10}, Status.OL)
-            second.device.answer = Reading({"battery.charge": 50, "battery.charge.low": 30}, Status.OL)
-            await clock.advance(5)
-            assert made._look({}) == Look(clock.monotonic(), ON, 50, 30, {})
-            second.device.answer = Reading({}, Status.OL)
-            await clock.advance(5)
-            assert made._look({}).charge is None
-            second.device.answer = Reading({}, Status.OB)
-            await clock.advance(5)
-            assert made._look({}).grid is OFF
-
-    asyncio.run(story())
+async def test_with_several_devices_the_worst_counts(clock: FakeClock, tmp_path: Path) -> None:
+    first, second = World(clock), World(clock)
+    async with first, second:
+        made = WakeExporter([Source(first.driver), Source(second.driver)], OPTIONS, clock, tmp_path)
+        first.device.answer = Reading({"battery.charge": 80, "battery.charge.low": 10}, Status.OL)
+        second.device.answer = Reading({"battery.charge": 50, "battery.charge.low": 30}, Status.OL)
+        await clock.advance(5)
+        assert made._look({}) == Look(clock.monotonic(), ON, 50, 30, {})
+        second.device.answer = Reading({}, Status.OL)
+        await clock.advance(5)
+        assert made._look({}).charge is None
+        second.device.answer = Reading({}, Status.OB)
+        await clock.advance(5)
+        assert made._look({}).grid is OFF
 
 
 @pytest.mark.parametrize(("status", "grid"), [("OL", ON), ("OL CHRG", ON), ("OB", OFF), ("OB LB", OFF), ("FSD OL", UNKNOWN), ("OL OFF", UNKNOWN), ("OFF", UNKNOWN)])

@@ -200,27 +200,23 @@ def running() -> Iterator[RunningInverter]:
 @pytest.mark.parametrize(
     "call", [{"token": "any", "org": "home", "bucket": "house"}, {"database": "house"}], ids=["2.x call", "1.x call"]
 )
-def test_a_house_is_in_victoria_metrics_with_the_time_in_which_it_was_away(
+async def test_a_house_is_in_victoria_metrics_with_the_time_in_which_it_was_away(
     victoria: Victoria, running: RunningInverter, call: dict[str, str]
 ) -> None:
     def told(since: float, until: float) -> list[float]:
         found = victoria.series("battery_overview_soc")
         return [at for series in found for at in series["timestamps"] if since <= at / 1000 <= until]
-
-    async def story() -> None:
-        async with house(running, url=victoria.url, **call) as home:
-            await home.until(lambda: told(0, time.time()))
-            await asyncio.to_thread(victoria.end)
-            ended = time.time()
-            await home.polls(4)
-            started = time.time()
-            await asyncio.to_thread(victoria.start)
-            await home.until(lambda: len(told(ended, started)) >= 3)
-            await home.until(lambda: told(started, time.time()))
-            assert home.exporter.written > 150
-            assert home.exporter.dropped == 0
-
-    asyncio.run(story())
+    async with house(running, url=victoria.url, **call) as home:
+        await home.until(lambda: told(0, time.time()))
+        await asyncio.to_thread(victoria.end)
+        ended = time.time()
+        await home.polls(4)
+        started = time.time()
+        await asyncio.to_thread(victoria.start)
+        await home.until(lambda: len(told(ended, started)) >= 3)
+        await home.until(lambda: told(started, time.time()))
+        assert home.exporter.written > 150
+        assert home.exporter.dropped == 0
     (soc,) = victoria.series("battery_overview_soc")
     assert soc["metric"]["inverter"] == "PS 6.0 BA3L"
     assert all(0.55 < value < 0.65 for value in soc["values"])
@@ -232,32 +228,29 @@ def test_a_house_is_in_victoria_metrics_with_the_time_in_which_it_was_away(
     assert {entry["metric"]["module"] for entry in victoria.series("battery_module_cycles")} == {"0", "1"}
 
 
-def test_a_house_is_in_influxdb_1_with_types_that_stay_and_what_it_refuses_is_counted(
+async def test_a_house_is_in_influxdb_1_with_types_that_stay_and_what_it_refuses_is_counted(
     influx: Influx, running: RunningInverter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story() -> None:
-        # Somebody's earlier data have another type for one field: InfluxDB takes a set but for that point.
-        await asyncio.to_thread(_write, influx, 'battery_module,module=0 cycles="many"')
-        options = {"url": influx.url, "database": "house", "username": LOGIN[0], "password": LOGIN[1]}
-        async with house(running, **options) as home:
-            await home.until(lambda: influx.query("SELECT soc FROM battery_overview", db="house"))
-            await asyncio.to_thread(influx.end)
-            await home.polls(3)
-            await asyncio.to_thread(influx.start)
-            count = len(influx.query("SELECT soc FROM battery_overview", db="house"))
-            await home.until(lambda: len(influx.query("SELECT soc FROM battery_overview", db="house")) >= count + 3)
-            running.set(silent=True)
-            await home.until(lambda: home.driver.snapshot.stale)
-            await home.until(lambda: len(influx.query("SELECT * FROM driver WHERE stale = true", db="house")) >= 3)
-            age, stale = (
-                influx.query(query, db="house", epoch="ms")[0]["time"]
-                for query in ("SELECT last(soc) FROM battery_overview", "SELECT last(age) FROM driver WHERE stale = true")
-            )
-            assert age < stale - 5000, "nothing old as new"
-            assert 0 < home.exporter.dropped < home.exporter.written
-
     caplog.set_level("INFO")
-    asyncio.run(story())
+    # Somebody's earlier data have another type for one field: InfluxDB takes a set but for that point.
+    await asyncio.to_thread(_write, influx, 'battery_module,module=0 cycles="many"')
+    options = {"url": influx.url, "database": "house", "username": LOGIN[0], "password": LOGIN[1]}
+    async with house(running, **options) as home:
+        await home.until(lambda: influx.query("SELECT soc FROM battery_overview", db="house"))
+        await asyncio.to_thread(influx.end)
+        await home.polls(3)
+        await asyncio.to_thread(influx.start)
+        count = len(influx.query("SELECT soc FROM battery_overview", db="house"))
+        await home.until(lambda: len(influx.query("SELECT soc FROM battery_overview", db="house")) >= count + 3)
+        running.set(silent=True)
+        await home.until(lambda: home.driver.snapshot.stale)
+        await home.until(lambda: len(influx.query("SELECT * FROM driver WHERE stale = true", db="house")) >= 3)
+        age, stale = (
+            influx.query(query, db="house", epoch="ms")[0]["time"]
+            for query in ("SELECT last(soc) FROM battery_overview", "SELECT last(age) FROM driver WHERE stale = true")
+        )
+        assert age < stale - 5000, "nothing old as new"
+        assert 0 < home.exporter.dropped < home.exporter.written
     types = {row["fieldKey"]: row["fieldType"] for row in influx.query("SHOW FIELD KEYS FROM ups", db="house")}
     assert types["battery.charge"] == "float"
     assert types["battery.runtime"] == "float"
@@ -282,19 +275,16 @@ def test_a_house_is_in_influxdb_1_with_types_that_stay_and_what_it_refuses_is_co
         ({"bucket": "house"}, "has no bucket house in rct: create it"),
     ],
 )
-def test_influxdbs_own_refusals_are_explained_and_the_points_kept(
+async def test_influxdbs_own_refusals_are_explained_and_the_points_kept(
     influx: Influx, running: RunningInverter, caplog: pytest.LogCaptureFixture, options: dict[str, str], sentence: str
 ) -> None:
-    async def story() -> None:
-        async with house(running, url=influx.url, **options) as home:
-            await home.until(lambda: caplog.records)
-            await home.polls(2)
-            assert (home.exporter.written, home.exporter.dropped) == (0, 0)
-            if options.get("database") == "other":
-                influx.query("CREATE DATABASE other")
-                await home.until(lambda: influx.query("SELECT soc FROM battery_overview", db="other"))
-
-    asyncio.run(story())
+    async with house(running, url=influx.url, **options) as home:
+        await home.until(lambda: caplog.records)
+        await home.polls(2)
+        assert (home.exporter.written, home.exporter.dropped) == (0, 0)
+        if options.get("database") == "other":
+            influx.query("CREATE DATABASE other")
+            await home.until(lambda: influx.query("SELECT soc FROM battery_overview", db="other"))
     assert sum(sentence in record.getMessage() for record in caplog.records) == 1
 
 
@@ -303,16 +293,12 @@ def _write(influx: Influx, text: str) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{influx.url}/write?{query}", data=text.encode(), method="POST"), timeout=10).close()
 
 
-def test_a_socket_that_never_answers_costs_no_poll(running: RunningInverter, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_socket_that_never_answers_costs_no_poll(running: RunningInverter, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-
-        async def story() -> None:
-            async with house(running, url=f"http://127.0.0.1:{deaf.getsockname()[1]}", token="any") as home:
-                began, before = time.monotonic(), home.source.health().polls
-                await home.polls(3)
-                done = home.source.health().polls - before
-                assert done >= (time.monotonic() - began) / 2 - 1
-            assert home.exporter.written == 0
-
-        asyncio.run(story())
+        async with house(running, url=f"http://127.0.0.1:{deaf.getsockname()[1]}", token="any") as home:
+            began, before = time.monotonic(), home.source.health().polls
+            await home.polls(3)
+            done = home.source.health().polls - before
+            assert done >= (time.monotonic() - began) / 2 - 1
+        assert home.exporter.written == 0
     assert any("lost" in record.getMessage() for record in caplog.records)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -201,26 +201,19 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield running_broker
 
 
-def run(story: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(story())  # type: ignore[arg-type]
-
-
-def test_a_late_subscriber_sees_each_of_rctmons_topics_and_each_nut_variable(broker: Mosquitto) -> None:
-    async def story() -> None:
-        home = Home(broker.port)
-        home.say(raw={name: float(index) for index, (_, name) in enumerate(RCTMON)})
-        async with running(home):
-            await until(lambda: home.exporter._connected and not len(home.exporter._outbox) and not home.exporter._flight)
-            found = await asyncio.to_thread(broker.retained)
-        assert {f"rctmon/{topic}": f"{index}.0" for index, (topic, _) in enumerate(RCTMON)}.items() <= found.items()
-        expected = {
-            "rctmon/availability": "online", "rctmon/ups/home/availability": "online", "rctmon/ups/home/ups.status": "OL",
-            "rctmon/ups/home/battery.charge": "80", "rctmon/ups/home/device.serial": "0065A4631487",
-        }  # fmt: skip
-        assert expected.items() <= found.items()
-        assert not [topic for topic in found if "driver." in topic]
-
-    run(story)
+async def test_a_late_subscriber_sees_each_of_rctmons_topics_and_each_nut_variable(broker: Mosquitto) -> None:
+    home = Home(broker.port)
+    home.say(raw={name: float(index) for index, (_, name) in enumerate(RCTMON)})
+    async with running(home):
+        await until(lambda: home.exporter._connected and not len(home.exporter._outbox) and not home.exporter._flight)
+        found = await asyncio.to_thread(broker.retained)
+    assert {f"rctmon/{topic}": f"{index}.0" for index, (topic, _) in enumerate(RCTMON)}.items() <= found.items()
+    expected = {
+        "rctmon/availability": "online", "rctmon/ups/home/availability": "online", "rctmon/ups/home/ups.status": "OL",
+        "rctmon/ups/home/battery.charge": "80", "rctmon/ups/home/device.serial": "0065A4631487",
+    }  # fmt: skip
+    assert expected.items() <= found.items()
+    assert not [topic for topic in found if "driver." in topic]
 
 
 # Sensors of Enphase, of a single phase, of an alarm, and of a device that is away
@@ -230,198 +223,167 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-def test_the_simulated_inverter_is_on_the_topics_that_rctmon_has_and_on_all_of_home_assistants(broker: Mosquitto) -> None:
-    async def story() -> None:
-        with RunningInverter("online") as inverter, listening(broker, "rctmon/#") as reader:
-            config = RctConfig(ups="home", port=inverter.sim.host_port, pollinterval=2)
-            settings = dataclasses.replace(World(FakeClock()).settings, backend_name="rct", ups="home", config=config, backend=Rct)
-            assert isinstance(settings, Settings)
-            driver = Driver(settings, Rct(config, Clock()), Clock())
-            exporter = MqttExporter([Source(driver)], Mqtt(enable=True, mqtt_host="127.0.0.1", mqtt_port=broker.port))
-            task = asyncio.ensure_future(driver.run())
-            await exporter.start()
-            wished = {f"rctmon/{topic}" for topic, _ in RCTMON}
-            await until(lambda: wished <= {topic for topic, _, _ in list(reader.messages)}, "topics are missing")
-            assert {row.variable for row in SENSORS} - exporter.sources[0].view().variables.keys() <= ELSEWHERE
-            assert 0 < float(reader.last("rctmon/battery/soc") or "") <= 1
-            assert reader.last("rctmon/basic/power_switch_available") == "True"
-            assert reader.last("rctmon/basic/inverter_grid_separated") == "2"
-            inverter.set(grid="outage")
-            await until(lambda: (reader.last("rctmon/ups/home/ups.status") or "").startswith("OB"))
-            await exporter.stop()
-            driver.stop(0)
-            await task
-
-    run(story)
+async def test_the_simulated_inverter_is_on_the_topics_that_rctmon_has_and_on_all_of_home_assistants(broker: Mosquitto) -> None:
+    with RunningInverter("online") as inverter, listening(broker, "rctmon/#") as reader:
+        config = RctConfig(ups="home", port=inverter.sim.host_port, pollinterval=2)
+        settings = dataclasses.replace(World(FakeClock()).settings, backend_name="rct", ups="home", config=config, backend=Rct)
+        assert isinstance(settings, Settings)
+        driver = Driver(settings, Rct(config, Clock()), Clock())
+        exporter = MqttExporter([Source(driver)], Mqtt(enable=True, mqtt_host="127.0.0.1", mqtt_port=broker.port))
+        task = asyncio.ensure_future(driver.run())
+        await exporter.start()
+        wished = {f"rctmon/{topic}" for topic, _ in RCTMON}
+        await until(lambda: wished <= {topic for topic, _, _ in list(reader.messages)}, "topics are missing")
+        assert {row.variable for row in SENSORS} - exporter.sources[0].view().variables.keys() <= ELSEWHERE
+        assert 0 < float(reader.last("rctmon/battery/soc") or "") <= 1
+        assert reader.last("rctmon/basic/power_switch_available") == "True"
+        assert reader.last("rctmon/basic/inverter_grid_separated") == "2"
+        inverter.set(grid="outage")
+        await until(lambda: (reader.last("rctmon/ups/home/ups.status") or "").startswith("OB"))
+        await exporter.stop()
+        driver.stop(0)
+        await task
 
 
-def test_what_does_not_change_is_published_once_and_a_new_status_first(broker: Mosquitto) -> None:
-    async def story() -> None:
-        with listening(broker) as reader:
-            async with running(Home(broker.port, discovery=False)) as home:
-                await until(lambda: reader.of("rctmon/availability"))
-                before = len(reader.messages)
-                home.say(OL, 79)
-                await home.poll()
-                await until(lambda: reader.last("rctmon/ups/home/battery.charge") == "79")
-                home.say(OB | LB, 12)
-                await home.poll()
-                await until(lambda: reader.last("rctmon/battery/soc") == "0.12")
-                news = [(topic, payload) for topic, payload, _ in reader.messages[before:]]
-            assert news == [
-                ("rctmon/ups/home/battery.charge", "79"), ("rctmon/battery/soc", "0.79"),
-                ("rctmon/ups/home/ups.status", "OB LB"), ("rctmon/ups/home/battery.charge", "12"),
-                ("rctmon/ups/home/experimental.lowbattery.detection", "possible: by the device itself"), ("rctmon/battery/soc", "0.12"),
-            ]  # fmt: skip
-
-    run(story)
-
-
-def test_stale_data_are_offline_at_once_and_leave_no_value_behind_until_they_are_good(broker: Mosquitto) -> None:
-    async def story() -> None:
-        with listening(broker) as reader:
-            async with running(Home(broker.port)) as home:
-                await until(lambda: reader.last("rctmon/availability") == "online")
-                before = len(reader.messages)
-                await home.vanish()
-                await until(lambda: reader.last("rctmon/battery/soc") == "")
-                await home.poll()
-                found = await asyncio.to_thread(broker.retained)
-                assert {topic: text for topic, text in found.items() if topic.startswith("rctmon/")} == {
-                    "rctmon/availability": "online", "rctmon/ups/home/availability": "offline"
-                }  # fmt: skip
-                coasting_over = reader.of("rctmon/ups/home/availability")
-                assert coasting_over[-1] == "offline"
-                silence = [(topic, payload) for topic, payload, _ in reader.messages[before:]]
-                assert all(not payload for _, payload in silence[silence.index(("rctmon/ups/home/availability", "offline")) + 1 :])
-                before = len(reader.messages)
-                home.say(OB, 55)
-                await home.poll()
-                await until(lambda: reader.last("rctmon/ups/home/availability") == "online")
-                back = [(topic, payload) for topic, payload, _ in reader.messages[before:]]
-                assert back[0] == ("rctmon/ups/home/ups.status", "OB")
-                assert back[-1] == ("rctmon/ups/home/availability", "online"), "values come before the word that they are good"
-                assert ("rctmon/battery/soc", "0.55") in back
-
-    run(story)
-
-
-def test_a_variable_that_vanishes_is_taken_back(broker: Mosquitto) -> None:
-    async def story() -> None:
-        async with running(Home(broker.port)) as home:
-            home.say(OL, 80, battery_runtime=3600)
+async def test_what_does_not_change_is_published_once_and_a_new_status_first(broker: Mosquitto) -> None:
+    with listening(broker) as reader:
+        async with running(Home(broker.port, discovery=False)) as home:
+            await until(lambda: reader.of("rctmon/availability"))
+            before = len(reader.messages)
+            home.say(OL, 79)
             await home.poll()
-            await until(lambda: not home.exporter._flight and not len(home.exporter._outbox) and home.exporter._connected)
-            assert (await asyncio.to_thread(broker.retained))["rctmon/ups/home/battery.runtime"] == "3600"
-            with listening(broker, "rctmon/ups/home/battery.runtime") as reader:
-                home.say(OL, 80)
-                await home.poll()
-                await until(lambda: reader.last("rctmon/ups/home/battery.runtime") == "")
-            assert "rctmon/ups/home/battery.runtime" not in await asyncio.to_thread(broker.retained)
+            await until(lambda: reader.last("rctmon/ups/home/battery.charge") == "79")
+            home.say(OB | LB, 12)
+            await home.poll()
+            await until(lambda: reader.last("rctmon/battery/soc") == "0.12")
+            news = [(topic, payload) for topic, payload, _ in reader.messages[before:]]
+        assert news == [
+            ("rctmon/ups/home/battery.charge", "79"), ("rctmon/battery/soc", "0.79"),
+            ("rctmon/ups/home/ups.status", "OB LB"), ("rctmon/ups/home/battery.charge", "12"),
+            ("rctmon/ups/home/experimental.lowbattery.detection", "possible: by the device itself"), ("rctmon/battery/soc", "0.12"),
+        ]  # fmt: skip
 
-    run(story)
+
+async def test_stale_data_are_offline_at_once_and_leave_no_value_behind_until_they_are_good(broker: Mosquitto) -> None:
+    with listening(broker) as reader:
+        async with running(Home(broker.port)) as home:
+            await until(lambda: reader.last("rctmon/availability") == "online")
+            before = len(reader.messages)
+            await home.vanish()
+            await until(lambda: reader.last("rctmon/battery/soc") == "")
+            await home.poll()
+            found = await asyncio.to_thread(broker.retained)
+            assert {topic: text for topic, text in found.items() if topic.startswith("rctmon/")} == {
+                "rctmon/availability": "online", "rctmon/ups/home/availability": "offline"
+            }  # fmt: skip
+            coasting_over = reader.of("rctmon/ups/home/availability")
+            assert coasting_over[-1] == "offline"
+            silence = [(topic, payload) for topic, payload, _ in reader.messages[before:]]
+            assert all(not payload for _, payload in silence[silence.index(("rctmon/ups/home/availability", "offline")) + 1 :])
+            before = len(reader.messages)
+            home.say(OB, 55)
+            await home.poll()
+            await until(lambda: reader.last("rctmon/ups/home/availability") == "online")
+            back = [(topic, payload) for topic, payload, _ in reader.messages[before:]]
+            assert back[0] == ("rctmon/ups/home/ups.status", "OB")
+            assert back[-1] == ("rctmon/ups/home/availability", "online"), "values come before the word that they are good"
+            assert ("rctmon/battery/soc", "0.55") in back
 
 
-def test_without_mqtt_retain_the_broker_keeps_no_value(broker: Mosquitto) -> None:
+async def test_a_variable_that_vanishes_is_taken_back(broker: Mosquitto) -> None:
+    async with running(Home(broker.port)) as home:
+        home.say(OL, 80, battery_runtime=3600)
+        await home.poll()
+        await until(lambda: not home.exporter._flight and not len(home.exporter._outbox) and home.exporter._connected)
+        assert (await asyncio.to_thread(broker.retained))["rctmon/ups/home/battery.runtime"] == "3600"
+        with listening(broker, "rctmon/ups/home/battery.runtime") as reader:
+            home.say(OL, 80)
+            await home.poll()
+            await until(lambda: reader.last("rctmon/ups/home/battery.runtime") == "")
+        assert "rctmon/ups/home/battery.runtime" not in await asyncio.to_thread(broker.retained)
+
+
+async def test_without_mqtt_retain_the_broker_keeps_no_value(broker: Mosquitto) -> None:
     broker.publish("rctmon/battery/soc", "0.99", "-r")
-
-    async def story() -> None:
-        with listening(broker, "rctmon/#") as reader:
-            async with running(Home(broker.port, mqtt_retain=False)):
-                await until(lambda: reader.of("rctmon/battery/soc")[-2:] == ["", "0.8"], "the old one is gone, the new one told")
-                found = await asyncio.to_thread(broker.retained)
-        assert [topic for topic in found if topic.startswith("rctmon/")] == ["rctmon/availability", "rctmon/ups/home/availability"]
-
-    run(story)
+    with listening(broker, "rctmon/#") as reader:
+        async with running(Home(broker.port, mqtt_retain=False)):
+            await until(lambda: reader.of("rctmon/battery/soc")[-2:] == ["", "0.8"], "the old one is gone, the new one told")
+            found = await asyncio.to_thread(broker.retained)
+    assert [topic for topic in found if topic.startswith("rctmon/")] == ["rctmon/availability", "rctmon/ups/home/availability"]
 
 
-def test_what_an_earlier_run_left_at_the_broker_is_gone_also_while_the_device_is_away(broker: Mosquitto) -> None:
+async def test_what_an_earlier_run_left_at_the_broker_is_gone_also_while_the_device_is_away(broker: Mosquitto) -> None:
     old = ("rctmon/ups/home/battery.charge", "rctmon/ups/home/no.such.thing", "rctmon/battery/soc", "rctmon/solargenerator/a/power")
     for topic in (*old, "rctmon/ups/other/battery.charge", "else"):
         broker.publish(topic, "99", "-r")
-
-    async def story() -> None:
-        home = Home(broker.port)
-        home.world.device.answer = DeviceError("no answer")
-        with listening(broker, "rctmon/#") as reader:
-            async with running(home):
-                await until(lambda: all(reader.last(topic) == "" for topic in old))
-                found = await asyncio.to_thread(broker.retained)
-        assert not set(old) & set(found)
-        assert {"rctmon/ups/other/battery.charge", "else"} <= set(found), "what is not ours stays"
-
-    run(story)
+    home = Home(broker.port)
+    home.world.device.answer = DeviceError("no answer")
+    with listening(broker, "rctmon/#") as reader:
+        async with running(home):
+            await until(lambda: all(reader.last(topic) == "" for topic in old))
+            found = await asyncio.to_thread(broker.retained)
+    assert not set(old) & set(found)
+    assert {"rctmon/ups/other/battery.charge", "else"} <= set(found), "what is not ours stays"
 
 
-def test_a_broker_that_is_down_at_the_start_is_found_when_it_comes(
+async def test_a_broker_that_is_down_at_the_start_is_found_when_it_comes(
     broker: Mosquitto, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "STEADY", 0.1)
     broker.kill()
-
-    async def story() -> None:
-        async with running(Home(broker.port)) as home:
-            await until(lambda: any("cannot be reached" in r.message for r in caplog.records))
-            home.say(OL, 70)
-            await home.poll()
-            broker.start()
-            with listening(broker) as reader:
-                await until(lambda: reader.last("rctmon/availability") == "online")
-                assert reader.last("rctmon/ups/home/battery.charge") == "70"
-                await until(lambda: any("takes the values again" in r.message for r in caplog.records))
-            assert home.exporter.dropped >= 1
-
-    run(story)
+    async with running(Home(broker.port)) as home:
+        await until(lambda: any("cannot be reached" in r.message for r in caplog.records))
+        home.say(OL, 70)
+        await home.poll()
+        broker.start()
+        with listening(broker) as reader:
+            await until(lambda: reader.last("rctmon/availability") == "online")
+            assert reader.last("rctmon/ups/home/battery.charge") == "70"
+            await until(lambda: any("takes the values again" in r.message for r in caplog.records))
+        assert home.exporter.dropped >= 1
     messages = [r.message for r in caplog.records if "MQTT" in r.message]
     assert len(messages) == 2, "one sentence for the trouble, one for its end"
     assert f"127.0.0.1 port {broker.port}" in messages[0]
     assert "Connection refused" in messages[0]
 
 
-def test_after_a_restart_of_the_broker_only_what_is_current_is_published(broker: Mosquitto) -> None:
-    async def story() -> None:
-        async with running(Home(broker.port)) as home:
-            with listening(broker) as reader:
-                await until(lambda: reader.last("rctmon/availability") == "online")
-            broker.kill()
-            for charge in (70, 60, 50):
-                home.say(OB, charge)
-                await home.poll()
-            broker.start()
-            with listening(broker) as reader:
-                await until(lambda: reader.last("rctmon/availability") == "online")
-                assert reader.of("rctmon/ups/home/battery.charge") == ["50"]
-                assert reader.of("rctmon/ups/home/ups.status") == ["OB"]
-                assert reader.of("rctmon/battery/soc") == ["0.5"]
-
-    run(story)
+async def test_after_a_restart_of_the_broker_only_what_is_current_is_published(broker: Mosquitto) -> None:
+    async with running(Home(broker.port)) as home:
+        with listening(broker) as reader:
+            await until(lambda: reader.last("rctmon/availability") == "online")
+        broker.kill()
+        for charge in (70, 60, 50):
+            home.say(OB, charge)
+            await home.poll()
+        broker.start()
+        with listening(broker) as reader:
+            await until(lambda: reader.last("rctmon/availability") == "online")
+            assert reader.of("rctmon/ups/home/battery.charge") == ["50"]
+            assert reader.of("rctmon/ups/home/ups.status") == ["OB"]
+            assert reader.of("rctmon/battery/soc") == ["0.5"]
 
 
-def test_an_error_that_ends_the_loop_of_the_library_does_not_end_the_exporter(
+async def test_an_error_that_ends_the_loop_of_the_library_does_not_end_the_exporter(
     broker: Mosquitto, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """paho 1.6.1 lets "no route to host" through, and its thread would be gone for good."""
     monkeypatch.setattr(wire, "REST_AFTER_FAULT", 0.1)
+    async with running(Home(broker.port)) as home:
+        await until(lambda: home.exporter._connected and not home.exporter._flight)
+        assert home.exporter._broker is not None
+        client = home.exporter._broker._client
 
-    async def story() -> None:
-        async with running(Home(broker.port)) as home:
-            await until(lambda: home.exporter._connected and not home.exporter._flight)
-            assert home.exporter._broker is not None
-            client = home.exporter._broker._client
+        def broken(*args: object) -> None:
+            del client.loop_read
+            raise OSError(errno.EHOSTUNREACH, "No route to host")
 
-            def broken(*args: object) -> None:
-                del client.loop_read
-                raise OSError(errno.EHOSTUNREACH, "No route to host")
-
-            client.loop_read = broken
-            broker.publish("homeassistant/status", "online")
-            await until(lambda: any("No route to host" in r.message for r in caplog.records))
-            home.say(OL, 42)
-            await home.poll()
-            with listening(broker, "rctmon/#") as reader:
-                await until(lambda: reader.last("rctmon/ups/home/battery.charge") == "42")
-
-    run(story)
+        client.loop_read = broken
+        broker.publish("homeassistant/status", "online")
+        await until(lambda: any("No route to host" in r.message for r in caplog.records))
+        home.say(OL, 42)
+        await home.poll()
+        with listening(broker, "rctmon/#") as reader:
+            await until(lambda: reader.last("rctmon/ups/home/battery.charge") == "42")
 
 
 @contextlib.contextmanager
@@ -433,92 +395,78 @@ def deaf() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-def test_a_broker_that_hangs_holds_up_neither_polls_nor_the_exit(
+async def test_a_broker_that_hangs_holds_up_neither_polls_nor_the_exit(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "KEEPALIVE", 1)
+    lags: list[float] = []
 
-    async def story() -> None:
-        lags: list[float] = []
+    async def watch() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            lags.append(time.monotonic() - began)
 
-        async def watch() -> None:
-            while True:
-                began = time.monotonic()
-                await asyncio.sleep(0.01)
-                lags.append(time.monotonic() - began)
-
-        with deaf() as port:
-            home = Home(port)
-            async with home.world:
-                watcher = asyncio.ensure_future(watch())
-                await home.exporter.start()
-                polls = home.world.device.polls
-                for charge in range(80, 20, -1):
-                    home.say(OB, charge)
-                    await home.poll()
-                await until(lambda: any("does not greet" in r.message for r in caplog.records))
-                assert home.world.device.polls >= polls + 60
-                began = time.monotonic()
-                await home.exporter.stop()
-                assert time.monotonic() - began < 3
-                watcher.cancel()
-        assert len(lags) > 10
-        assert max(lags) < 1.5
-
-    run(story)
-    assert len([r for r in caplog.records if "MQTT" in r.message]) == 1
-
-
-def test_a_broker_that_stops_in_the_middle_holds_up_neither_polls_nor_the_exit(broker: Mosquitto) -> None:
-    async def story() -> None:
-        home = Home(broker.port)
+    with deaf() as port:
+        home = Home(port)
         async with home.world:
+            watcher = asyncio.ensure_future(watch())
             await home.exporter.start()
-            await until(lambda: home.exporter._connected and not home.exporter._flight)
-            assert broker.process is not None
-            broker.process.send_signal(signal.SIGSTOP)
+            polls = home.world.device.polls
             for charge in range(80, 20, -1):
                 home.say(OB, charge)
                 await home.poll()
+            await until(lambda: any("does not greet" in r.message for r in caplog.records))
+            assert home.world.device.polls >= polls + 60
             began = time.monotonic()
             await home.exporter.stop()
             assert time.monotonic() - began < 3
+            watcher.cancel()
+    assert len(lags) > 10
+    assert max(lags) < 1.5
+    assert len([r for r in caplog.records if "MQTT" in r.message]) == 1
 
-    run(story)
+
+async def test_a_broker_that_stops_in_the_middle_holds_up_neither_polls_nor_the_exit(broker: Mosquitto) -> None:
+    home = Home(broker.port)
+    async with home.world:
+        await home.exporter.start()
+        await until(lambda: home.exporter._connected and not home.exporter._flight)
+        assert broker.process is not None
+        broker.process.send_signal(signal.SIGSTOP)
+        for charge in range(80, 20, -1):
+            home.say(OB, charge)
+            await home.poll()
+        began = time.monotonic()
+        await home.exporter.stop()
+        assert time.monotonic() - began < 3
 
 
-def test_a_broker_that_falls_silent_is_left_and_given_what_is_current_when_it_wakes(
+async def test_a_broker_that_falls_silent_is_left_and_given_what_is_current_when_it_wakes(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "KEEPALIVE", 1)
-
-    async def story() -> None:
-        async with running(Home(broker.port)) as home:
-            await until(lambda: home.exporter._connected and not home.exporter._flight)
-            assert broker.process is not None
-            broker.process.send_signal(signal.SIGSTOP)
-            await until(lambda: not home.exporter._connected)
-            home.say(OB, 40)
-            await home.poll()
-            broker.process.send_signal(signal.SIGCONT)
-            with listening(broker, "rctmon/#") as reader:
-                await until(lambda: reader.last("rctmon/ups/home/ups.status") == "OB")
-                await until(lambda: reader.last("rctmon/availability") == "online")
-                assert reader.last("rctmon/ups/home/battery.charge") == "40"
-
-    run(story)
+    async with running(Home(broker.port)) as home:
+        await until(lambda: home.exporter._connected and not home.exporter._flight)
+        assert broker.process is not None
+        broker.process.send_signal(signal.SIGSTOP)
+        await until(lambda: not home.exporter._connected)
+        home.say(OB, 40)
+        await home.poll()
+        broker.process.send_signal(signal.SIGCONT)
+        with listening(broker, "rctmon/#") as reader:
+            await until(lambda: reader.last("rctmon/ups/home/ups.status") == "OB")
+            await until(lambda: reader.last("rctmon/availability") == "online")
+            assert reader.last("rctmon/ups/home/battery.charge") == "40"
 
 
-def test_two_programs_of_one_client_name_do_not_fill_the_log(broker: Mosquitto, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        one, other = Home(broker.port, topic_prefix="one"), Home(broker.port, topic_prefix="other")
-        async with running(one), running(other):
-            await until(lambda: sum("does another program use the client_name rctmon?" in r.message for r in caplog.records) == 2)
-            # Each throws the other out once a second.
-            await asyncio.sleep(3)
-        assert len([r for r in caplog.records if "MQTT" in r.message]) == 2, "one sentence of each"
-
-    run(story)
+async def test_two_programs_of_one_client_name_do_not_fill_the_log(broker: Mosquitto, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = Home(broker.port, topic_prefix="one"), Home(broker.port, topic_prefix="other")
+    async with running(one), running(other):
+        await until(lambda: sum("does another program use the client_name rctmon?" in r.message for r in caplog.records) == 2)
+        # Each throws the other out once a second.
+        await asyncio.sleep(3)
+    assert len([r for r in caplog.records if "MQTT" in r.message]) == 2, "one sentence of each"
 
 
 _CHILD = "from tests.integration.test_mqtt import child; child({port}, tls={tls}, end={end})"
@@ -575,19 +523,16 @@ def test_the_last_will_is_seen_when_the_process_is_killed(broker: Mosquitto) -> 
     assert broker.retained()["rctmon/availability"] == "offline"
 
 
-def test_a_clean_end_says_offline_and_leaves_no_value_behind(broker: Mosquitto) -> None:
-    async def story() -> None:
-        with listening(broker, "rctmon/#") as reader:
-            async with running(Home(broker.port)):
-                await until(lambda: reader.last("rctmon/availability") == "online")
-            await until(lambda: reader.last("rctmon/availability") == "offline")
-        left = {topic: text for topic, text in (await asyncio.to_thread(broker.retained)).items() if topic.startswith("rctmon/")}
-        assert left == {"rctmon/availability": "offline", "rctmon/ups/home/availability": "offline"}
-
-    run(story)
+async def test_a_clean_end_says_offline_and_leaves_no_value_behind(broker: Mosquitto) -> None:
+    with listening(broker, "rctmon/#") as reader:
+        async with running(Home(broker.port)):
+            await until(lambda: reader.last("rctmon/availability") == "online")
+        await until(lambda: reader.last("rctmon/availability") == "offline")
+    left = {topic: text for topic, text in (await asyncio.to_thread(broker.retained)).items() if topic.startswith("rctmon/")}
+    assert left == {"rctmon/availability": "offline", "rctmon/ups/home/availability": "offline"}
 
 
-def test_credentials_that_are_refused_are_one_sentence_without_the_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_credentials_that_are_refused_are_one_sentence_without_the_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     secret = "correct horse"
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "nut", secret], check=True, timeout=PATIENCE)
@@ -602,7 +547,7 @@ def test_credentials_that_are_refused_are_one_sentence_without_the_password(tmp_
         assert secret not in repr(good.options)
 
     with Mosquitto(tmp_path, "allow_anonymous false", f"password_file {passwords}") as broker:
-        run(lambda: story(broker.port))
+        await story(broker.port)
     messages = [r.getMessage() for r in caplog.records if "MQTT" in r.getMessage()]
     assert len(messages) == 1
     assert "refuses the login; see auth_user and auth_pass" in messages[0]
@@ -640,7 +585,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["trusted", "insecure", "foreign authority", "unknown authority", "no certificate of ours", "no TLS"],
 )  # fmt: skip
-def test_tls(
+async def test_tls(
     certificates: Path, tmp_path: Path, keys: dict[str, object], complaint: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = (f"cafile {certificates}/ca.pem", f"certfile {certificates}/server.pem", f"keyfile {certificates}/server.key", "require_certificate true")
@@ -656,58 +601,47 @@ def test_tls(
                 await until(lambda: home.exporter._connected)
 
     with Mosquitto(tmp_path, *lines) as broker:
-        run(lambda: story(broker.port))
+        await story(broker.port)
 
 
-def test_home_assistant_is_told_again_when_it_starts(broker: Mosquitto) -> None:
+async def test_home_assistant_is_told_again_when_it_starts(broker: Mosquitto) -> None:
     topic = "homeassistant/sensor/rctmon_home/battery_charge/config"
-
-    async def story() -> None:
-        with listening(broker) as reader:
-            async with running(Home(broker.port)) as home:
-                await until(lambda: reader.last("rctmon/availability") == "online")
-                assert len(reader.of(topic)) == 1
-                broker.publish("homeassistant/status", "online")
-                await until(lambda: len(reader.of(topic)) == 2)
-                assert len(set(reader.of(topic))) == 1
-                await home.vanish()
-                await until(lambda: reader.last("rctmon/ups/home/availability") == "offline")
-                assert "" not in reader.of(topic), "an entity that is taken back would lose what the user made of it"
-            config = json.loads((await asyncio.to_thread(broker.retained))[topic])
-        assert config["device"]["serial_number"] == "0065A4631487"
-        assert {item["topic"] for item in config["availability"]} == {"rctmon/availability", "rctmon/ups/home/availability"}
-
-    run(story)
+    with listening(broker) as reader:
+        async with running(Home(broker.port)) as home:
+            await until(lambda: reader.last("rctmon/availability") == "online")
+            assert len(reader.of(topic)) == 1
+            broker.publish("homeassistant/status", "online")
+            await until(lambda: len(reader.of(topic)) == 2)
+            assert len(set(reader.of(topic))) == 1
+            await home.vanish()
+            await until(lambda: reader.last("rctmon/ups/home/availability") == "offline")
+            assert "" not in reader.of(topic), "an entity that is taken back would lose what the user made of it"
+        config = json.loads((await asyncio.to_thread(broker.retained))[topic])
+    assert config["device"]["serial_number"] == "0065A4631487"
+    assert {item["topic"] for item in config["availability"]} == {"rctmon/availability", "rctmon/ups/home/availability"}
 
 
-def test_home_assistant_gets_values_that_are_not_retained_after_it_was_told_of_them(
+async def test_home_assistant_gets_values_that_are_not_retained_after_it_was_told_of_them(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mqtt, "REPLAY", 0.5)
-
-    async def story() -> None:
-        with listening(broker) as reader:
-            async with running(Home(broker.port, mqtt_retain=False)):
-                await until(lambda: reader.last("rctmon/availability") == "online")
-                await until(lambda: len(reader.of("rctmon/ups/home/ups.status")) == 2)
-                broker.publish("homeassistant/status", "online")
-                await until(lambda: len(reader.of("rctmon/ups/home/ups.status")) == 3)
-
-    run(story)
+    with listening(broker) as reader:
+        async with running(Home(broker.port, mqtt_retain=False)):
+            await until(lambda: reader.last("rctmon/availability") == "online")
+            await until(lambda: len(reader.of("rctmon/ups/home/ups.status")) == 2)
+            broker.publish("homeassistant/status", "online")
+            await until(lambda: len(reader.of("rctmon/ups/home/ups.status")) == 3)
 
 
-def test_two_inverters_have_their_names_in_rctmons_topics(broker: Mosquitto) -> None:
-    async def story() -> None:
-        house, barn = Home(broker.port, ups="house"), Home(broker.port, ups="barn")
-        barn.say(OL, 33)
-        exporter = MqttExporter([house.source, barn.source], house.options)
-        with listening(broker) as reader:
-            async with house.world, barn.world:
-                await exporter.start()
-                await until(lambda: reader.last("rctmon/availability") == "online")
-                await exporter.stop()
-            assert reader.of("rctmon/house/battery/soc")[0] == "0.8"
-            assert reader.of("rctmon/barn/battery/soc")[0] == "0.33"
-            assert not reader.of("rctmon/battery/soc")
-
-    run(story)
+async def test_two_inverters_have_their_names_in_rctmons_topics(broker: Mosquitto) -> None:
+    house, barn = Home(broker.port, ups="house"), Home(broker.port, ups="barn")
+    barn.say(OL, 33)
+    exporter = MqttExporter([house.source, barn.source], house.options)
+    with listening(broker) as reader:
+        async with house.world, barn.world:
+            await exporter.start()
+            await until(lambda: reader.last("rctmon/availability") == "online")
+            await exporter.stop()
+        assert reader.of("rctmon/house/battery/soc")[0] == "0.8"
+        assert reader.of("rctmon/barn/battery/soc")[0] == "0.33"
+        assert not reader.of("rctmon/battery/soc")

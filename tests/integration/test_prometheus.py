@@ -27,7 +27,6 @@ from nutdrv_py.exporters.prometheus import PrometheusExporter
 from nutdrv_py.exporters.web import Web
 from nutdrv_py.machine.paths import Paths
 from nutdrv_py.simulators.rct import RunningInverter, load_scenario
-from tests.core.test_driver import run
 from tests.integration.conftest import wait
 from tests.test_dashboards import ALERTS, rules, targets
 
@@ -111,7 +110,7 @@ async def _home(folder: Path) -> AsyncIterator[Home]:
             await web.stop()
 
 
-def test_prometheus_takes_all_of_it_and_ends_the_series_of_a_device_that_goes_stale(
+async def test_prometheus_takes_all_of_it_and_ends_the_series_of_a_device_that_goes_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nutdrv_py.backends.rct.client.GAP", 0.0)
@@ -149,9 +148,5 @@ def test_prometheus_takes_all_of_it_and_ends_the_series_of_a_device_that_goes_st
         assert server.values("nutdrv_py_up == 0") and server.values("nutdrv_py_data_age_seconds > 5")
         home.inverter.set(silent=False)
         server.wait(lambda: server.values(charge), "the values again")
-
-    async def story() -> None:
-        async with _home(tmp_path) as home:
-            await asyncio.to_thread(look, home)
-
-    run(story)
+    async with _home(tmp_path) as home:
+        await asyncio.to_thread(look, home)

@@ -15,7 +15,6 @@ from nutdrv_py.core.telemetry import Source
 from nutdrv_py.device.mapping import Field
 from nutdrv_py.nut.kinds import KINDS, OTHER, Kind, What, kind_for, kind_of
 from nutdrv_py.nut.snapshot import Snapshot, Variable, diff
-from tests.core.test_driver import run
 from tests.exporters.test_prometheus import simulated_enphase, simulated_rct
 
 NUMBERS = """
@@ -142,7 +141,7 @@ def test_each_field_of_a_house_is_in_the_table_with_a_unit_if_it_is_a_quantity(m
 
 
 @pytest.mark.parametrize("which", ["rct", "enphase"])
-def test_each_variable_of_a_simulated_house_has_a_kind_and_a_believable_value(which: str, tmp_path: Path) -> None:
+async def test_each_variable_of_a_simulated_house_has_a_kind_and_a_believable_value(which: str, tmp_path: Path) -> None:
     def look(source: Source) -> None:
         view = source.view()
         assert len(view.numbers) > 40
@@ -154,4 +153,4 @@ def test_each_variable_of_a_simulated_house_has_a_kind_and_a_believable_value(wh
                 assert bool(kind.unit) != name.endswith(COUNTED), name
                 assert kind.lowest <= view.numbers[name] <= kind.highest, name
 
-    run(lambda: simulated_rct(look) if which == "rct" else simulated_enphase(tmp_path, look))
+    await simulated_rct(look) if which == "rct" else simulated_enphase(tmp_path, look)

@@ -72,7 +72,7 @@ time.sleep(60)
 """
 
 
-def test_upsd_gets_in_although_another_process_has_taken_all_places_and_is_not_driven_out(tmp_path: Path) -> None:
+async def test_upsd_gets_in_although_another_process_has_taken_all_places_and_is_not_driven_out(tmp_path: Path) -> None:
     async def story(path: Path, _: list[int]) -> None:
         with subprocess.Popen([sys.executable, "-c", IDLERS, path, str(MAX_CLIENTS)], stdout=subprocess.PIPE) as idlers:
             assert idlers.stdout
@@ -92,10 +92,10 @@ def test_upsd_gets_in_although_another_process_has_taken_all_places_and_is_not_d
             upsd.close()
             idlers.kill()
 
-    asyncio.run(serve(tmp_path, story))
+    await serve(tmp_path, story)
 
 
-def test_clients_that_ask_for_reloads_without_end_get_two_in_a_second_and_ping_is_answered(tmp_path: Path) -> None:
+async def test_clients_that_ask_for_reloads_without_end_get_two_in_a_second_and_ping_is_answered(tmp_path: Path) -> None:
     async def story(path: Path, read: list[int]) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -112,4 +112,4 @@ def test_clients_that_ask_for_reloads_without_end_get_two_in_a_second_and_ping_i
             one.close()
         assert 2 <= len(read) <= 2 / REST + 2
 
-    asyncio.run(serve(tmp_path, story))
+    await serve(tmp_path, story)

@@ -581,10 +581,10 @@ def test_missing_openssl_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path
         pass
 
 
-def test_only_loopback() -> None:
+async def test_only_loopback() -> None:
     sim = GatewaySimulator(SCENARIOS["online"])
     with pytest.raises(ValueError, match="loopback"):
-        asyncio.run(sim.start("0.0.0.0"))
+        await sim.start("0.0.0.0")
 
 
 def test_in_one_loop_with_an_async_client() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.simulators.rct.scenarios import parse_scenario
-from tests.backends.rct.conftest import Home, home, run
+from tests.backends.rct.conftest import Home, home
 from tests.conftest import REPO
 
 SYSTEMS: list[dict[str, Any]] = list(yaml.safe_load_all((REPO / "tests" / "systems" / "rct.yaml").read_text()))
@@ -30,20 +30,17 @@ async def _settled(house: Home, polls: int) -> str:
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system["system"])
-def test_a_system_is_served_as_it_is_and_its_outage_is_what_the_table_says(system: Mapping[str, Any]) -> None:
-    async def story() -> None:
-        scenario = parse_scenario(system["scenario"])
-        async with home(scenario, changes=system.get("changes"), **system.get("options", {})) as house:
-            assert await _settled(house, 4) == system["status"]
-            if system["status"] != "stale":
-                shown = house.shown(await house.poll())
-                assert {name: shown.get(name) for name in system["shown"]} == system["shown"]
-            house.sim.set(grid="outage")
-            house.sim.skip(600 if system["outage"] == "stale" else 0)
-            # Ten: the battery's own signs are asked every four seconds, and count when shown twice.
-            assert await _settled(house, 10) == system["outage"]
-
-    run(story)
+async def test_a_system_is_served_as_it_is_and_its_outage_is_what_the_table_says(system: Mapping[str, Any]) -> None:
+    scenario = parse_scenario(system["scenario"])
+    async with home(scenario, changes=system.get("changes"), **system.get("options", {})) as house:
+        assert await _settled(house, 4) == system["status"]
+        if system["status"] != "stale":
+            shown = house.shown(await house.poll())
+            assert {name: shown.get(name) for name in system["shown"]} == system["shown"]
+        house.sim.set(grid="outage")
+        house.sim.skip(600 if system["outage"] == "stale" else 0)
+        # Ten: the battery's own signs are asked every four seconds, and count when shown twice.
+        assert await _settled(house, 10) == system["outage"]
 
 
 def test_the_table_of_the_page_is_that_of_the_fixtures() -> None:

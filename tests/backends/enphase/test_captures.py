@@ -12,7 +12,7 @@ import pytest
 
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.simulators.enphase import GatewaySimulator
-from tests.backends.enphase.conftest import house, run
+from tests.backends.enphase.conftest import house
 from tests.conftest import REPO, FakeClock
 
 CAPTURES = REPO.parent / "shared" / "captures" / "enphase"
@@ -63,29 +63,23 @@ EXPECTED: dict[str, dict[str, str | None]] = {
 
 @needed
 @pytest.mark.parametrize("name", list(EXPECTED))
-def test_a_real_gateways_answers_become_these_variables(tmp_path: Path, name: str) -> None:
-    async def story() -> None:
-        clock = FakeClock()
-        sim = GatewaySimulator.from_captures(CAPTURES / name, clock=clock.monotonic, wall=clock.wall)
-        async with house(tmp_path, sim, clock=clock) as h:
-            shown = h.shown(await h.polls(2))
-            assert {key: shown.get(key) for key in EXPECTED[name]} == EXPECTED[name]
-            sim.set(grid="outage")
-            assert h.shown(await h.poll())["ups.status"].split()[0] == "OB"
-
-    run(story)
+async def test_a_real_gateways_answers_become_these_variables(tmp_path: Path, name: str) -> None:
+    clock = FakeClock()
+    sim = GatewaySimulator.from_captures(CAPTURES / name, clock=clock.monotonic, wall=clock.wall)
+    async with house(tmp_path, sim, clock=clock) as h:
+        shown = h.shown(await h.polls(2))
+        assert {key: shown.get(key) for key in EXPECTED[name]} == EXPECTED[name]
+        sim.set(grid="outage")
+        assert h.shown(await h.poll())["ups.status"].split()[0] == "OB"
 
 
 @needed
-def test_a_gateway_whose_role_may_read_nothing_is_a_refusal_and_no_status(tmp_path: Path) -> None:
-    async def story() -> None:
-        clock = FakeClock()
-        sim = GatewaySimulator.from_captures(CAPTURES / "7.3.130_no_consumption", clock=clock.monotonic, wall=clock.wall)
-        async with house(tmp_path, sim, clock=clock) as h:
-            with pytest.raises(DeviceError, match="refused the token"):
-                await h.poll()
-
-    run(story)
+async def test_a_gateway_whose_role_may_read_nothing_is_a_refusal_and_no_status(tmp_path: Path) -> None:
+    clock = FakeClock()
+    sim = GatewaySimulator.from_captures(CAPTURES / "7.3.130_no_consumption", clock=clock.monotonic, wall=clock.wall)
+    async with house(tmp_path, sim, clock=clock) as h:
+        with pytest.raises(DeviceError, match="refused the token"):
+            await h.poll()
 
 
 @needed

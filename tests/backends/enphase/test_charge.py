@@ -13,7 +13,7 @@ from nutdrv_py.backends.enphase.charge import Charge, State
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.simulators.enphase import Fault
-from tests.backends.enphase.conftest import house, run
+from tests.backends.enphase.conftest import house
 from tests.device.test_mapping import json_values
 
 SECCTRL = {
@@ -120,20 +120,16 @@ def test_any_payload_is_taken_without_an_exception(live: object, control: object
                 assert value is None or 0 <= value <= 100
 
 
-def test_the_load_from_before_the_outage_is_what_the_battery_then_loses(tmp_path: Path) -> None:
+async def test_the_load_from_before_the_outage_is_what_the_battery_then_loses(tmp_path: Path) -> None:
     """Nothing but the relay answers any more: an idle or charging battery before it must not stop the countdown."""
-
-    async def story() -> None:
-        async with house(tmp_path) as h:
-            h.sim.set(soc=25, load=5000, pv=9000, policy="self-consumption")
-            await h.polls(3)
-            for path in ("/ivp/ensemble/secctrl", "/ivp/livedata/status", "/ivp/ensemble/power", "/ivp/meters/reports"):
-                h.sim.faults[path] = Fault("status", status=503)
-            h.sim.set(grid="outage")
-            assert Status.LB not in (await h.polls(2)).status
-            assert Status.LB in (await h.polls(90, 5)).status
-
-    run(story)
+    async with house(tmp_path) as h:
+        h.sim.set(soc=25, load=5000, pv=9000, policy="self-consumption")
+        await h.polls(3)
+        for path in ("/ivp/ensemble/secctrl", "/ivp/livedata/status", "/ivp/ensemble/power", "/ivp/meters/reports"):
+            h.sim.faults[path] = Fault("status", status=503)
+        h.sim.set(grid="outage")
+        assert Status.LB not in (await h.polls(2)).status
+        assert Status.LB in (await h.polls(90, 5)).status
 
 
 def test_zeros_of_both_sources_after_a_restart_in_an_outage_are_never_believed() -> None:
@@ -233,114 +229,90 @@ def test_a_charge_that_is_told_in_whole_percents_and_rarely_is_believed() -> Non
 # Whole stories
 
 
-def test_a_gateway_that_comes_back_in_an_outage_after_hours_is_not_low(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path) as h:
-            h.sim.set(soc=90, load=3000, pv=0, policy="rest")
-            await h.polls(3)
-            h.sim.offline = True
-            with pytest.raises(DeviceError):
-                await h.poll(6 * 3600)
-            h.sim.set(grid="outage", soc=90)
-            h.sim.offline = False
-            reading = await h.poll(10)
-            assert all(Status.LB not in early.status for early in h.early)
-            assert Status.LB not in reading.status
-
-    run(story)
+async def test_a_gateway_that_comes_back_in_an_outage_after_hours_is_not_low(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        h.sim.set(soc=90, load=3000, pv=0, policy="rest")
+        await h.polls(3)
+        h.sim.offline = True
+        with pytest.raises(DeviceError):
+            await h.poll(6 * 3600)
+        h.sim.set(grid="outage", soc=90)
+        h.sim.offline = False
+        reading = await h.poll(10)
+        assert all(Status.LB not in early.status for early in h.early)
+        assert Status.LB not in reading.status
 
 
 @pytest.mark.parametrize("fault", [Fault("status", status=401, times=1), Fault("status", status=404, times=1), Fault("status", status=301, times=1)])
-def test_one_stray_answer_does_not_hide_an_endpoint(tmp_path: Path, fault: Fault) -> None:
-    async def story() -> None:
-        async with house(tmp_path) as h:
-            await h.polls(2)
-            h.sim.faults["/ivp/livedata/status"] = fault
-            h.sim.faults["/ivp/ensemble/secctrl"] = fault
-            await h.polls(30, 10)
-            reading = await h.poll()
-            assert {"livedata", "secctrl"} <= set(reading.raw)
-
-    run(story)
+async def test_one_stray_answer_does_not_hide_an_endpoint(tmp_path: Path, fault: Fault) -> None:
+    async with house(tmp_path) as h:
+        await h.polls(2)
+        h.sim.faults["/ivp/livedata/status"] = fault
+        h.sim.faults["/ivp/ensemble/secctrl"] = fault
+        await h.polls(30, 10)
+        reading = await h.poll()
+        assert {"livedata", "secctrl"} <= set(reading.raw)
 
 
-def test_a_refused_stream_does_not_cost_the_live_data(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path) as h:
-            h.sim.set(stream=True)
-            h.sim.faults["/ivp/livedata/stream"] = Fault("status", status=401)
-            reading = await h.polls(3)
-            assert "livedata" in reading.raw
-
-    run(story)
+async def test_a_refused_stream_does_not_cost_the_live_data(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        h.sim.set(stream=True)
+        h.sim.faults["/ivp/livedata/stream"] = Fault("status", status=401)
+        reading = await h.polls(3)
+        assert "livedata" in reading.raw
 
 
-def test_a_stray_404_of_the_relay_is_not_remembered(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path) as h:
+async def test_a_stray_404_of_the_relay_is_not_remembered(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.poll()
+        missing = Fault("status", status=404, times=1)
+        h.sim.faults["/ivp/ensemble/relay"] = missing
+        h.sim.faults["/ivp/ensemble/status"] = missing
+        with pytest.raises(DeviceError):
             await h.poll()
-            missing = Fault("status", status=404, times=1)
-            h.sim.faults["/ivp/ensemble/relay"] = missing
-            h.sim.faults["/ivp/ensemble/status"] = missing
-            with pytest.raises(DeviceError):
-                await h.poll()
-            await h.polls(5)
-
-    run(story)
+        await h.polls(5)
 
 
-def test_a_heavy_load_before_the_outage_makes_no_lb_and_no_over_in_it(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path, defaults={"battery.runtime.low": "600"}) as h:
-            h.sim.set(load=30000, pv=0, policy="rest", soc=90)
-            await h.polls(3)
-            h.sim.set(load=500, grid="outage")
-            readings = [await h.poll() for _ in range(3)]
-            assert not any(r.status & (Status.LB | Status.OVER) for r in [*h.early, *readings])
-
-    run(story)
+async def test_a_heavy_load_before_the_outage_makes_no_lb_and_no_over_in_it(tmp_path: Path) -> None:
+    async with house(tmp_path, defaults={"battery.runtime.low": "600"}) as h:
+        h.sim.set(load=30000, pv=0, policy="rest", soc=90)
+        await h.polls(3)
+        h.sim.set(load=500, grid="outage")
+        readings = [await h.poll() for _ in range(3)]
+        assert not any(r.status & (Status.LB | Status.OVER) for r in [*h.early, *readings])
 
 
-def test_a_short_runtime_makes_lb_when_it_stays_short(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path, defaults={"battery.runtime.low": "7200"}) as h:
-            h.sim.set(load=3000, pv=0, soc=60, grid="outage")
-            statuses = [(await h.poll()).status for _ in range(8)]
-            assert Status.LB not in statuses[0]
-            assert Status.LB in statuses[-1]
-
-    run(story)
+async def test_a_short_runtime_makes_lb_when_it_stays_short(tmp_path: Path) -> None:
+    async with house(tmp_path, defaults={"battery.runtime.low": "7200"}) as h:
+        h.sim.set(load=3000, pv=0, soc=60, grid="outage")
+        statuses = [(await h.poll()).status for _ in range(8)]
+        assert Status.LB not in statuses[0]
+        assert Status.LB in statuses[-1]
 
 
-def test_a_kettle_and_one_failed_poll_make_no_lb(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path, defaults={"battery.runtime.low": "7000"}) as h:
-            h.sim.set(load=1500, pv=0, soc=60, grid="outage")
-            await h.polls(6)
-            h.sim.set(load=7000)
-            seen: list[tuple[int, bool, bool, bool]] = []
-            for _ in range(25):
-                reading = await h.poll(3)
-                left = int(h.shown(reading)["battery.runtime"])
-                later = [Status.LB in h.seen.coast(reading, seconds).status for seconds in (2, 25)]
-                seen.append((left, Status.LB in reading.status, *later))
-            at = next(n for n, (left, *_) in enumerate(seen) if left <= 7000)
-            assert seen[at][1:] == (False, False, True), "below the mark for a moment"
-            assert seen[at + 8][1], "below it for 24 s"
-
-    run(story)
+async def test_a_kettle_and_one_failed_poll_make_no_lb(tmp_path: Path) -> None:
+    async with house(tmp_path, defaults={"battery.runtime.low": "7000"}) as h:
+        h.sim.set(load=1500, pv=0, soc=60, grid="outage")
+        await h.polls(6)
+        h.sim.set(load=7000)
+        seen: list[tuple[int, bool, bool, bool]] = []
+        for _ in range(25):
+            reading = await h.poll(3)
+            left = int(h.shown(reading)["battery.runtime"])
+            later = [Status.LB in h.seen.coast(reading, seconds).status for seconds in (2, 25)]
+            seen.append((left, Status.LB in reading.status, *later))
+        at = next(n for n, (left, *_) in enumerate(seen) if left <= 7000)
+        assert seen[at][1:] == (False, False, True), "below the mark for a moment"
+        assert seen[at + 8][1], "below it for 24 s"
 
 
-def test_coasting_without_secctrl_still_reaches_lb(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path) as h:
-            h.sim.set(soc=22, load=3000, pv=0, policy="rest")
-            await h.polls(3)
-            h.sim.faults["/ivp/ensemble/secctrl"] = Fault("status", status=503)
-            await h.polls(70, 10)
-            h.sim.set(grid="outage", soc=22)
-            reading = await h.polls(2)
-            assert Status.LB not in reading.status
-            assert Status.LB in h.seen.coast(reading, 300).status
-
-    run(story)
+async def test_coasting_without_secctrl_still_reaches_lb(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        h.sim.set(soc=22, load=3000, pv=0, policy="rest")
+        await h.polls(3)
+        h.sim.faults["/ivp/ensemble/secctrl"] = Fault("status", status=503)
+        await h.polls(70, 10)
+        h.sim.set(grid="outage", soc=22)
+        reading = await h.polls(2)
+        assert Status.LB not in reading.status
+        assert Status.LB in h.seen.coast(reading, 300).status

@@ -11,7 +11,7 @@ import pytest
 
 from nutdrv_py.backends.enphase.controller import DOUBT, SETTLING, can_see_outage, contradictions
 from nutdrv_py.simulators.enphase import Fault
-from tests.backends.enphase.conftest import House, house, run
+from tests.backends.enphase.conftest import House, house
 
 
 def _relay(oper: str = "closed", enchg: str = "unknown", solar: str = "unknown") -> dict[str, object]:
@@ -78,81 +78,69 @@ def _answer(h: House, path: str, body: object) -> None:
     h.sim.faults[path] = Fault("wrong-json", body=json.dumps(body))
 
 
-def test_a_controller_whose_batteries_do_not_tell_their_mode_can_report_an_outage(
+async def test_a_controller_whose_batteries_do_not_tell_their_mode_can_report_an_outage(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story() -> None:
-        async with house(tmp_path) as h:
-            _answer(h, "/ivp/ensemble/relay", _relay(solar="multimode-ongrid"))
-            shown = h.shown(await h.polls(5))
-            assert shown["experimental.controller.type"] == "ENPOWER"
-            assert shown["experimental.outage.detection"] == "possible"
-
-    run(story)
+    async with house(tmp_path) as h:
+        _answer(h, "/ivp/ensemble/relay", _relay(solar="multimode-ongrid"))
+        shown = h.shown(await h.polls(5))
+        assert shown["experimental.controller.type"] == "ENPOWER"
+        assert shown["experimental.outage.detection"] == "possible"
     assert "CANNOT REPORT" not in caplog.text
 
 
-def test_a_gateway_that_has_just_started_is_not_called_unable_and_one_that_lists_nothing_for_long_is(
+async def test_a_gateway_that_has_just_started_is_not_called_unable_and_one_that_lists_nothing_for_long_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story() -> None:
-        async with house(tmp_path) as h:
-            _answer(h, "/ivp/ensemble/inventory", [])
-            _answer(h, "/ivp/ensemble/relay", _relay())
-            shown = h.shown(await h.poll())
-            assert shown["experimental.outage.detection"] == "unknown"
-            assert "experimental.controller.type" not in shown
-            shown = h.shown(await h.polls(int(SETTLING / 60) - 1, 60))
-            assert shown["experimental.outage.detection"] == "unknown"
-            assert "CANNOT REPORT" not in caplog.text
-            shown = h.shown(await h.polls(3, 60))
-            assert shown["experimental.outage.detection"].startswith("impossible")
-            assert shown["experimental.controller.type"] == "none"
-            assert caplog.text.count("CANNOT REPORT") == 1
-            # It was a slow start after all: the sentence is taken back.
-            h.sim.faults.clear()
-            shown = h.shown(await h.polls(6, 60))
-            assert shown["experimental.outage.detection"] == "possible"
-            assert shown["experimental.controller.type"] == "ENPOWER"
-            assert caplog.text.count("can report an outage after all") == 1
-
-    run(story)
+    async with house(tmp_path) as h:
+        _answer(h, "/ivp/ensemble/inventory", [])
+        _answer(h, "/ivp/ensemble/relay", _relay())
+        shown = h.shown(await h.poll())
+        assert shown["experimental.outage.detection"] == "unknown"
+        assert "experimental.controller.type" not in shown
+        shown = h.shown(await h.polls(int(SETTLING / 60) - 1, 60))
+        assert shown["experimental.outage.detection"] == "unknown"
+        assert "CANNOT REPORT" not in caplog.text
+        shown = h.shown(await h.polls(3, 60))
+        assert shown["experimental.outage.detection"].startswith("impossible")
+        assert shown["experimental.controller.type"] == "none"
+        assert caplog.text.count("CANNOT REPORT") == 1
+        # It was a slow start after all: the sentence is taken back.
+        h.sim.faults.clear()
+        shown = h.shown(await h.polls(6, 60))
+        assert shown["experimental.outage.detection"] == "possible"
+        assert shown["experimental.controller.type"] == "ENPOWER"
+        assert caplog.text.count("can report an outage after all") == 1
 
 
-def test_a_collar_that_contradicts_the_relay_is_said_once_and_the_relay_decides(
+async def test_a_collar_that_contradicts_the_relay_is_said_once_and_the_relay_decides(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story() -> None:
-        async with house(tmp_path, "collar") as h:
-            await h.polls(2)
-            _answer(h, "/ivp/ensemble/relay", _relay(enchg="multimode-offgrid", solar="multimode-offgrid"))
-            _answer(h, "/ivp/ensemble/inventory", _listed("ENCHARGE", "COLLAR", mid_state="open", admin_state_str="ENCMN_MDE_OFF_GRID"))
-            # The parts of a gateway follow the relay one by one.
-            shown = h.shown(await h.polls(int(DOUBT / 5)))
-            assert shown["experimental.outage.detection"] == "possible"
-            shown = h.shown(await h.polls(70))
-            assert shown["ups.status"].split()[0] == "OL"
-            assert shown["experimental.outage.detection"].startswith("doubtful: the relay is closed, but Enchg_grid_mode is multimode-offgrid")
-            h.sim.faults.clear()
-            shown = h.shown(await h.polls(70))
-            assert shown["experimental.outage.detection"] == "possible"
-
-    run(story)
+    async with house(tmp_path, "collar") as h:
+        await h.polls(2)
+        _answer(h, "/ivp/ensemble/relay", _relay(enchg="multimode-offgrid", solar="multimode-offgrid"))
+        _answer(h, "/ivp/ensemble/inventory", _listed("ENCHARGE", "COLLAR", mid_state="open", admin_state_str="ENCMN_MDE_OFF_GRID"))
+        # The parts of a gateway follow the relay one by one.
+        shown = h.shown(await h.polls(int(DOUBT / 5)))
+        assert shown["experimental.outage.detection"] == "possible"
+        shown = h.shown(await h.polls(70))
+        assert shown["ups.status"].split()[0] == "OL"
+        assert shown["experimental.outage.detection"].startswith("doubtful: the relay is closed, but Enchg_grid_mode is multimode-offgrid")
+        h.sim.faults.clear()
+        shown = h.shown(await h.polls(70))
+        assert shown["experimental.outage.detection"] == "possible"
     said = [record.getMessage() for record in caplog.records if "contradicts itself" in record.getMessage()]
     assert len(said) == 1
     assert "restart the gateway" in said[0]
     assert "Enchg_grid_mode is multimode-offgrid" in said[0]
 
 
-def test_an_inventory_from_before_the_relay_moved_contradicts_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        async with house(tmp_path, "collar") as h:
-            await h.polls(2)
-            for grid in ("outage", "on", "outage", "on"):
-                h.sim.set(grid=grid)
-                for _ in range(20):
-                    shown = h.shown(await h.poll())
-                    assert shown["experimental.outage.detection"] == "possible"
-
-    run(story)
+async def test_an_inventory_from_before_the_relay_moved_contradicts_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with house(tmp_path, "collar") as h:
+        await h.polls(2)
+        for grid in ("outage", "on", "outage", "on"):
+            h.sim.set(grid=grid)
+            for _ in range(20):
+                shown = h.shown(await h.poll())
+                assert shown["experimental.outage.detection"] == "possible"
     assert "contradicts itself" not in caplog.text

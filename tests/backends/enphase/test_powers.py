@@ -13,7 +13,7 @@ from nutdrv_py.backends.enphase.meters import SAME
 from nutdrv_py.backends.enphase.powers import Flow
 from nutdrv_py.backends.enphase.site import Grid
 from nutdrv_py.simulators.enphase import Fault
-from tests.backends.enphase.conftest import house, run
+from tests.backends.enphase.conftest import house
 
 RESTING = {"devices:": [{"real_power_mw": 18000}]}
 
@@ -67,16 +67,13 @@ def test_a_total_that_repeats_the_net_of_a_total_ct_is_production_and_net_or_not
     assert "input.realpower" not in shown, "that net is reckoned, not measured"
 
 
-def test_the_simulated_total_ct_has_the_same_fault_and_the_right_load(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path, "total-ct") as h:
-            shown = h.shown(await h.polls(3))
-            assert h.sim.site.flows.load == 786.5
-            assert "livedata" not in (await h.poll()).raw
-        assert shown["ups.realpower"] == "786.5"
-        assert int(shown["battery.runtime"]) == pytest.approx((7000 - 1000) * 3600 / 786.5, abs=30)
-
-    run(story)
+async def test_the_simulated_total_ct_has_the_same_fault_and_the_right_load(tmp_path: Path) -> None:
+    async with house(tmp_path, "total-ct") as h:
+        shown = h.shown(await h.polls(3))
+        assert h.sim.site.flows.load == 786.5
+        assert "livedata" not in (await h.poll()).raw
+    assert shown["ups.realpower"] == "786.5"
+    assert int(shown["battery.runtime"]) == pytest.approx((7000 - 1000) * 3600 / 786.5, abs=30)
 
 
 CHARGING: dict[str, Any] = {
@@ -209,25 +206,22 @@ def test_a_power_that_a_fresher_source_has_told_is_not_used_again() -> None:
     assert "power" not in meters.current(raw, {"livedata": 0.0, "power": 900.0, "reports": 960.0})
 
 
-def test_two_variables_for_one_power_are_one_number(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with house(tmp_path, "split-phase") as h:
-            h.sim.set(load=2000, pv=0, policy="rest")
-            await h.polls(3)
-            for load in (1000, 3000, 500):
-                h.sim.set(load=load)
-                shown = h.shown(await h.poll())
-                assert shown["input.realpower"] == shown["experimental.grid.realpower"]
-                parts = float(shown["input.L1.realpower"]) + float(shown["input.L2.realpower"])
-                assert parts == pytest.approx(float(shown["input.realpower"]), abs=0.2)
-            h.sim.faults["/ivp/livedata/status"] = Fault("status", status=503)
-            h.sim.set(load=2500)
-            for _ in range(20):
-                shown = h.shown(await h.poll())
-                assert shown["input.realpower"] == shown["experimental.grid.realpower"]
-            assert float(shown["input.realpower"]) == pytest.approx(2500, abs=100), "not that of livedata from before"
-
-    run(story)
+async def test_two_variables_for_one_power_are_one_number(tmp_path: Path) -> None:
+    async with house(tmp_path, "split-phase") as h:
+        h.sim.set(load=2000, pv=0, policy="rest")
+        await h.polls(3)
+        for load in (1000, 3000, 500):
+            h.sim.set(load=load)
+            shown = h.shown(await h.poll())
+            assert shown["input.realpower"] == shown["experimental.grid.realpower"]
+            parts = float(shown["input.L1.realpower"]) + float(shown["input.L2.realpower"])
+            assert parts == pytest.approx(float(shown["input.realpower"]), abs=0.2)
+        h.sim.faults["/ivp/livedata/status"] = Fault("status", status=503)
+        h.sim.set(load=2500)
+        for _ in range(20):
+            shown = h.shown(await h.poll())
+            assert shown["input.realpower"] == shown["experimental.grid.realpower"]
+        assert float(shown["input.realpower"]) == pytest.approx(2500, abs=100), "not that of livedata from before"
 
 
 @pytest.mark.parametrize("state", [Grid.OUTAGE, Grid.GENERATOR])

@@ -9,7 +9,7 @@ import pytest
 
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.simulators.enphase import Fault, GatewaySimulator
-from tests.backends.enphase.conftest import house, run
+from tests.backends.enphase.conftest import house
 from tests.backends.enphase.systems import SYSTEMS, System, table
 from tests.conftest import REPO, FakeClock
 
@@ -17,7 +17,7 @@ NAMES = [f"{system.firmware} {number}" for number, system in enumerate(SYSTEMS)]
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=NAMES)
-def test_a_system_of_this_shape_serves_what_the_page_says(tmp_path: Path, system: System) -> None:
+async def test_a_system_of_this_shape_serves_what_the_page_says(tmp_path: Path, system: System) -> None:
     folder = tmp_path / "answers"
     folder.mkdir()
     for name, text in system.files.items():
@@ -38,7 +38,7 @@ def test_a_system_of_this_shape_serves_what_the_page_says(tmp_path: Path, system
             assert {name: shown.get(name) for name in system.expected} == dict(system.expected)
             assert [name for name in system.expected if name.startswith("ups.status")], "each row says whether servers go down"
 
-    run(story)
+    await story()
 
 
 def test_the_page_has_a_row_for_each_system_and_no_other() -> None:

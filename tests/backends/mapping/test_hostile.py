@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
@@ -51,7 +50,7 @@ def test_any_text_is_a_description_or_a_sentence_with_its_file(parts: list[str])
 @example([{"grid": "UP"}])
 @example([{"grid": "down"}])
 @settings(max_examples=150)
-def test_any_answer_is_a_reading_by_the_words_of_the_grid_or_no_statement(answers: list[object]) -> None:
+async def test_any_answer_is_a_reading_by_the_words_of_the_grid_or_no_statement(answers: list[object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = House(Path(folder))
         home.describe(
@@ -59,20 +58,16 @@ def test_any_answer_is_a_reading_by_the_words_of_the_grid_or_no_statement(answer
             "battery: {power: {path: power}, capacity: {path: x}, low: {path: load}, cutoff: {path: soc}}\n"
         )
         backend = home.backend()
-
-        async def story() -> None:
-            for answer in answers:
-                home.clock.now += 5
-                state = home.folder / "state.json"
-                state.write_text(json.dumps(answer))
-                os.utime(state, (home.clock.wall(),) * 2)
-                said = canonical(answer.get("grid")) if isinstance(answer, dict) else None
-                try:
-                    reading, _ = guarded(await backend.poll())
-                except DeviceError:
-                    assert said not in ("up", "down")
-                else:
-                    assert (Status.OL in reading.status) == (said == "up")
-                    assert (Status.OB in reading.status) == (said == "down")
-
-        asyncio.run(story())
+        for answer in answers:
+            home.clock.now += 5
+            state = home.folder / "state.json"
+            state.write_text(json.dumps(answer))
+            os.utime(state, (home.clock.wall(),) * 2)
+            said = canonical(answer.get("grid")) if isinstance(answer, dict) else None
+            try:
+                reading, _ = guarded(await backend.poll())
+            except DeviceError:
+                assert said not in ("up", "down")
+            else:
+                assert (Status.OL in reading.status) == (said == "up")
+                assert (Status.OB in reading.status) == (said == "down")

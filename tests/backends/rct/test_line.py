@@ -12,7 +12,7 @@ from nutdrv_py.protocols.rct.objects import BY_NAME
 from tests.backends.rct.vectors import GOOD
 
 
-def test_a_flood_is_read_in_turns_and_the_answer_behind_it_is_heard() -> None:
+async def test_a_flood_is_read_in_turns_and_the_answer_behind_it_is_heard() -> None:
     sizes: list[int] = []
 
     class Watched(FrameReader):
@@ -39,6 +39,6 @@ def test_a_flood_is_read_in_turns_and_the_answer_behind_it_is_heard() -> None:
         return turns
 
     assert GOOD.frame.oid == BY_NAME["battery.soc"].oid
-    turns = asyncio.run(asyncio.wait_for(story(), 60))
+    turns = await asyncio.wait_for(story(), 60)
     assert max(sizes) == TURN
     assert turns >= sum(sizes) / TURN
