@@ -271,13 +271,13 @@ def test_what_was_told_before_a_lost_connection_is_forgotten(clock: FakeClock) -
 
 
 async def test_the_end_of_the_driver_ends_the_listening(clock: FakeClock) -> None:
-    backend = Pushed(clock)
+    backend, before = Pushed(clock), asyncio.all_tasks()
     async with backend:
         await clock.settle()
         backend.told({"grid": "up"})
         backend.told({"grid": "down"})
     assert backend.ended == 1
-    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_listening_that_ignores_its_end_does_not_keep_the_driver(clock: FakeClock) -> None:
@@ -289,6 +289,7 @@ async def test_a_listening_that_ignores_its_end_does_not_keep_the_driver(clock: 
                 await free.wait()
             except asyncio.CancelledError:
                 continue
+
     loop = asyncio.get_running_loop()
     async with Pushed(clock, stubborn):
         await clock.settle()
