@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from nutdrv_py.log import log
+
 __all__ = ["job", "monotonic_usec", "notify", "restarts", "tell_status", "unit_of", "watched"]
 
 NOTIFY = 0.2
 """Seconds that systemd's socket may hold up the event loop, and with it upsd's PING."""
 
-ASK = 2.0
-"""Seconds that systemctl may take."""
+ASK = 8.0
+"""Seconds that systemctl may take: a machine may be short of time in an outage. Two of them are within TimeoutStopSec."""
 
 STATUS_EVERY = 5.0
 """Seconds between two STATUS= lines to systemd, at least."""
@@ -79,7 +81,8 @@ def job() -> str | None:
         return None
     try:
         unit, listed = _unit(), _asked("list-jobs", "--no-legend", "--plain", "--full")
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        log.warning("systemd cannot be asked whether it starts this unit again (%s)", type(error).__name__)
         return None
     jobs = [line.split() for line in listed.splitlines()]
     return next((words[2] for words in jobs if len(words) > 2 and words[1] == unit), "")

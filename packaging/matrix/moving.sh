@@ -124,7 +124,9 @@ outage() {
         shows home ups.status OB || echo "turn $turn: $(upsc home ups.status 2>&1)"
     done | tee /tmp/turns
     sleep 20
-    [ ! -s /tmp/turns ] && [ ! -e "$down" ] && shows home ups.status OB
+    [ ! -s /tmp/turns ] && [ ! -e "$down" ] && shows home ups.status OB && return
+    journalctl --no-pager -n 300 -o short-precise
+    return 1
 }
 with_a_short_restart() {
     sed -i 's/^RestartSec=.*/RestartSec=1/' /etc/systemd/system/enphase-monitor@.service && systemctl daemon-reload && outage enphase-monitor

@@ -370,7 +370,7 @@ async def test_every_numeric_variable_of_a_house_is_shown_under_nut_exporters_na
         for metric in ("battery_charge", "battery_runtime", "input_realpower", "output_realpower", "ups_load", "experimental_pv_realpower"):
             assert f"network_ups_tools_{metric}" in scrape.names
 
-    await simulated_rct(look) if which == "rct" else simulated_enphase(tmp_path, look)
+    await (simulated_rct(look) if which == "rct" else simulated_enphase(tmp_path, look))
 
 
 @pytest.mark.parametrize(

@@ -153,4 +153,4 @@ async def test_each_variable_of_a_simulated_house_has_a_kind_and_a_believable_va
                 assert bool(kind.unit) != name.endswith(COUNTED), name
                 assert kind.lowest <= view.numbers[name] <= kind.highest, name
 
-    await simulated_rct(look) if which == "rct" else simulated_enphase(tmp_path, look)
+    await (simulated_rct(look) if which == "rct" else simulated_enphase(tmp_path, look))
