@@ -8,14 +8,12 @@ a socket: the server and the exporters subscribe to changes.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, TypeVar
 
-from nutdrv_py import __version__, log
+from nutdrv_py import log
 from nutdrv_py.clock import Clock
 from nutdrv_py.core import freshness, lowbattery
 from nutdrv_py.core.freshness import Changed, Early, Event, Leave, Limited, Opened, Phase, Polled, Served, Tick
@@ -24,25 +22,17 @@ from nutdrv_py.core.poller import LEAVE, Poller, pause
 from nutdrv_py.core.recall import Memory, Recall, seen_before
 from nutdrv_py.core.remarks import Remarks
 from nutdrv_py.core.settings import Settings
-from nutdrv_py.core.variables import Marks, shape, usable, with_kinds
+from nutdrv_py.core.snapshots import Snapshots
+from nutdrv_py.core.variables import Marks, usable
 from nutdrv_py.device.backend import Answers, Backend, Writable
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.log import Trouble
-from nutdrv_py.nut.kinds import kind_of
-from nutdrv_py.nut.snapshot import Flag, Snapshot, Variable
+from nutdrv_py.nut.snapshot import Snapshot
 
-__all__ = ["NUT_VERSION", "Driver"]
-
-NUT_VERSION = "2.8.5"
-"""The release of NUT whose driver core this one does (``driver.version``)."""
+__all__ = ["Driver"]
 
 BEAT = 1.0
 """Seconds between two beats of the heart, which feeds systemd's watchdog and notices that the event loop was blocked."""
-
-AGE_STEP = 5
-"""Seconds by which ``experimental.data.age`` moves while the device is away: the value need not change each second."""
-
-_NUMBER = Flag.RW | Flag.NUMBER
 
 T = TypeVar("T")
 Listener = Callable[[Snapshot, Snapshot], None]
@@ -84,8 +74,7 @@ class Driver:
         self._state = freshness.begun(clock.monotonic(), settings.limits, self._wishes())
         self._served = freshness.served(self._state, clock.monotonic())
         self._age = 0.0
-        self._device: Mapping[str, Variable] = {"device.type": Variable("ups")}
-        self._built: object = None
+        self._snapshots = Snapshots(settings, backend)
         self._hide()
         self.refresh()
 
@@ -161,6 +150,7 @@ class Driver:
     def settle(self, settings: Settings) -> None:
         """Take over other settings; what is served follows at once."""
         self.settings = self.poller.settings = settings
+        self._snapshots.settle(settings)
         self._hide()
         self.apply(Limited(self.clock.monotonic(), settings.limits))
         self.renew_wishes()
@@ -182,6 +172,9 @@ class Driver:
             self._moved.clear()
             look = freshness.next_look(self._state)
             await pause(self.clock, None if look is None else max(0.0, look - self.clock.monotonic()), self._moved)
+            if self._moved.is_set():
+                # The event that has just come was applied with its time.
+                continue
             try:
                 self.apply(Tick(self.clock.monotonic()))
             except Exception as error:
@@ -245,20 +238,19 @@ class Driver:
         return False
 
     def refresh(self) -> None:
-        """Build the snapshot of what is served now, and tell the listeners when it is another one."""
-        device = dict(self._shaped())
-        if self._served.reading is not None and "experimental.data.age" not in self.settings.overrides:
-            age = str(int(self._age // AGE_STEP * AGE_STEP))
-            device["experimental.data.age"] = Variable(age, kind=kind_of("experimental.data.age"))
-        own = _own(self.settings, self.backend, self._driver_state, killpower=self.killpower)
-        new = Snapshot(MappingProxyType({**device, **own}), self.commands | self.device_commands, self._served.stale)
-        old, self.snapshot = self.snapshot, new
-        if old != new:
-            for listener in self._listeners:
-                try:
-                    listener(old, new)
-                except Exception as error:
-                    self._internal(f"listener {listener!r}", error)
+        """Take the snapshot of what is served now, and give it to the listeners if it is another one."""
+        self._snapshots.shape(self._served, self.marks, self.writable, self._detection())
+        commands = self.commands | self.device_commands
+        old = self.snapshot
+        new = self._snapshots.take(self._served, self._age, self._driver_state, commands, killpower=self.killpower)
+        if new is old:
+            return
+        self.snapshot = new
+        for listener in self._listeners:
+            try:
+                listener(old, new)
+            except Exception as error:
+                self._internal(f"listener {listener!r}", error)
 
     @property
     def marks(self) -> Marks:
@@ -288,17 +280,6 @@ class Driver:
             self._internal("backend, which cannot say what may be set and done", error)
             return nothing
 
-    def _shaped(self) -> Mapping[str, Variable]:
-        """Return the device's variables, built anew only when something has changed; while stale they stay as they were."""
-        reading, settings = self._served.reading, self.settings
-        if reading is None or (self._served.stale and self._built is not None):
-            return self._device
-        parts = (reading, self.marks, self.writable, settings.defaults, settings.overrides, self._detection())
-        if parts != self._built:
-            self._built = parts
-            self._device = shape(*parts)
-        return self._device
-
 
 def _summary(snapshot: Snapshot, age: float) -> str:
     if snapshot.stale:
@@ -307,17 +288,3 @@ def _summary(snapshot: Snapshot, age: float) -> str:
     charge = f" {shown['battery.charge']} %" if "battery.charge" in shown else ""
     watts = f", {shown['ups.realpower'].partition('.')[0]} W" if "ups.realpower" in shown else ""
     return f"{shown['ups.status']}{charge}{watts}, data {age:.0f} s old"
-
-
-def _own(settings: Settings, backend: Backend[Any], state: str, *, killpower: bool) -> dict[str, Variable]:
-    """Return ``driver.*``."""
-    result = {name: Variable(text) for name, text in settings.parameters.items()}
-    result["driver.name"] = Variable(settings.progname)
-    result["driver.version"] = Variable(NUT_VERSION)
-    result["driver.version.internal"] = Variable(__version__)
-    result["driver.version.data"] = Variable(f"{backend.description} {backend.version}")
-    result["driver.state"] = Variable(state)
-    result["driver.debug"] = Variable(str(log.debug_level()), _NUMBER)
-    result["driver.flag.allow_killpower"] = Variable(str(int(killpower)), _NUMBER)
-    given = {f"driver.parameter.{item.name}": getattr(settings.config, item.name) for item in dataclasses.fields(settings.config)}
-    return with_kinds(result, given)

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from nutdrv_py.core.lowbattery import CHARGE, RUNTIME
 from nutdrv_py.device.mapping import to_number
@@ -19,6 +20,9 @@ from nutdrv_py.errors import DeviceError
 from nutdrv_py.nut.kinds import What, kind_of
 
 __all__ = ["MOST_VARIABLES", "NAME", "Dropped", "guarded"]
+
+LONGEST_NAME = 128
+"""Characters of a name, at most."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """What a variable may be called. A line feed in a name would be a line of the driver's protocol."""
@@ -44,6 +48,7 @@ SHOWN = 60
 SHORTEST_SECRET = 4
 """Characters of a secret that is looked for in values: a shorter one is a part of everything."""
 
+_NO_NAME = "that is no name of a NUT variable"
 _OWN = ("ups.status", "ups.alarm")
 _LOOKED_FOR = tuple(f"{name}{end}" for name in (CHARGE, RUNTIME) for end in ("", ".low"))
 
@@ -72,9 +77,10 @@ def guarded(reading: Reading, secrets: Iterable[str] = (), *, fsd: bool = False)
         if reason:
             dropped.append(Dropped(ascii(name)[1:-1][:SHOWN], reason))
             continue
-        seen.add(name.lower())
+        lowered = name.lower()
+        seen.add(lowered)
         # The core looks for these by name, and NUT takes names in any case.
-        values[name.lower() if name.lower() in _LOOKED_FOR else name] = value
+        values[lowered if lowered in _LOOKED_FOR else name] = value
     alarms = tuple(
         alarm[:LONGEST_TEXT]
         for alarm in reading.alarms[:MOST_ALARMS]
@@ -126,16 +132,25 @@ def _status(status: Status, *, fsd: bool) -> tuple[Status, tuple[Dropped, ...]]:
     return status, tuple(wrong)
 
 
-def _fault(name: object, value: object, seen: set[str], secrets: tuple[str, ...]) -> str:
-    """Return why the value must not be seen; empty when it may."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        return "that is no name of a NUT variable"
+@lru_cache(MOST_VARIABLES)
+def _name_fault(name: str) -> str:
+    """Return why no variable may be called so; empty when one may. Devices give the same names in each reading."""
     lowered = name.lower()
+    if not NAME.fullmatch(name):
+        return _NO_NAME
     if lowered in _OWN:
         return "status and alarms are not values of a reading"
-    if lowered.startswith("driver."):
-        return "driver.* is the driver's own"
-    if lowered in seen:
+    return "driver.* is the driver's own" if lowered.startswith("driver.") else ""
+
+
+def _fault(name: object, value: object, seen: set[str], secrets: tuple[str, ...]) -> str:
+    """Return why the value must not be seen; empty when it may."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME:
+        return _NO_NAME
+    reason = _name_fault(name)
+    if reason:
+        return reason
+    if name.lower() in seen:
         return "the same name was given twice"
     if len(seen) >= MOST_VARIABLES:
         return f"there are more than {MOST_VARIABLES} variables"

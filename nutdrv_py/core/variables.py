@@ -20,7 +20,7 @@ from nutdrv_py.nut.kinds import kind_for, kind_of
 from nutdrv_py.nut.parseconf import MAX_VALUE, escape
 from nutdrv_py.nut.snapshot import Flag, Variable
 
-__all__ = ["Marks", "format_value", "sanitize", "shape", "status_text", "usable", "with_kinds"]
+__all__ = ["Marks", "Shaper", "format_value", "sanitize", "shape", "status_text", "usable", "with_kinds"]
 
 _LETTERS = str.maketrans(
     {
@@ -38,6 +38,8 @@ def sanitize(text: str) -> str:
 
     Umlauts and the like become their usual spelling, control characters a blank. upsd would drop them byte by byte.
     """
+    if len(text) <= MAX_VALUE // 2 and text.isascii() and text.isprintable():
+        return text
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFC", text).translate(_LETTERS))
     ascii_only = "".join(c if " " <= c <= "~" else " " if c.isspace() or ord(c) < 32 else "" for c in plain)
     cut = ascii_only[:MAX_VALUE]
@@ -89,6 +91,51 @@ class Marks:
         return cls(values, {name: rule for name, rule in writable.items() if name not in fixed})
 
 
+class Shaper:
+    """Makes the variables of readings; one whose value has not changed since the last reading is not made again."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[object, Variable]] = {}
+
+    def shape(
+        self,
+        reading: Reading,
+        marks: Marks,
+        writable: Mapping[str, Writable],
+        defaults: Mapping[str, str],
+        overrides: Mapping[str, str],
+        detection: str = "",
+    ) -> dict[str, Variable]:
+        """Return the variables of a reading, all but ``driver.*``. ``detection`` is experimental.lowbattery.detection, if any."""
+        given = {**reading.values, **marks.values}
+        values: dict[str, Value] = {"device.type": "ups", **defaults, **given}
+        if detection:
+            values["experimental.lowbattery.detection"] = detection
+        values |= overrides
+        if reading.alarms:
+            values["ups.alarm"] = " ".join(f"[{alarm}]" for alarm in reading.alarms)
+        values["ups.status"] = status_text(reading.status, reading.alarms)
+        for source, mirror in _MIRRORED:
+            if source in values and mirror not in overrides and mirror not in reading.values:
+                values[mirror] = values[source]
+        rules = {**marks.writable, **writable}
+        made = {}
+        for name, value in values.items():
+            number = isinstance(given.get(name), int | float)
+            fixed = overrides.get(name) is value
+            parts = (value, type(value), number, fixed, None if name in overrides else rules.get(name))
+            before = self._made.get(name)
+            made[name] = before if before is not None and before[0] == parts else (parts, _variable(name, *parts))
+        self._made = made
+        return {name: variable for name, (_, variable) in made.items()}
+
+
+def _variable(name: str, value: Value, kind: type[Value], number: bool, fixed: bool, rule: Writable | None) -> Variable:
+    text = format_value(name, value)
+    variable = Variable(text, immutable=fixed) if rule is None else _writable(text, rule)
+    return replace(variable, kind=kind_for(name, text, number=number))
+
+
 def shape(
     reading: Reading,
     marks: Marks,
@@ -97,26 +144,8 @@ def shape(
     overrides: Mapping[str, str],
     detection: str = "",
 ) -> dict[str, Variable]:
-    """Return the variables of a reading, all but ``driver.*``. ``detection`` is experimental.lowbattery.detection, if any."""
-    result: dict[str, Variable] = {"device.type": Variable("ups")}
-    for name, text in defaults.items():
-        result[name] = Variable(sanitize(text))
-    for name, value in (*reading.values.items(), *marks.values.items()):
-        result[name] = Variable(format_value(name, value))
-    if detection:
-        result["experimental.lowbattery.detection"] = Variable(detection)
-    for name, text in overrides.items():
-        result[name] = Variable(sanitize(text), immutable=True)
-    if reading.alarms:
-        result["ups.alarm"] = Variable(sanitize(" ".join(f"[{alarm}]" for alarm in reading.alarms)))
-    result["ups.status"] = Variable(status_text(reading.status, reading.alarms))
-    for name, rule in {**marks.writable, **writable}.items():
-        if name in result and name not in overrides:
-            result[name] = _writable(result[name].value, rule)
-    for source, mirror in _MIRRORED:
-        if source in result and mirror not in overrides and mirror not in reading.values:
-            result[mirror] = Variable(result[source].value)
-    return with_kinds(result, {**reading.values, **marks.values})
+    """Return the variables of one reading, as :meth:`Shaper.shape`."""
+    return Shaper().shape(reading, marks, writable, defaults, overrides, detection)
 
 
 def with_kinds(variables: Mapping[str, Variable], given: Mapping[str, object]) -> dict[str, Variable]:

@@ -127,8 +127,8 @@ def diff(old: Snapshot, new: Snapshot) -> Iterator[Message]:
     """What a client that knows ``old`` must be told to know ``new``: DATASTALE first, DATAOK last."""
     if new.stale and not old.stale:
         yield DataStale()
-    before = {name.lower(): (name, variable) for name, variable in old.variables.items()}
-    after = {name.lower(): (name, variable) for name, variable in new.variables.items()}
+    before = {name.lower(): (name, one) for name, one in old.variables.items() if new.variables.get(name) is not one}
+    after = {name.lower(): (name, one) for name, one in new.variables.items() if old.variables.get(name) is not one}
     for key in sorted(before.keys() | after.keys()):
         if key not in after:
             yield DelInfo(before[key][0])

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from nutdrv_py import __version__, log
 from nutdrv_py.clock import Clock
-from nutdrv_py.core.driver import NUT_VERSION, Driver
+from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.poller import LONGEST_POLL
 from nutdrv_py.core.reload import Reload
 from nutdrv_py.core.requests import Requests
 from nutdrv_py.core.settings import Settings, backend_options, default
+from nutdrv_py.core.snapshots import NUT_VERSION
 from nutdrv_py.device.backend import load as load_backend
 from nutdrv_py.device.backend import names
 from nutdrv_py.errors import ConfigError, NutdrvError, Result

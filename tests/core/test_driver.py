@@ -12,12 +12,12 @@ from typing import ClassVar
 
 import pytest
 
-from nutdrv_py.core import driver as driver_module
 from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.freshness import FIRST_HOLD, FIRST_WAIT
 from nutdrv_py.core.reload import EXIT_RELOAD, Reload
 from nutdrv_py.core.requests import Requests
 from nutdrv_py.core.settings import Settings
+from nutdrv_py.core.variables import Marks, Shaper
 from nutdrv_py.device.backend import Backend, Config, Writable, option
 from nutdrv_py.device.reading import Decline, Reading, Status
 from nutdrv_py.errors import AuthError, CommandError, ConfigError, DeviceError, Result, StaleError
@@ -95,6 +95,24 @@ class World:
     async def __aexit__(self, *error: object) -> None:
         self.driver.stop(0, at_once=True)
         await self.task
+
+
+async def test_a_poll_that_brings_nothing_new_changes_the_heartbeat_alone(clock: FakeClock) -> None:
+    """Neither the variables nor the snapshot are made again."""
+    async with World(clock) as world:
+        await clock.advance(1)
+        before, first = len(world.history), world.driver.snapshot
+        # Other values that upsd sees as the same ones: another raw answer, another time.
+        world.device.answer = Reading({"battery.charge": 80}, Status.OL, raw={"x": 1}, at=clock.now)
+        await clock.advance(5)
+        assert [snapshot.variables["driver.state"].value for snapshot in world.history[before:]] == ["updateinfo", "quiet"]
+        now = world.driver.snapshot
+        assert {name for name in now.variables if now.variables[name] is not first.variables[name]} <= {
+            "driver.state", "driver.debug", "driver.flag.allow_killpower", "experimental.data.age",
+        }  # fmt: skip
+        assert now == first
+        world.driver.refresh()
+        assert world.driver.snapshot is now
 
 
 async def test_the_first_reading_makes_the_driver_ready(clock: FakeClock) -> None:
@@ -943,21 +961,21 @@ async def test_a_poll_that_blocks_the_event_loop_for_three_seconds_is_logged(clo
 
 
 
-@pytest.mark.parametrize("where", ["shape", "Marks.of"])
+@pytest.mark.parametrize("where", ["Shaper.shape", "Marks.of"])
 async def test_whatever_breaks_the_core_in_a_reading_the_outage_is_served(
     clock: FakeClock, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A reading on which the core itself fails is taken over as its status alone."""
-    target = "nutdrv_py.core.driver.shape" if where == "shape" else "nutdrv_py.core.driver.Marks.of"
-    real: Callable[..., object] = {"shape": driver_module.shape, "Marks.of": driver_module.Marks.of}[where]
+    real: Callable[..., object] = {"Shaper.shape": Shaper.shape, "Marks.of": Marks.of}[where]
 
-    def broken(reading: Reading, *args: object, **kwargs: object) -> object:
+    def broken(*args: object) -> object:
+        reading = next(one for one in args if isinstance(one, Reading))
         if "battery.charge" in reading.values and Status.OB in reading.status:
             raise OverflowError("cannot convert float infinity to integer")
-        return real(reading, *args, **kwargs)
+        return real(*args)
     async with World(clock) as world:
         await clock.advance(6)
-        monkeypatch.setattr(target, broken)
+        monkeypatch.setattr(f"nutdrv_py.core.variables.{where}", broken)
         world.device.answer = Reading({"battery.charge": 50}, Status.OB)
         await clock.advance(6)
         assert world.status == "OB"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nutdrv_py.core.variables import Marks, format_value, sanitize, shape
+from nutdrv_py.core.variables import Marks, Shaper, format_value, sanitize, shape
 from nutdrv_py.device.backend import Writable
 from nutdrv_py.device.reading import Reading, Status, Value
 from nutdrv_py.nut.parseconf import Line, Reader, escape, quote
@@ -103,3 +103,36 @@ def test_writable_variables_carry_what_upsd_needs_to_let_upsrw_through() -> None
     assert found["c"] == Variable("x", Flag.RW | Flag.STRING, maxlen=8)
     assert "gone" not in found
     assert found["o"].flags == Flag(0)
+
+
+def _parts(overrides: dict[str, str] | None = None, writable: dict[str, Writable] | None = None) -> tuple[object, ...]:
+    return Marks(), writable or {}, {}, overrides or {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (({"input.voltage": 230.0}, _parts()), ({"input.voltage": 231.0}, _parts())),
+        (({"battery.packs": 1}, _parts()), ({"battery.packs": 1.0}, _parts())),
+        (({"battery.packs": 1}, _parts()), ({"battery.packs": "1"}, _parts())),
+        (({"ups.id": "x"}, _parts()), ({}, _parts())),
+        (({"ups.id": "x"}, _parts()), ({"ups.id": "x"}, _parts(overrides={"ups.id": "x"}))),
+        (({"ups.id": "x"}, _parts()), ({"ups.id": "x"}, _parts(writable={"ups.id": Writable(maxlen=8)}))),
+    ],
+)
+def test_what_has_changed_is_shaped_as_if_there_had_been_nothing_before(
+    before: tuple[dict[str, Value], tuple[object, ...]], after: tuple[dict[str, Value], tuple[object, ...]]
+) -> None:
+    shaper = Shaper()
+    shaper.shape(Reading(before[0], Status.OL), *before[1])  # type: ignore[arg-type]
+    found = shaper.shape(Reading(after[0], Status.OL), *after[1])  # type: ignore[arg-type]
+    alone = shape(Reading(after[0], Status.OL), *after[1])  # type: ignore[arg-type]
+    assert found == alone
+    assert {name: one.kind for name, one in found.items()} == {name: one.kind for name, one in alone.items()}
+
+
+def test_what_has_not_changed_is_not_made_again() -> None:
+    shaper = Shaper()
+    first = shaper.shape(Reading({"ups.id": "x", "input.voltage": 230.0}, Status.OL), *_parts())  # type: ignore[arg-type]
+    second = shaper.shape(Reading({"ups.id": "x", "input.voltage": 231.0}, Status.OL), *_parts())  # type: ignore[arg-type]
+    assert {name for name in first if second[name] is first[name]} == {"device.type", "ups.id", "ups.status"}

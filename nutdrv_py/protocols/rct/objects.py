@@ -25,6 +25,8 @@ class Group(enum.Enum):
     RARE = "with each fifth full poll"
     INVENTORY = "once an hour, and after a reconnection"
 
+    __hash__ = object.__hash__  # members are unique; the one of enum.Enum is slow
+
 
 class Part(enum.Enum):
     """What the system must have for an object to be asked."""
@@ -42,6 +44,8 @@ class Part(enum.Enum):
     MODULE_4 = "battery module 4"
     MODULE_5 = "battery module 5"
     MODULE_6 = "battery module 6"
+
+    __hash__ = object.__hash__
 
 
 MODULES = (Part.MODULE_0, Part.MODULE_1, Part.MODULE_2, Part.MODULE_3, Part.MODULE_4, Part.MODULE_5, Part.MODULE_6)
