@@ -1,110 +1,228 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A backend in one file: copy it, rename it, fill in your device.
+"""A house battery as a UPS. The device here is made up: put yours in its place, step by step, and keep the tests green.
 
-Use it without packaging: put the file where Python finds it and write in ups.conf::
+In ups.conf::
 
     [mine]
         driver  = nutdrv_py
-        port    = 192.168.1.20
         backend = skeleton:Skeleton
+        port    = 192.168.1.20
 
-MANDATORY is only :meth:`Skeleton.poll`. It returns what the device says, and nothing that it does not say:
+What a wrong answer costs is why this file is as it is:
 
-- OL or OB, from what the device says about the *grid*; never from the direction of the battery's power, never from an error. A
-  wrong OB shuts servers down for nothing. No statement about the grid is a ``DeviceError``.
-- the charge and the runtime if the device tells them, else neither: a charge that is made up hides an empty battery.
-- no LB from the charge: the driver derives it from ``battery.charge`` and ``battery.runtime`` by the marks that ups.conf, upsrw
-  or the device set, for every backend.
-- ``Reading.at`` when the device said it, if that is not now: a value from a cache or a queue must not look fresh.
-- ``DeviceError`` with a sentence when the device gave no answer. The driver holds the last reading for ``maxage`` seconds, counts
-  the runtime down off the grid, and then declares the data stale.
-- nothing that blocks: use asyncio, or ``await asyncio.to_thread(...)`` around blocking calls.
+- ``OB`` beside a low charge shuts servers down. So the grid is read from what the device says about the *grid*, from no other
+  number and from no error. A word that is not known is no statement, and an outage is looked at twice.
+- A charge that is missing, or too high, lets servers die with the battery. So nothing is made up, and what cannot be is left out.
+- An old answer that looks fresh hides both. So a reading has the time at which the device made it.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from types import TracebackType
+from typing import ClassVar, Self
+from urllib.parse import urlsplit
 
-from nutdrv_py import Backend, Config, Decline, Field, Reading, Status, option
-from nutdrv_py.device.backend import Writable
-from nutdrv_py.device.mapping import text, to_number, translate
-from nutdrv_py.errors import CommandError, DeviceError, Result
+from nutdrv_py.api import (
+    AuthError,
+    Backend,
+    Clock,
+    Config,
+    ConfigError,
+    DeviceError,
+    Field,
+    Finding,
+    HouseBattery,
+    LoginWanted,
+    Reading,
+    Status,
+    WebClient,
+    between,
+    failed,
+    find,
+    low_mark,
+    ok,
+    option,
+    read_credentials,
+    scaled,
+    text,
+    to_number,
+    translate,
+    warning,
+)
+
+CONFIRM = 1.0
+"""Seconds after which an outage is looked at again: one wrong word beside a low charge would shut servers down."""
+
+MARGIN = 5.0
+"""Percentage points above the device's own limit at which LB should begin, at least."""
+
+GRID = {"connected": True, "island": False}
+"""The device's words for "the grid is there" and "there is none". Any other word says nothing."""
+
+FIELDS = (  # one row per variable: NUT's name, where it is in the answer, how it becomes NUT's unit
+    Field("device.model", "model", text),
+    Field("device.serial", "serial", text),
+    Field("ups.realpower", "house_kw", between(0, 100_000, scaled(1000))),
+    Field("battery.voltage", "battery.volts", between(1, 1500)),
+    Field("battery.temperature", "battery.celsius", between(-40, 100)),
+    Field("input.voltage", "grid_volts", between(0, 1000)),
+)
+
+_PERCENT = between(0, 100, scaled(100))  # the device says 0.81; 81 would be 8100 % and is left out
+_WATTS = between(-100_000, 100_000, scaled(1000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkeletonConfig(Config):
-    """OPTIONAL: your own options. Those every backend has (port, pollinterval, maxage ...) are inherited."""
+    """The options in ups.conf, besides those that every backend has."""
 
-    factor: float = option("what the device's charge is multiplied with", default=1.0, reload=True)
-    password: str | None = option("never shown anywhere", default=None, sensitive=True, reload=True)
-
-
-FIELDS = (  # one row per variable: NUT's name, the device's name, the conversion
-    Field("battery.charge", "soc"),
-    Field("battery.runtime", "left"),
-    Field("ups.load", "load"),
-    Field("ups.realpower", "watts"),
-    Field("ups.model", "name", text),
-)
+    port: str = option("the device: host, host:port, or a URL with https://")
+    pollinterval: int = option("seconds between polls", default=5, minimum=2, reload=True)
+    maxage: int = option(
+        "seconds the last good reading is served while polls fail; then the data are stale", default=60, minimum=15, reload=True
+    )
+    credentials: str | None = option("file with a PASSWORD= line, not readable by others", default=None)
+    certificate: str | None = option(
+        "SHA-256 fingerprint of the device's certificate, or any", default=None, default_text="one that an authority has signed"
+    )
 
 
 class Skeleton(Backend[SkeletonConfig]):
-    """Reads ``name=value`` lines from the file that ``port`` names: a device that needs no hardware."""
+    """Asks the device for JSON over HTTP, with a password."""
 
     Config: ClassVar[type[SkeletonConfig]] = SkeletonConfig
-    description: ClassVar[str] = "Skeleton backend"
+    description: ClassVar[str] = "Skeleton house battery"
     version: ClassVar[str] = "0.1"
-    commands: ClassVar[frozenset[str]] = frozenset({"test.battery.start", "load.off"})
+
+    def __init__(self, config: SkeletonConfig, clock: Clock) -> None:
+        super().__init__(config, clock)
+        self._url, self._host, self._port = _address(config.port)
+        self._web = WebClient(self._url, timeout=5.0, pinned=_fingerprint(config))
+        self._battery = HouseBattery(clock.monotonic(), charge_age=config.maxage)
+        self._on: bool | None = None
+        self._stamp: object = None
+        self._at = 0.0
+
+    @classmethod
+    def check(cls, config: SkeletonConfig) -> None:
+        """Refuse what cannot work, before anything is started."""
+        _address(config.port)
+        _fingerprint(config)
+        read_credentials(config, config.credentials, ("password",))
 
     @property
-    def writable(self) -> Mapping[str, Writable]:
-        """OPTIONAL: what upsrw may set."""
-        return {"ups.delay.shutdown": Writable(ranges=((0, 600),)), "ups.id": Writable(maxlen=20)}
+    def address(self) -> tuple[str, int]:
+        """Host and TCP port, which ``nutdrv_py check`` tries to reach."""
+        return self._host, self._port
+
+    async def __aenter__(self) -> Self:
+        """Read the password; the connection is made by the first poll."""
+        password = read_credentials(self.config, self.config.credentials, ("password",)).get("password", "")
+        if password:
+            self._web.headers["Authorization"] = f"Bearer {password}"
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End the connection."""
+        await self._web.close()
 
     async def poll(self) -> Reading:
-        """MANDATORY: ask the device once."""
-        try:
-            content = await asyncio.to_thread(Path(self.config.port).read_text, "utf-8", "replace")
-        except OSError as error:
-            raise DeviceError(f"{self.config.port} cannot be read: {error.strerror}") from error
-        raw: dict[str, object] = {name: value for name, _, value in (line.partition("=") for line in content.splitlines())}
-        if raw.get("grid") not in ("up", "down"):
-            raise DeviceError("the device does not say whether the grid is up or down")
+        """Ask once; an outage is looked at again before it is believed."""
+        raw = await self._ask()
+        if not _grid(raw) and self._on is not False:
+            await self.clock.sleep(CONFIRM)
+            raw = await self._ask()
+        on = _grid(raw)
+        if on != self._on:
+            self._on = on
+            self._battery.transferred()
+        return self._reading(raw, on)
+
+    def _reading(self, raw: Mapping[str, object], on: bool) -> Reading:
+        """Return what the answer says. What is missing in it is missing in the reading."""
+        now, stamp = self.clock.monotonic(), find(raw, "time")
+        if stamp is None or stamp != self._stamp:
+            # The device's clock may be wrong; that its stamp stands still is certain.
+            self._stamp, self._at = stamp, now
+        at = self._at
+        size, limit = to_number(find(raw, "battery.kwh")), _PERCENT(find(raw, "battery.limit"))
+        self._battery.size.update(None if size is None else size * 1000, at)
+        self._battery.cutoff.update(to_number(limit), at)
         values = translate(FIELDS, raw)
-        charge = values.get("battery.charge")
-        if isinstance(charge, int | float):
-            # The driver itself drops a charge that is not from 0 to 100.
-            values["battery.charge"] = charge * self.config.factor
-        values.update({"ups.mfr": "Example", "ups.delay.shutdown": self._delay, "ups.id": self._name})
-        status = Status.OL if raw["grid"] == "up" else Status.OB
-        alarm = raw.get("alarm")
-        # OPTIONAL: what the battery loses and holds, so that the charge falls while the device is silent; its own low mark.
-        load, capacity = to_number(raw.get("watts")), to_number(raw.get("capacity"))
-        decline = Decline(load=load or 0.0, capacity=capacity, low=to_number(raw.get("low")))
-        return Reading(values, status, (str(alarm),) if alarm else (), raw, decline=decline)
+        believed = self._battery.update(
+            now, off_grid=not on, charge=to_number(_PERCENT(find(raw, "battery.soc"))), charge_at=at,
+            power=to_number(_WATTS(find(raw, "battery.kw"))), load=to_number(values.get("ups.realpower")),
+        )  # fmt: skip
+        # LB is not made here: the driver derives it from charge and runtime, by the marks that the administrator may set.
+        status = (Status.OL if on else Status.OB) | believed.status
+        alarms = ("The battery reports a fault",) if find(raw, "battery.fault") is True else ()
+        values |= {"device.type": "ups", "device.mfr": "Skeleton", **believed.values}
+        return Reading(values, status, alarms, raw={"grid": raw.get("grid")}, at=at, decline=believed.decline)
 
-    _delay: int = 20
-    _name: str = "skeleton"
-
-    async def set(self, name: str, value: str) -> None:
-        """OPTIONAL: carry out upsrw; the value was checked."""
-        if name == "ups.delay.shutdown":
-            self._delay = int(value)
-        else:
-            self._name = value
-
-    async def command(self, name: str, param: str | None) -> None:
-        """OPTIONAL: carry out upscmd."""
-        if name == "load.off":
-            raise CommandError("this device has no switch", Result.FAILED)
-
-    async def shutdown(self) -> None:
-        """OPTIONAL: cut the power of the load; most house batteries cannot and leave this out."""
+    async def _ask(self) -> Mapping[str, object]:
+        """Return the device's answer. Raises :class:`DeviceError` with a sentence, in which there is no secret."""
         try:
-            Path(self.config.port + ".off").write_text("off\n", encoding="utf-8")  # noqa: ASYNC240 - a local file
-        except OSError as error:
-            raise CommandError(f"the switch did not move: {error.strerror}", Result.FAILED) from error
+            body = await self._web.send("GET", "/status")
+        except LoginWanted:
+            raise AuthError(
+                f"{self._host} does not accept the password; write PASSWORD= into the file that credentials = names in ups.conf",
+                rejected=True,
+            ) from None
+        try:
+            raw: object = json.loads(body)
+        except (ValueError, RecursionError):
+            raise DeviceError(f"{self._host} answers something that is not JSON; is port = in ups.conf the device?") from None
+        if not isinstance(raw, dict):
+            raise DeviceError(f"{self._host} answers JSON without names; is port = in ups.conf the device?")
+        return raw
+
+    async def examine(self, *, login: bool) -> AsyncIterator[Finding]:
+        """For ``nutdrv_py check``: is it the right device, and does it say what a shutdown in time needs?"""
+        async with self:
+            try:
+                raw = await self._ask()
+                on = _grid(raw)
+            except DeviceError as error:
+                yield failed("device", str(error), "correct it, then type the same again")
+                return
+            yield ok("grid", f"the device says {raw['grid']!r}: {'the grid is there' if on else 'there is no grid'}")
+            charge = self._reading(raw, on).values.get("battery.charge")
+            if charge is None:
+                yield warning("charge", "the device says no charge to believe", "compare it with the device's own display")
+            else:
+                yield ok("charge", f"the charge is {to_number(charge):g} %")
+            mark = self._battery.update(self.clock.monotonic(), off_grid=False, charge=None).decline
+            yield low_mark(self.config, mark.low or 0.0, mark.cutoff, MARGIN)
+
+
+def _grid(raw: Mapping[str, object]) -> bool:
+    """Return whether the grid is there. Raises :class:`DeviceError` when the device does not say so."""
+    said = raw.get("grid")
+    if not isinstance(said, str) or said not in GRID:
+        raise DeviceError(f"the device says {str(said)[:40]!a} about the grid, which is none of {', '.join(GRID)}")
+    return GRID[said]
+
+
+def _address(port: str) -> tuple[str, str, int]:
+    """Return URL, host and TCP port. Raises :class:`ConfigError`; what is wrong is not quoted, because it may hold a password."""
+    try:
+        parts = urlsplit(port if "://" in port else f"http://{port}")
+        host, number = parts.hostname, parts.port
+    except ValueError:
+        host, number = None, None
+    if not host or parts.scheme not in ("http", "https") or parts.username or parts.path.strip("/") or parts.query:
+        raise ConfigError("port = is not a host, host:port or URL such as https://192.168.1.20")
+    shown = f"[{host}]" if ":" in host else host
+    number = number or (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{shown}:{number}", host, number
+
+
+def _fingerprint(config: SkeletonConfig) -> str:
+    """Return what the certificate is compared with. Raises :class:`ConfigError`."""
+    found = (config.certificate or "").replace(":", "").lower()
+    if found not in ("", "any") and (len(found) != 64 or not set(found) <= set("0123456789abcdef")):
+        raise ConfigError("certificate = is neither any nor a SHA-256 fingerprint of 64 hex digits")
+    return found

@@ -23,7 +23,7 @@ from nutdrv_py.core.variables import with_kinds
 from nutdrv_py.nut.snapshot import Variable
 
 REPO = Path(__file__).parent.parent
-sys.path.insert(0, str(REPO / "drivers"))
+sys.path[:0] = [str(REPO / "drivers"), str(REPO / "tests" / "integration")]
 
 # What a driver keeps (tokens, histories) stays out of the machine's own folder, and out of other tests.
 os.environ["NUTDRV_PY_HOME"] = tempfile.mkdtemp(prefix="nutdrv-home-")

@@ -122,11 +122,11 @@ class DummyDevice(Device):
         return "".join(f"{name}: {value}\n" for name, value in lines.items())
 
 
-class SkeletonDevice(Device):
-    """``drivers/skeleton.py``: the values are the device's own names."""
+class PlainDevice(Device):
+    """``tests/integration/plain.py``: the values are the device's own names."""
 
-    environ: Mapping[str, str] = {"PYTHONPATH": f"{REPO / 'drivers'}:{REPO}"}
-    usual: ClassVar[Mapping[str, str]] = {"backend": "skeleton:Skeleton", "port": FILE}
+    environ: Mapping[str, str] = {"PYTHONPATH": f"{REPO / 'tests' / 'integration'}:{REPO}"}
+    usual: ClassVar[Mapping[str, str]] = {"backend": "plain:Plain", "port": FILE}
 
     def text(self, answer: Answer) -> str | None:
         """Return ``name=value`` lines; ``grid`` follows from the status."""
@@ -292,7 +292,7 @@ class MovedDevice(EnphaseDevice):
 DEVICES: Mapping[str, Callable[[], Device]] = {
     "scripted": ScriptedDevice,
     "dummy": DummyDevice,
-    "skeleton": SkeletonDevice,
+    "plain": PlainDevice,
     "rct": RctDevice,
     "enphase": EnphaseDevice,
     "enphase, clock moved": MovedDevice,

@@ -139,11 +139,11 @@ class Watched(Stage):
 
 
 class Lab(Watched):
-    """A stage whose device is a file that the skeleton backend reads."""
+    """A stage whose device is a file that plain.py reads."""
 
     def __init__(self, section: Mapping[str, str] | None = None, *, environ: Mapping[str, str] | None = None) -> None:
-        lines = {"driver": "nutdrv_py", "port": "placeholder", "backend": "skeleton:Skeleton", "pollinterval": "1", "looks": "1", **(section or {})}
-        super().__init__(dict(lines), ups="ups", environ={"PYTHONPATH": str(REPO / "drivers"), **(environ or {})})
+        lines = {"driver": "nutdrv_py", "port": "placeholder", "backend": "plain:Plain", "pollinterval": "1", "looks": "1", **(section or {})}
+        super().__init__(dict(lines), ups="ups", environ={"PYTHONPATH": str(REPO / "tests" / "integration"), **(environ or {})})
         self.device = self.folder / "device"
         conf = self.folder / "etc" / "ups.conf"
         conf.write_text(conf.read_text().replace('"placeholder"', f'"{self.device}"'))
@@ -151,7 +151,7 @@ class Lab(Watched):
 
     def say(self, **values: object) -> None:
         """What the device answers from now on."""
-        content: dict[str, object] = {"grid": "up", "soc": 87, "left": 3600, "load": 12.5, "watts": 640, "name": "Skeleton", "low": 20, **values}
+        content: dict[str, object] = {"grid": "up", "soc": 87, "left": 3600, "load": 12.5, "watts": 640, "name": "Plain", "low": 20, **values}
         new = self.device.with_suffix(".new")
         new.write_text("".join(f"{name}={value}\n" for name, value in content.items() if value is not None))
         new.replace(self.device)

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import asyncio
 
-from skeleton import Skeleton
+from plain import Plain
 
 from nutdrv_py.device.backend import Backend
 
 
-class NoSwitch(Skeleton):
-    """The skeleton without shutdown."""
+class NoSwitch(Plain):
+    """The plain device without shutdown."""
 
     shutdown = Backend.shutdown
 
 
-class SlowSwitch(Skeleton):
-    """The skeleton with a command that takes two seconds."""
+class SlowSwitch(Plain):
+    """The plain device with a command that takes two seconds."""
 
     async def command(self, name: str, param: str | None) -> None:
         await asyncio.sleep(2)

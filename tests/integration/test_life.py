@@ -147,7 +147,7 @@ def test_version_help_and_list_go_through_pipes_with_the_banner(lab: Lab) -> Non
         done = lab.driver(word)
         assert done.returncode == 0
         assert done.stdout.startswith("Network UPS Tools 2.8.5 - Python driver nutdrv_py ")
-    assert 'VALUE factor "what the device' in lab.driver("-L", "-x", "backend=skeleton:Skeleton").stdout
+    assert 'VALUE factor "what the device' in lab.driver("-L", "-x", "backend=plain:Plain").stdout
     assert 'FLAG ignorelb "' in lab.driver("-L").stdout
     assert "UNKNOWN" in lab.driver("-L", "-x", "backend=enphase").stdout
     assert "-x" in lab.driver("-h").stdout
@@ -303,7 +303,7 @@ def test_k_cuts_the_power_with_and_without_a_running_driver(lab: Lab) -> None:
 
 
 def test_k_says_plainly_when_the_device_has_no_switch(labs: Callable[..., Lab]) -> None:
-    lab = labs({"backend": "noswitch:NoSwitch"}, environ={"PYTHONPATH": f"{REPO / 'drivers'}:{REPO / 'tests' / 'integration'}"})
+    lab = labs({"backend": "noswitch:NoSwitch"}, environ={"PYTHONPATH": str(REPO / "tests" / "integration")})
     done = lab.driver("-a", "ups", "-k")
     assert done.returncode == 1
     assert "shutdown not supported" in done.stderr
@@ -361,11 +361,11 @@ def test_root_is_given_up_for_nuts_user_and_the_socket_gets_the_group() -> None:
             elif (packages / name).exists():
                 shutil.copy(packages / name, site)
         shutil.copytree(REPO / "nutdrv_py", site / "nutdrv_py", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(REPO / "drivers" / "skeleton.py", site)
+        shutil.copy(REPO / "tests" / "integration" / "plain.py", site)
         (home / "device").write_text("grid=up\nsoc=50\n")
         (home / "etc").mkdir()
         (home / "etc" / "ups.conf").write_text(
-            f"[ups]\ndriver = nutdrv_py\nport = {home}/device\nbackend = skeleton:Skeleton\ngroup = nut\n"
+            f"[ups]\ndriver = nutdrv_py\nport = {home}/device\nbackend = plain:Plain\ngroup = nut\n"
         )
         run = home / "run"
         run.mkdir()

@@ -117,7 +117,7 @@ def test_what_is_wrong_with_a_running_nut_is_told_with_what_to_type(labs: Callab
     (lab.folder / "etc" / "upsmon.conf").unlink()
 
     with (lab.folder / "etc" / "ups.conf").open("a") as file:
-        file.write(f'[new]\n    driver = nutdrv_py\n    backend = "skeleton:Skeleton"\n    port = "{lab.device}"\n')
+        file.write(f'[new]\n    driver = nutdrv_py\n    backend = "plain:Plain"\n    port = "{lab.device}"\n')
     found, code = checked(lab, "new")
     assert (found["upsd"]["level"], found["driver"]["level"], code) == ("failed", "failed", 1)
     assert "upsd -c reload" in found["upsd"]["advice"]

@@ -14,7 +14,7 @@ from nutdrv_py.core.settings import Settings
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.process.upsconf import Entry, load, read_ups_conf
 
-BASE = "[home]\n driver = nutdrv_py\n port = /dev/null\n backend = skeleton:Skeleton\n"
+BASE = "[home]\n driver = nutdrv_py\n port = /dev/null\n backend = plain:Plain\n"
 
 
 def _load(tmp_path: Path, text: str, ups: str = "home", *, mode: int = 0o640, **more: object) -> Settings:
@@ -93,12 +93,12 @@ def test_defaults_and_overrides_are_collected_and_published(tmp_path: Path) -> N
         (BASE + " statepath = /x\n", "above the first [section]"),
         (BASE + " ignorelb = perhaps\n", "is a flag"),
         (BASE + ' desc = "a # b\n', "Parse error"),
-        ("[home]\n driver = dummy-ups\n port = x\n backend = skeleton:Skeleton\n", "is for driver dummy-ups, but I'm nutdrv_py!"),
-        ("[home]\n driver = nutdrv_py\n backend = skeleton:Skeleton\n", "you must specify a port name"),
+        ("[home]\n driver = dummy-ups\n port = x\n backend = plain:Plain\n", "is for driver dummy-ups, but I'm nutdrv_py!"),
+        ("[home]\n driver = nutdrv_py\n backend = plain:Plain\n", "you must specify a port name"),
         ("[home]\n driver = nutdrv_py\n port = x\n", "write backend = one of: "),
         ("[home]\n driver = nutdrv_py\n port = x\n backend = nothing\n", "there is no backend 'nothing'"),
         ("[home]\n driver = nutdrv_py\n port = x\n backend = no_such_module:X\n", "cannot be imported"),
-        ("[home]\n driver = nutdrv_py\n port = x\n backend = skeleton:Nothing\n", "has no Nothing"),
+        ("[home]\n driver = nutdrv_py\n port = x\n backend = plain:Nothing\n", "has no Nothing"),
         ("[home]\n driver = nutdrv_py\n port = x\n backend = pathlib:Path\n", "is not a nutdrv_py.Backend"),
         ("[other]\n driver = nutdrv_py\n", "Section home not found"),
         ("[HOME]\n driver = nutdrv_py\n", "Section home not found"),
