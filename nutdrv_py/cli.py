@@ -14,7 +14,10 @@ from nutdrv_py.errors import NutdrvError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("portfile", "daemon", "check", "status", "scan", "record", "simulate", "demo", "backends", "new-device", "install")
+COMMANDS = (
+    "portfile", "daemon", "check", "status", "scan", "record", "simulate", "demo", "backends", "new-device", "new-backend",
+    "install",
+)
 """In the order of ``--help``; each is a module of :mod:`nutdrv_py.commands`, with _ for -."""
 
 

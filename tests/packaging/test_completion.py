@@ -44,7 +44,7 @@ def conf(tmp_path: Path) -> Path:
         ("nutdrv_py demo --backend r", ["rct"]),
         ("nutdrv_py backends re", ["repeater", "replay"]),
         ("nutdrv_py backends vic", ["victron-gx"]),
-        ("nutdrv_py new", ["new-device"]),
+        ("nutdrv_py new", ["new-device", "new-backend"]),
         ("nutdrv_py install --rem", ["--remove"]),
         ("nutdrv_py -a ''", ["home", "barn"]),
         ("nutdrv_py portfile b", ["barn"]),
