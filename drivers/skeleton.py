@@ -84,6 +84,7 @@ class SkeletonConfig(Config):
     maxage: int = option(
         "seconds the last good reading is served while polls fail; then the data are stale", default=60, minimum=15, reload=True
     )
+    timeout: float = option("seconds that an answer may take", default=5.0, minimum=1)
     credentials: str | None = option("file with a PASSWORD= line, not readable by others", default=None)
     certificate: str | None = option(
         "SHA-256 fingerprint of the device's certificate, or any", default=None, default_text="one that an authority has signed"
@@ -100,10 +101,10 @@ class Skeleton(Backend[SkeletonConfig]):
     def __init__(self, config: SkeletonConfig, clock: Clock) -> None:
         super().__init__(config, clock)
         self._url, self._host, self._port = _address(config.port)
-        self._web = WebClient(self._url, timeout=5.0, pinned=_fingerprint(config))
+        self._web = WebClient(self._url, timeout=config.timeout, pinned=_fingerprint(config))
         self._battery = HouseBattery(clock.monotonic(), charge_age=config.maxage)
         self._on: bool | None = None
-        self._stamp: object = None
+        self._stamp: float | None = None
         self._at = 0.0
 
     @classmethod
@@ -143,10 +144,11 @@ class Skeleton(Backend[SkeletonConfig]):
 
     def _reading(self, raw: Mapping[str, object], on: bool) -> Reading:
         """Return what the answer says. What is missing in it is missing in the reading."""
-        now, stamp = self.clock.monotonic(), find(raw, "time")
+        now, stamp = self.clock.monotonic(), to_number(find(raw, "time"))
         if stamp is None or stamp != self._stamp:
-            # The device's clock may be wrong; that its stamp stands still is certain.
-            self._stamp, self._at = stamp, now
+            # The device's clock may be wrong, so it is only asked at first; that a stamp stands still is certain.
+            self._at = now if stamp is None or self._stamp is not None else self.clock.monotonic_of(stamp)
+            self._stamp = stamp
         at = self._at
         size, limit = to_number(find(raw, "battery.kwh")), _PERCENT(find(raw, "battery.limit"))
         self._battery.size.update(None if size is None else size * 1000, at)

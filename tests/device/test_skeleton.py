@@ -33,16 +33,17 @@ class Quick(FakeClock):
         await asyncio.sleep(0)
 
 
-def made() -> Any:
+def made(now: Callable[[], float]) -> Any:
     """The fake device that comes with a generated package."""
     module = ModuleType("fake")
     exec(compile((TEMPLATE / "fake.py.in").read_text(), "fake.py", "exec"), module.__dict__)
-    return module.Fake()
+    return module.Fake(now=now)
 
 
 def play(story: Callable[[Skeleton, Any, Quick], Awaitable[None]], *, password: str = "", told: str = "", folder: Path = Path()) -> None:
     async def run() -> None:
-        fake, clock = made(), Quick()
+        clock = Quick()
+        fake = made(clock.wall)
         fake.password = password
         await fake.start()
         credentials = None
@@ -169,9 +170,27 @@ def test_a_charge_in_percent_from_a_device_that_says_fractions_is_not_8100() -> 
     play(story)
 
 
+def test_an_old_answer_of_a_device_whose_clock_is_right_is_old_from_the_start() -> None:
+    async def story(backend: Skeleton, fake: Any, clock: Quick) -> None:
+        fake.stamp = clock.wall() - 86_400
+        assert (await backend.poll()).at == clock.now - 86_400
+
+    play(story)
+
+
+def test_a_device_whose_clock_is_wrong_is_read_from_its_second_answer_on() -> None:
+    async def story(backend: Skeleton, fake: Any, clock: Quick) -> None:
+        for stamp in (1000.0, 1005.0, 1010.0):
+            fake.stamp = stamp
+            reading = await backend.poll()
+        assert reading.at == clock.now
+
+    play(story)
+
+
 def test_an_answer_that_is_always_the_same_gets_old() -> None:
     async def story(backend: Skeleton, fake: Any, clock: Quick) -> None:
-        fake.stamp = 1_700_000_000
+        fake.stamp = clock.wall()
         began = clock.now
         assert (await backend.poll()).at == began
         clock.now += 50
