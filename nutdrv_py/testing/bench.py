@@ -176,6 +176,7 @@ class Bench:
         if not secrets:
             return
         places = [("a log line, or what was printed,", text) for text in lines]
+        places += [("a line of nutdrv_py check", text) for text in stage.texts]
         for poll in stage.polls:
             if poll.error is not None:
                 places.append(("the text or traceback of an exception", "".join(traceback.format_exception(poll.error))))

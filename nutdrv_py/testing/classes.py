@@ -52,7 +52,7 @@ def _options(config: type[Config], hints: dict[str, Any]) -> Iterator[Failure]:
             continue
         settled = options.get(item.name)
         if settled is None:
-            if item.init:
+            if item.init and item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
                 yield Failure("options", f"{item.name} of {config.__name__} is no option: nobody can set it in ups.conf")
             continue
         if not settled.help.strip():
@@ -61,7 +61,7 @@ def _options(config: type[Config], hints: dict[str, Any]) -> Iterator[Failure]:
             yield Failure("options", f"the option {item.name} is not in lower case, as ups.conf is read")
         if _plain(hints[item.name]) not in _TYPES:
             yield Failure("options", f"the option {item.name} is of a type that ups.conf cannot hold")
-        if problem := _default(item.default, settled):
+        if not settled.default_text and (problem := _default(item.default, settled)):
             yield Failure("options", f"the default of the option {item.name} {problem}")
         if SECRET.search(item.name) and not NOT_SECRET.fullmatch(item.name) and not settled.sensitive and item.name not in common:
             text = f"the option {item.name} is not sensitive, so that upsc shows it as driver.parameter.{item.name}"
@@ -90,6 +90,8 @@ def _default(default: object, settled: Option) -> str:
 def _limits(backend: type[Backend[Any]]) -> Iterator[Failure]:
     defaults = {item.name: item.default for item in dataclasses.fields(backend.Config)}
     interval, age = defaults.get("pollinterval"), defaults.get("maxage")
+    if any(backend_options(backend.Config)[name].default_text for name in ("pollinterval", "maxage")):
+        return  # they follow from something else
     if not isinstance(interval, int) or not isinstance(age, int):
         yield Failure("limits", "pollinterval and maxage have no whole numbers as defaults")
         return

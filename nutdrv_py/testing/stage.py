@@ -98,6 +98,8 @@ class Stage:
         self.moments: list[Moment] = []
         self.polls: list[Poll] = []
         self.noted = Noted()
+        self.texts: list[str] = []
+        """Lines for a person, such as those of an examination."""
         self.measuring = False
         self._running: set[int] = set()
         self._count = 0

@@ -22,6 +22,9 @@ HOLDS = 40.0
 STEP = 7.0
 """Percentage points by which the charge moves at once: backends doubt more."""
 
+NEAR = 20.0
+"""Percent of charge from which on it falls slowly."""
+
 MARK = 10
 """Percent: the low mark that is set for the story of an empty battery."""
 
@@ -145,19 +148,25 @@ async def empty(bench: Bench) -> None:
         if stage.number(CHARGE) is None:
             bench.report.untested["low-battery"] = ("battery.charge in a reading",)
             return
-        percent = 80.0
-        while percent > 0:
-            percent = max(0.0, percent - STEP)
+        begin, percent = stage.clock.now, 80.0
+        while percent > 0 and not _low_since(stage, begin):
+            # Slowly at the end: at its own limit the device may leave the house without power.
+            percent = max(0.0, percent - (STEP if percent > NEAR else 1.0))
             await stage.tell(device.charge(percent))
             await stage.run(2 * stage.pace)
-            if percent > MARK + 2 * STEP:
+            if percent > NEAR:
                 _own_low(bench, stage, percent)
             if percent == 80.0 - 4 * STEP:
                 await charge_is(bench, stage, percent, "in an outage")
-        if not await stage.until(lambda: stage.served(Status.OB) and stage.served(Status.LB), device.settles):
+        if not await stage.until(lambda: _low_since(stage, begin), device.settles):
             shown = stage.number(CHARGE)
             charge = "no charge" if shown is None else f"a charge of {shown:g} %"
             bench.fail("low-battery", f"in an outage, with an empty battery, upsd was given {_given(stage)} and {charge}")
+
+
+def _low_since(stage: Stage, at: float) -> bool:
+    low = Status.OB | Status.LB
+    return any(not moment.stale and low & moment.status == low for moment in stage.since(at))
 
 
 def _own_low(bench: Bench, stage: Stage, percent: float) -> None:

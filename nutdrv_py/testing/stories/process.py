@@ -7,13 +7,12 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-import traceback
 
 from nutdrv_py.device.backend import Writable
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import AuthError, CommandError, DeviceError, NutdrvError, Result
-from nutdrv_py.testing.bench import Bench, listening, secrets_of
-from nutdrv_py.testing.clock import BackendClock, FakeClock
+from nutdrv_py.testing.bench import Bench
+from nutdrv_py.testing.clock import FakeClock
 from nutdrv_py.testing.stage import AWAY, Stage, staged
 from nutdrv_py.testing.stories.healthy import BLOCKED, TRIES
 
@@ -205,27 +204,23 @@ async def examine(bench: Bench) -> None:
     """The device is examined while it answers, and while it is silent."""
     if not bench.can("silence"):
         return
-    clock = FakeClock()
     for what in ("that answers", "that is silent"):
-        folder = bench.folder()
-        folder.mkdir(parents=True)
-        with listening() as lines:
-            async with bench.device(clock, folder) as device:
-                config = dataclasses.replace(device.config(), ups="home", statepath=str(folder), home=str(folder))
-                if what == "that is silent":
-                    await device.silence()
-                texts: list[str] = []
-                began = time.monotonic()
-                try:
-                    async with asyncio.timeout(EXAMINED):
-                        async for finding in bench.backend(config, BackendClock(clock)).examine(login=False):
-                            texts.append(f"{finding.text} {finding.advice}")
-                except TimeoutError:
-                    passed = time.monotonic() - began
-                    bench.fail("examine", f"with a device {what} it had not ended after {passed:.0f} s")
-                except Exception as error:
-                    bench.fail("examine", f"with a device {what} it raised {type(error).__name__}")
-                    texts.append("".join(traceback.format_exception(error)))
-                secrets = secrets_of(config, device.secrets)
-        if any(secret in text for text in (*texts, *lines) for secret in secrets):
-            bench.fail("secret", f"in an examination of a device {what}, a line held a secret")
+        async with bench.stage(f"in an examination of a device {what}", begin=False) as stage:
+            if what == "that is silent":
+                await stage.tell(stage.device.silence())
+            task = asyncio.ensure_future(_findings(stage))
+            began = time.monotonic()
+            while not task.done() and time.monotonic() - began < EXAMINED:
+                await asyncio.wait({task}, timeout=0.01)
+                await stage.clock.advance(1.0)
+            if not task.done():
+                bench.fail("examine", f"with a device {what} it had not ended after {EXAMINED:.0f} s")
+                task.cancel()
+            elif task.exception() is not None:
+                bench.fail("examine", f"with a device {what} it raised {type(task.exception()).__name__}")
+            else:
+                stage.texts.extend(task.result())
+
+
+async def _findings(stage: Stage) -> list[str]:
+    return [f"{found.text} {found.advice}" async for found in stage.backend.examine(login=False)]
