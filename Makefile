@@ -15,7 +15,7 @@ SEED ?= 0
 TARGETS ?=
 DRILLS ?= all
 
-.PHONY: demo test drills fuzz soak sbom check bench deb matrix man nut servers clean help docs
+.PHONY: demo test drills fuzz soak sbom check bench deb matrix man nut servers clean help docs pictures
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
@@ -23,6 +23,7 @@ help:
 	@echo "make drills  each story with the real upsmon at each phase of its look (ten minutes); writes docs/reliability.md"
 	@echo "make check   ruff, mypy --strict, the layer test"
 	@echo "make docs    the documentation as a web site, in build/docs"
+	@echo "make pictures  those of README.md, anew (a minute)"
 	@echo "make fuzz    MINUTES=10 of hostile input for all that reads what others write: executions, coverage, failures"
 	@echo "make soak    eight days in fast time and 45 minutes of real time: memory, descriptors and threads stay flat"
 	@echo "make sbom    the bill of materials (CycloneDX) in build/sbom.json, and an audit of it if the advisories can be reached"
@@ -93,6 +94,9 @@ $(STAMP): setup.cfg pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+pictures: servers $(STAMP)
+	@$(VENV)/bin/python docs/pictures/make
 
 docs: $(STAMP)
 	@test -x $(VENV)/bin/mkdocs || $(VENV)/bin/pip install --quiet --disable-pip-version-check 'mkdocs >= 1.6'

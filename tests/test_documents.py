@@ -28,7 +28,6 @@ from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO
 
 EXAMPLE = (REPO / "ups.conf.example").read_text()
-README = (REPO / "README.md").read_text()
 
 
 def _section(name: str) -> str:
@@ -88,24 +87,25 @@ def test_the_example_of_the_exporters_is_read(tmp_path: Path) -> None:
     assert [device.name for device in found.devices] == ["rct"]
 
 
-def _named(chapter: str) -> set[str]:
-    table = README.split(f"## What is served: {chapter}")[1].split("## ")[0]
+def _named(backend: str) -> set[str]:
+    text = (REPO / "docs" / "backends" / f"{backend}.md").read_text()
+    table = text.split("## What the variables mean")[1].split("## ")[0]
     rows = [row.split("|")[1] + row.split("|")[2] for row in table.splitlines() if row.startswith("| `")]
     return {word for row in rows for word in re.findall(r"`([a-z]+\.[A-Za-z0-9.-]+)`", row)} - {"prim_sm.island"}
 
 
-async def test_the_readmes_table_for_rct_names_what_is_served_and_all_of_it() -> None:
+async def test_the_pages_table_for_rct_names_what_is_served_and_all_of_it() -> None:
     served: set[str] = set()
     async with rct_home(changes={"calibration": "low", "faults": (25,)}) as h:
         served.update(h.shown(await h.polls(8)))
-    named = _named("RCT Power")
+    named = _named("rct")
     assert named <= served
     families = ("input.", "output.", "device.", "experimental.")
     assert {name for name in served - named if not name.startswith(families)} == set()
 
 
-async def test_the_readmes_table_names_what_is_served_and_all_of_it(tmp_path: Path) -> None:
-    named = _named("Enphase")
+async def test_the_pages_table_for_enphase_names_what_is_served_and_all_of_it(tmp_path: Path) -> None:
+    named = _named("enphase")
     served: set[str] = set()
     for scenario in ("split-phase", "online"):
         (tmp_path / scenario).mkdir()
