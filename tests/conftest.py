@@ -21,9 +21,13 @@ from nutdrv_py import log
 from nutdrv_py.clock import Clock
 from nutdrv_py.core.variables import with_kinds
 from nutdrv_py.nut.snapshot import Variable
+from tests.hasty import HastyLoop
 
 REPO = Path(__file__).parent.parent
 sys.path[:0] = [str(REPO / "drivers"), str(REPO / "tests" / "integration")]
+
+HASTY = ("backends/rct/", "backends/enphase/", "backends/test_replay.py", "systems/", "test_recording.py")
+"""Tests whose device and driver are tasks of one loop: its time runs ahead while nothing happens."""
 
 # What a driver keeps (tokens, histories) stays out of the machine's own folder, and out of other tests.
 os.environ["NUTDRV_PY_HOME"] = tempfile.mkdtemp(prefix="nutdrv-home-")
@@ -95,10 +99,11 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
         pytest.mark.usefixtures("anyio_backend")(obj)  # type: ignore[operator]
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Return the only loop that the driver runs on."""
-    return "asyncio"
+@pytest.fixture
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    """Return asyncio, the only kind of loop that the driver runs on, and what it is made with."""
+    hasty = request.path.relative_to(REPO / "tests").as_posix().startswith(HASTY)
+    return "asyncio", {"loop_factory": HastyLoop} if hasty else {}
 
 
 @pytest.fixture

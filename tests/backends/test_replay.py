@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from nutdrv_py.backends.replay import Replay
 from nutdrv_py.backends.replay.stage import Cue, Stage, Tracks
-from nutdrv_py.clock import Clock
 from nutdrv_py.core.driver import Driver
 from nutdrv_py.device.backend import load
 from nutdrv_py.device.reading import Reading, Value
@@ -28,6 +27,7 @@ from nutdrv_py.recording.file import Poll, Recording
 from tests.backends.seen import Seen
 from tests.backends.taping import Taping, play, player, taping
 from tests.conftest import FakeClock
+from tests.hasty import LoopClock
 
 KINDS = ("enphase", "rct")
 
@@ -192,7 +192,7 @@ async def test_the_real_driver_plays_faster_than_its_poll_interval_and_ends_stal
     )  # fmt: skip
 
     async def watch() -> list[str]:
-        driver = Driver(settings, settings.backend(settings.config, Clock()), Clock())
+        driver = Driver(settings, settings.backend(settings.config, LoopClock()), LoopClock())
         seen: list[str] = []
         driver.subscribe(lambda old, new: seen.append("stale" if new.stale else new.variables["ups.status"].value))
         running = asyncio.ensure_future(driver.run())
