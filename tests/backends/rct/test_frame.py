@@ -254,7 +254,7 @@ MOST_LOOKS = 4 * 260
 def test_the_work_grows_with_the_bytes_and_no_faster(rubbish: bytes, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     work = Work(monkeypatch)
     done = []
-    for size in (8_000, 32_000):
+    for size in (16_000, 48_000):
         reader, before = FrameReader(), work.bytes
         stream = rubbish * (size // len(rubbish))
         for start in range(0, len(stream), step):
