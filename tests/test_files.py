@@ -45,6 +45,7 @@ from nutdrv_py.exporters.wake.rules import State, Wanted
 from nutdrv_py.log import Trouble
 from nutdrv_py.machine.launcher import link
 from nutdrv_py.machine.paths import Paths
+from nutdrv_py.machine.plugins import plugin
 from nutdrv_py.process.background import PidFile
 from nutdrv_py.process.kept import Kept
 from nutdrv_py.process.older import listening_pid
@@ -203,6 +204,7 @@ ROWS: Mapping[str, tuple[Row, ...]] = {
     "exporters' secret": (Row("password", _secret),),
     "portfile's configuration": (Row("enphase-home.conf", _script),),
     "description of `backend = mapping`": (Row("device.yaml", read_nodes),),
+    "backend in one file": (Row("device.py", lambda path: plugin(path.stem, path.parent)),),
     "certificate": (Row("gateway.pem", fingerprints),),
     "launcher": (Row("nutdrv_py", lambda path: link(Path(sys.executable), path.parent)),),
 }

@@ -23,6 +23,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "protocols.web": ("core.confined", "errors", "protocols"),
     "machine": ("errors", "machine"),
     "device": ("clock", "device", "errors", "log"),
+    "device.backend": ("clock", "device", "errors", "log", "machine.plugins"),
     "device.credentials": ("device", "errors", "log", "machine.private"),
     "device.push": ("clock", "core.confined", "device", "errors", "log"),
     "core": ("clock", "core", "device", "errors", "log", "machine.paths", "nut.kinds", "nut.parseconf", "nut.snapshot", "__version__"),

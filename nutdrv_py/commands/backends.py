@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from nutdrv_py.backends.mapping.sources import Options
 from nutdrv_py.core import settings
 from nutdrv_py.device import backend as backends
 from nutdrv_py.errors import ConfigError
+from nutdrv_py.machine import plugins
 
 HELP = "list the backends installed, with their options; with a shipped device's name, its file"
 
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.name and args.name not in known and ":" not in args.name:
         backends.load(args.name)
-    for name in [args.name] if args.name else sorted(known):
+    for name in [args.name] if args.name else [*sorted(known), *_plugins()]:
         try:
             backend = backends.load(name)
         except ConfigError as error:
@@ -48,6 +50,19 @@ def run(args: argparse.Namespace) -> int:
                 print(f"  port = {path.stem:<18} {device}: {tried}")
         print()
     return 0
+
+
+def _plugins() -> Iterator[str]:
+    """Yield the backends in the plug-in folder as ``module:Class``; of a file that is refused its name, and say why."""
+    for name in plugins.found():
+        try:
+            module = plugins.plugin(name)
+        except ConfigError as error:
+            print(f"{name}: {error}")
+            continue
+        for kind in vars(module).values():
+            if isinstance(kind, type) and issubclass(kind, backends.Backend) and sys.modules[kind.__module__] is module:
+                yield f"{name}:{kind.__name__}"
 
 
 def _devices() -> Iterator[tuple[str, str, Path]]:

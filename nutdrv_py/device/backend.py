@@ -17,6 +17,7 @@ from nutdrv_py.clock import Clock
 from nutdrv_py.device.findings import Finding
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, ConfigError, Result
+from nutdrv_py.machine.plugins import plugin
 
 __all__ = ["BUILT_IN", "ENTRY_POINTS", "Answers", "Backend", "Config", "Option", "Writable", "load", "names", "option"]
 
@@ -247,6 +248,8 @@ def names() -> dict[str, str]:
 def load(name: str) -> type[Backend[Any]]:
     """The backend called ``name``: an entry point, or ``module:Class`` for one without packaging.
 
+    Such a module is first looked for in the plug-in folder, see :mod:`nutdrv_py.machine.plugins`.
+
     Raises :class:`ConfigError` with the list of backends when there is none of that name.
     """
     target = BUILT_IN.get(name) or (name if ":" in name else names().get(name, ""))
@@ -254,7 +257,7 @@ def load(name: str) -> type[Backend[Any]]:
     if not colon:
         raise ConfigError(f"there is no backend {name!r}; write backend = one of: {', '.join(sorted(names()))}, or module:Class")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        found = getattr(plugin(module_name) or importlib.import_module(module_name), class_name)
     except ImportError as error:
         raise ConfigError(f"the backend {name!r} cannot be imported: {error}") from error
     except AttributeError:
