@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def hidden_from(user: str, path: Path) -> Path | None:
-    """The first directory on the way to ``path`` that ``user`` may not pass; None when the way is open."""
+    """Return the first directory on the way to ``path`` that ``user`` may not pass; None when the way is open."""
     try:
         account = pwd.getpwnam(user)
     except KeyError:

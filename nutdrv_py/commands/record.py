@@ -134,7 +134,7 @@ class Tape:
         self._trouble = log.Trouble()
 
     def now(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since the beginning."""
         return self._clock.monotonic() - self._began
 
     def take(self, lines: Iterable[Mapping[str, object]]) -> None:

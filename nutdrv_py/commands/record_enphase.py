@@ -45,7 +45,7 @@ class OverheardEnphase(Enphase):
 
     @property
     def token_left(self) -> float | None:
-        """Seconds of life that the token has left; None before it is known."""
+        """Return the seconds of life that the token has left; None before it is known."""
         token = self.session.authority.token
         return None if token is None else token.left(self.clock.wall())
 
@@ -122,7 +122,7 @@ def _copy(response: httpx.Response, raw: bytes) -> httpx.Response:
 
 
 async def _whole(stream: object) -> bytes:
-    """The answer as it came, up to what the backend would take."""
+    """Return the answer as it came, up to what the backend would take."""
     found = bytearray()
     assert isinstance(stream, AsyncIterable)
     async for piece in stream:

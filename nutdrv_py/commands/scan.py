@@ -154,7 +154,7 @@ def _of_inverter(found: Inverter, port: int) -> _Section:
 
 
 def _written(sections: Sequence[_Section], taken: Iterable[str]) -> list[str]:
-    """The sections as text, each with a name that no other one has."""
+    """Return the sections as text, each with a name that no other one has."""
     used = set(taken)
     texts = []
     for section in sections:
@@ -170,7 +170,7 @@ def _written(sections: Sequence[_Section], taken: Iterable[str]) -> list[str]:
 
 
 def _taken() -> set[str]:
-    """Names that ups.conf has already, as far as it can be read."""
+    """Return the names that ups.conf has already, as far as it can be read."""
     try:
         data = (paths().confpath / "ups.conf").read_bytes()
     except OSError:

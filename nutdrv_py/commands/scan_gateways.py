@@ -37,7 +37,7 @@ class Gateway:
 
 
 def best_address(found: Iterable[str]) -> str | None:
-    """The address that a driver should use: IPv4 before IPv6, one of the network before one that only a link knows."""
+    """Return the address that a driver should use: IPv4 before IPv6, one of the network before one that only a link knows."""
 
     def rank(text: str) -> tuple[bool, bool, str]:
         address = ipaddress.ip_address(text)
@@ -110,7 +110,7 @@ def _responder(zeroconf: Any, interfaces: Sequence[str] | None) -> Any:
 
 
 def _gateway(info: Any) -> Gateway | None:
-    """What an announcement says; None when it leads nowhere. It comes from the network, so nothing in it is trusted."""
+    """Return what an announcement says; None when it leads nowhere. It comes from the network, so nothing in it is trusted."""
     if info is None:
         return None
     properties: dict[Any, Any] = info.properties or {}

@@ -42,7 +42,7 @@ class Inverter:
 
 
 def read_network(text: str, *, anywhere: bool) -> Network:
-    """A network as the user writes it. Raises :class:`ConfigError` for one that is too wide, or not private."""
+    """Return a network as the user writes it. Raises :class:`ConfigError` for one that is too wide, or not private."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -56,7 +56,7 @@ def read_network(text: str, *, anywhere: bool) -> Network:
 
 
 def hosts_of(network: Network) -> list[str]:
-    """The addresses that a device can have in it."""
+    """Return the addresses that a device can have in it."""
     return [str(host) for host in network.hosts()]
 
 

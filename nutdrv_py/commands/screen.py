@@ -46,16 +46,16 @@ class Facts:
 
     @property
     def good(self) -> bool:
-        """Whether there are current data."""
+        """Return whether there are current data."""
         return not self.stale and not self.missing
 
     @property
     def status(self) -> Status:
-        """The tokens of ups.status."""
+        """Return the tokens of ups.status."""
         return Status.parse(self.variables.get("ups.status", ""))[0]
 
     def number(self, name: str) -> float | None:
-        """A variable that is a number."""
+        """Return a variable that is a number."""
         return to_number(self.variables.get(name))
 
 
@@ -103,7 +103,7 @@ class Style:
         return cls(max(NARROWEST, min(WIDEST, width)), colour, _shows_utf_8(stream, environ))
 
     def paint(self, text: str, code: str) -> str:
-        """The text in a colour."""
+        """Return the text in a colour."""
         return f"\033[{code}m{text}\033[0m" if self.colour else text
 
 
@@ -131,7 +131,7 @@ def duration(seconds: float) -> str:
 
 
 def headline(facts: Facts) -> str:
-    """The status in words."""
+    """Return the status in words."""
     if facts.missing:
         return facts.missing
     if facts.stale:
@@ -170,7 +170,7 @@ def _colour(facts: Facts) -> str:
 
 
 def lines(facts: Facts, style: Style) -> list[str]:
-    """The screen, from top to bottom, none longer than the width."""
+    """Return the screen, from top to bottom, none longer than the width."""
     width = style.width
     found = [_cut(facts.ups, width), *(style.paint(line, _colour(facts)) for line in _folded(headline(facts), width))]
     if not facts.good:
@@ -189,7 +189,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def _folded(text: str, width: int) -> Iterator[str]:
-    """The words in lines of that width."""
+    """Yield the words in lines of that width."""
     line = ""
     for word in text.split():
         if line and len(line) + 1 + len(word) > width:
@@ -221,7 +221,7 @@ def _battery(facts: Facts, style: Style) -> Rows:
 
 
 def _bar(charge: float, low: float | None, room: int, *, unicode: bool) -> str:
-    """A bar of ``room`` letters between brackets, with a mark where the battery is low."""
+    """Return a bar of ``room`` letters between brackets, with a mark where the battery is low."""
     full, empty, mark = ("█", "░", "┃") if unicode else ("#", "-", "|")
     filled = round(max(0.0, min(100.0, charge)) / 100 * room)
     letters = [full] * filled + [empty] * (room - filled)

@@ -34,11 +34,11 @@ class Section:
 
     @property
     def socket(self) -> Path:
-        """Where its driver listens."""
+        """Return where its driver listens."""
         return self.paths.statepath / f"{self.driver}-{self.ups}"
 
     def value(self, name: str) -> str | None:
-        """The last value of an option, in the section or above all sections; None when it is not there."""
+        """Return the last value of an option, in the section or above all sections; None when it is not there."""
         entries = (*self.conf.globals, *self.conf.section)
         return next((entry.value for entry in reversed(entries) if entry.name == name), None)
 
@@ -52,7 +52,7 @@ class Seen:
 
 
 def ours(driver: str) -> bool:
-    """Whether a driver of this name is this program."""
+    """Return whether a driver of this name is this program."""
     return driver == NAME or driver.startswith(f"{NAME}_")
 
 
@@ -83,7 +83,7 @@ def chosen(ups: str | None, *, foreign: bool = False, environ: Mapping[str, str]
 
 
 def _drivers(path: Path) -> dict[str, str]:
-    """Each section's driver, in the order of the file."""
+    """Return each section's driver, in the order of the file."""
     try:
         data = path.read_bytes()
     except PermissionError:
@@ -105,7 +105,8 @@ def _drivers(path: Path) -> dict[str, str]:
 
 
 def look(path: Path, *, timeout: float = ANSWER) -> Seen | None:
-    """What the driver at this socket says; None when it does not say all in time. Raises OSError when nobody listens there."""
+    """Return what the driver at this socket says; None when it does not say all in time. Raises OSError when nobody listens
+    there."""
     variables: dict[str, str] = {}
     stale = True
     for message in ask(path, DumpAll(), timeout=timeout):

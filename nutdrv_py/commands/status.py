@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def facts(section: Section, before: Facts | None = None) -> Facts:
-    """What the driver says now. ``before`` is the last look, for the time at which the house left the grid."""
+    """Return what the driver says now. ``before`` is the last look, for the time at which the house left the grid."""
     now = time.time()
     missing, stale, variables = "", True, {}
     try:

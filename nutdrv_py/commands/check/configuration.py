@@ -36,7 +36,7 @@ OWN_WORD = b"nutdrv_py"
 
 
 def settings_of(section: Section) -> tuple[Loaded | None, list[Finding]]:
-    """The section's settings, None when they are wrong, and what there is to say of them. Blocks: it reads files."""
+    """Report the section's settings, None when they are wrong, and what there is to say of them. Blocks: it reads files."""
     path = section.paths.confpath / "ups.conf"
     if not ours(section.driver):
         text = f"[{section.ups}] is for driver {section.driver or 'none'}"
@@ -65,7 +65,7 @@ def _impatience(settings: Settings, path: Path) -> Iterator[Finding]:
 
 
 def permissions(section: Section, user: str, group: str) -> list[Finding]:
-    """Whether ``user``, as whom this runs, may use the files and the state directory. Blocks."""
+    """Report whether ``user``, as whom this runs, may use the files and the state directory. Blocks."""
     found = list(_permissions(section, user, group))
     if found:
         return found
@@ -74,7 +74,7 @@ def permissions(section: Section, user: str, group: str) -> list[Finding]:
 
 
 def _files(section: Section) -> Iterator[tuple[Path, bool]]:
-    """The files that the driver reads, and whether each holds a secret."""
+    """Yield the files that the driver reads, and whether each holds a secret."""
     yield section.paths.confpath / "ups.conf", False
     for names, secret in ((SECRET, True), (PLAIN, False)):
         for name in names:
@@ -118,7 +118,7 @@ def _permissions(section: Section, user: str, group: str) -> Iterator[Finding]:
 
 
 async def exporters(exports: Exports, *, running: bool, within: Within) -> AsyncIterator[Finding]:
-    """Whether the packages are there and the ports free, or ours when a driver is ``running``."""
+    """Report whether the packages are there and the ports free, or ours when a driver is ``running``."""
     try:
         check_packages(exports)
     except ConfigError as error:
@@ -163,7 +163,7 @@ async def _machines(wake: Wake) -> Finding:
 
 
 async def _listener(host: str, port: int, within: Within) -> bool | None:
-    """Whether our own server listens there; None when nobody does."""
+    """Return whether our own server listens there; None when nobody does."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
     head = await within.exchange(host, port, b"HEAD / HTTP/1.0\r\n\r\n", ANSWER)
     return None if head is None else OWN_WORD in head

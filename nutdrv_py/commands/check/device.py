@@ -84,7 +84,7 @@ def _in_hosts(name: str, path: Path = Path("/etc/hosts")) -> bool:
 
 
 def resolved(host: str, addresses: Sequence[str], problem: str, *, in_hosts: bool) -> Finding:
-    """What to say of a name and the addresses found for it, or the ``problem`` of finding none.
+    """Report what to say of a name and the addresses found for it, or the ``problem`` of finding none.
 
     A name in .local is answered by the device itself over multicast DNS: servers seldom ask that way, the gateway's answers are
     faulty (IPv6 of the link, 169.254...), and at boot the driver may start before whoever asks.

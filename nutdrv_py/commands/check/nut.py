@@ -42,7 +42,7 @@ _MODE = re.compile(r"""^[ \t]*(?:export[ \t]+)?MODE=["']?([^\s"'#;]*)""", re.MUL
 
 
 def launcher(section: Section, user: str) -> list[Finding]:
-    """Whether upsdrvctl finds the driver, and whether the driver's user may run it. Blocks."""
+    """Report whether upsdrvctl finds the driver, and whether the driver's user may run it. Blocks."""
     try:
         return list(_launcher(section, user))
     except PermissionError as error:
@@ -91,7 +91,7 @@ def _interpreter(name: str, install: str) -> Iterator[Finding]:
 
 
 def driver(section: Section) -> tuple[list[Finding], Seen | None]:
-    """Whether the driver runs and what it says. Blocks."""
+    """Report whether the driver runs and what it says. Blocks."""
     start = f"type: upsdrvctl start {section.ups}"
     again = f"type: upsdrvctl stop {section.ups}; upsdrvctl start {section.ups}"
     try:
@@ -109,7 +109,7 @@ def driver(section: Section) -> tuple[list[Finding], Seen | None]:
 
 
 def _low_battery(seen: Seen) -> list[Finding]:
-    """Whether LB can come: a UPS without it shuts nothing down before its battery is empty."""
+    """Report whether LB can come: a UPS without it shuts nothing down before its battery is empty."""
     detection = seen.variables.get("experimental.lowbattery.detection", "")
     if not detection:
         return []
@@ -123,7 +123,7 @@ def _low_battery(seen: Seen) -> list[Finding]:
 
 
 def mode(section: Section, who: Who) -> list[Finding]:
-    """Whether NUT is switched on at all. Blocks."""
+    """Report whether NUT is switched on at all. Blocks."""
     path = section.paths.confpath / "nut.conf"
     advice = f"write MODE=standalone into {path}, then type: systemctl restart nut-server nut-monitor"
     try:

@@ -18,7 +18,7 @@ PATIENCE = 3.0
 
 
 def found(name: str) -> str | None:
-    """Where a program of NUT is; None when it is not there."""
+    """Return where a program of NUT is; None when it is not there."""
     try:
         return find_program(name)
     except StartError:
@@ -26,7 +26,7 @@ def found(name: str) -> str | None:
 
 
 def version(name: str) -> tuple[int, ...] | None:
-    """The release of NUT that a program is of; None when it is not there or does not say. Blocks."""
+    """Return the release of NUT that a program is of; None when it is not there or does not say. Blocks."""
     program = found(name)
     if program is None:
         return None
@@ -39,7 +39,7 @@ def version(name: str) -> tuple[int, ...] | None:
 
 
 def words_of(path: Path) -> list[tuple[str, ...]] | None:
-    """The lines of a file in NUT's grammar, in words; None when it is not there. Raises PermissionError."""
+    """Return the lines of a file in NUT's grammar, in words; None when it is not there. Raises PermissionError."""
     try:
         data = path.read_bytes()
     except PermissionError:

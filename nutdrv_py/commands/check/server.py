@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def listens(path: Path) -> list[tuple[str, int]]:
-    """Where upsd of this machine can be asked, from upsd.conf; never empty. Raises PermissionError."""
+    """Return where upsd of this machine can be asked, from upsd.conf; never empty. Raises PermissionError."""
     told: list[tuple[str, int]] = []
     for words in words_of(path) or ():
         if words[0] == "LISTEN" and len(words) > 1:
@@ -60,21 +60,21 @@ class Server:
     source: Source
 
     def variable(self, name: str) -> str:
-        """A variable of the UPS."""
+        """Return a variable of the UPS."""
         program = _upsc()
         if program is not None:
             return _said(program, str(self.source), name).strip()
         return self._line(lambda line: line.ask("GET", "VAR", self.source.ups, name)[-1])
 
     def driver(self) -> str | None:
-        """The name of the driver that upsd has the UPS from; None when it does not say."""
+        """Return the name of the driver that upsd has the UPS from; None when it does not say."""
         try:
             return self.variable("driver.name") or None
         except DeviceError:
             return None
 
     def clients(self) -> list[str]:
-        """The addresses of those who are logged in for the UPS: each upsmon that has it among its supplies."""
+        """Return the addresses of those who are logged in for the UPS: each upsmon that has it among its supplies."""
         program = _upsc()
         if program is not None:
             return _said(program, "-c", str(self.source)).split()

@@ -19,7 +19,7 @@ __all__ = ["server"]
 
 
 def server(section: Section, seen: Seen | None, who: Who) -> list[Finding]:
-    """Whether upsd runs and sees the UPS as its driver does. Blocks."""
+    """Report whether upsd runs and sees the UPS as its driver does. Blocks."""
     return list(_server(section, seen, who))
 
 

@@ -43,7 +43,7 @@ Lines = Sequence[tuple[str, ...]]
 
 
 def client(section: Section, settings: Settings | None, who: Who) -> list[Finding]:
-    """Whether upsmon shuts down for the UPS, and is patient enough with it. Blocks."""
+    """Report whether upsmon shuts down for the UPS, and is patient enough with it. Blocks."""
     path = section.paths.confpath / "upsmon.conf"
     try:
         lines = words_of(path)
@@ -77,7 +77,7 @@ class _Monitor:
 
 
 def _monitors(lines: Lines) -> list[_Monitor]:
-    """What upsmon watches: of several lines for the same the first counts."""
+    """Return what upsmon watches: of several lines for the same the first counts."""
     found: dict[str, _Monitor] = {}
     for words in lines:
         if words[0] == "MONITOR" and len(words) >= WORDS:
@@ -142,7 +142,7 @@ def _command(path: Path, lines: Lines) -> Iterator[Finding]:
 
 
 def _logged_in(section: Section, monitor: _Monitor) -> Finding:
-    """Whether upsd knows an upsmon that counts on the UPS: a wrong password shows nowhere else."""
+    """Report whether upsd knows an upsmon that counts on the UPS: a wrong password shows nowhere else."""
     place = monitor.source
     told: list[tuple[str, int]] | None
     try:
@@ -177,7 +177,7 @@ def _elsewhere(monitor: _Monitor, told: list[tuple[str, int]] | None) -> Finding
 
 
 def _here(place: Source, told: list[tuple[str, int]] | None, clients: Sequence[str]) -> bool:
-    """Whether the server is this machine's, as far as can be told without asking a name service."""
+    """Return whether the server is this machine's, as far as can be told without asking a name service."""
     if told is not None and place.port not in {port for _, port in told}:
         return False
     names = {os.uname().nodename.lower(), os.uname().nodename.partition(".")[0].lower()}

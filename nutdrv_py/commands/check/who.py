@@ -48,7 +48,7 @@ def become(sections: Sequence[Section]) -> Who:
 
 
 def unreadable(topic: str, path: Path, who: Who) -> Finding:
-    """What to say of a file of NUT's that this user may not read."""
+    """Report what to say of a file of NUT's that this user may not read."""
     text = f"user {who.here} may not read {path}, so it was not looked at"
     if who.here != who.driver:
         return warning(topic, text, "type the same with sudo")

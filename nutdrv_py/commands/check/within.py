@@ -94,7 +94,7 @@ class Within:
         return found
 
     async def exchange(self, host: str, port: int, request: bytes, seconds: float) -> bytes | None:
-        """What is answered to a request over TCP; empty when nothing comes in time, None when nobody listens."""
+        """Return what is answered to a request over TCP; empty when nothing comes in time, None when nobody listens."""
         try:
             async with asyncio.timeout(self.left(seconds)):
                 reader, writer = await asyncio.open_connection(host, port)
