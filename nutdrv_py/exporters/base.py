@@ -39,10 +39,10 @@ class Exporter(abc.ABC):
 
     @property
     def stuck(self) -> bool:
-        """Whether it has hung, so that what others read of it is old."""
+        """Return whether it has hung, so that what others read of it is old."""
         return False
 
     @property
     def dropped(self) -> int:
-        """What was thrown away because a server could not take it, since the start."""
+        """Return what was thrown away because a server could not take it, since the start."""
         return 0

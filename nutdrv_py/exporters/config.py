@@ -58,7 +58,7 @@ class _Key:
 def key(
     help: str, *, default: typing.Any, secret: bool = False, least: float | None = None, most: float = float("inf")
 ) -> typing.Any:
-    """A key of a section. ``secret``: never shown, and may be given by a file or an environment variable."""
+    """Return a key of a section. ``secret``: never shown, and may be given by a file or an environment variable."""
     return field(default=default, metadata={"key": _Key(help, secret, least, most)}, repr=not secret)
 
 
@@ -183,7 +183,7 @@ class Exports:
 
     @property
     def any(self) -> bool:
-        """Whether there is anything to export to."""
+        """Return whether there is anything to export to."""
         return any((self.prometheus, self.influxdb, self.mqtt, self.page, self.portfile, self.wake))
 
 
@@ -199,7 +199,7 @@ DEFAULT_NAME = "rct"
 
 
 def read_exports(path: Path, environ: Mapping[str, str] = os.environ) -> Exports:
-    """The file, checked. Raises :class:`ConfigError` with file and line."""
+    """Return the file, checked. Raises :class:`ConfigError` with file and line."""
     try:
         return _Reader(path, environ).read()
     except yaml.MarkedYAMLError as error:
@@ -216,7 +216,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 
 
 def port_files(path: Path, ups: str | None = None) -> list[Path]:
-    """Where the port files of the file are, which need not be right otherwise; none when that cannot be told.
+    """Return where the port files of the file are, which need not be right otherwise; none when that cannot be told.
 
     They are those of the driver ``ups``, or of the devices that the file itself names.
     """
@@ -384,7 +384,8 @@ class _Reader:
         return self._environ[name]
 
     def _scalar(self, node: yaml.Node, hint: object, what: str) -> object:
-        """The value as the type ``hint``. Where a text is due, one that looks like a number is a text: a password of digits."""
+        """Return the value as the type ``hint``. Where a text is due, one that looks like a number is a text: a password of
+        digits."""
         kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         optional = type(None) in kinds
         kind = next(kind for kind in kinds if kind is not type(None))

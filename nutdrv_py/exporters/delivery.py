@@ -109,7 +109,7 @@ class Backlog:
             self._changed.notify()
 
     def take(self, *, wait: bool) -> bytes | None:
-        """The lines of the oldest set, in hand until :meth:`done` or :meth:`put_back`; None when there is none.
+        """Return the lines of the oldest set, in hand until :meth:`done` or :meth:`put_back`; None when there is none.
 
         ``wait`` for one; once the queue is closed, the rest is left to those who do not wait.
         """
@@ -281,7 +281,7 @@ class Delivery(threading.Thread):
 
 
 def _why(error: BaseException) -> str:
-    """What is behind an error of a library, without its own words: they hold addresses in memory, or more."""
+    """Return what is behind an error of a library, without its own words: they hold addresses in memory, or more."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

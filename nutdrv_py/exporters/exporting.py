@@ -108,7 +108,7 @@ class Exporting:
 
     @property
     def stuck(self) -> bool:
-        """Whether an exporter has hung, so that what others read of it is old."""
+        """Return whether an exporter has hung, so that what others read of it is old."""
         return any(exporter.stuck for exporter in self._begun)
 
     async def start(self) -> None:

@@ -38,7 +38,7 @@ class State(enum.IntEnum):
 
     @property
     def letter(self) -> str:
-        """The state in a text of one letter for each minute."""
+        """Return the state in a text of one letter for each minute."""
         return "g-obl"[self]
 
 
@@ -81,7 +81,7 @@ class Day:
 
 
 def state(view: View) -> State:
-    """What the view says; a UPS that is neither on the grid nor on battery is off."""
+    """Return what the view says; a UPS that is neither on the grid nor on battery is off."""
     if view.stale:
         return State.NONE
     if Status.OB in view.status:
@@ -117,7 +117,7 @@ class History:
         self._earlier = {index: minute for index, minute in numbered if minute is not None}
 
     def day(self) -> Day:
-        """The last 24 hours; the last minute is the present one."""
+        """Return the last 24 hours; the last minute is the present one."""
         now = self._now()
         date = round((self._clock.wall() - self._clock.monotonic()) / MINUTE)
         began = self._began + date
@@ -132,7 +132,8 @@ class History:
 
 
 def encode(day: Day) -> dict[str, object]:
-    """The day as columns for JSON: ``from`` in seconds since 1970, ``step`` in seconds, ``states`` with a letter a minute."""
+    """Return the day as columns for JSON: ``from`` in seconds since 1970, ``step`` in seconds, ``states`` with a letter a
+    minute."""
     columns = {
         column.name: [
             None if minute is None or (value := minute.values[index]) is None else _short(value, column.decimals)
@@ -150,7 +151,7 @@ def _short(value: float, decimals: int) -> float:
 
 
 def decode(data: object) -> Day:
-    """What :func:`encode` has made. Raises :class:`ValueError` for anything else."""
+    """Return what :func:`encode` has made. Raises :class:`ValueError` for anything else."""
     match data:
         case {"from": int(first), "step": int(step), "states": str(letters), **others} if (
             step == MINUTE and 0 <= first < 1 << 40 and len(letters) <= DAY and set(letters) <= _LETTERS.keys()

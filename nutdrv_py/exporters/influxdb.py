@@ -55,12 +55,12 @@ class InfluxExporter(Exporter):
 
     @property
     def written(self) -> int:
-        """Points that the server has taken."""
+        """Return the points that the server has taken."""
         return self._backlog.written
 
     @property
     def dropped(self) -> int:
-        """Points that were thrown away: refused for good, or more than can be kept."""
+        """Return the points that were thrown away: refused for good, or more than can be kept."""
         return self._backlog.dropped
 
     async def start(self) -> None:
@@ -127,7 +127,7 @@ class InfluxExporter(Exporter):
             await asyncio.sleep(self._options.interval)
 
     def _known(self, view: View) -> frozenset[str]:
-        """The objects that were written already as they are: who asks for them rarely tells nothing new in between."""
+        """Return the objects that were written already as they are: who asks for them rarely tells nothing new in between."""
         before = self._raw_at.get(view.ups, {})
         self._raw_at[view.ups] = view.raw_at
         return frozenset(name for name, at in view.raw_at.items() if abs(at - before.get(name, 0.0)) < SAME)
@@ -142,7 +142,7 @@ class InfluxExporter(Exporter):
 
 
 def _place(url: str) -> str:
-    """Host and port."""
+    """Return host and port."""
     try:
         parts = urlsplit(url)
         good = bool(parts.hostname) and parts.port != 0
@@ -164,7 +164,8 @@ def _tls(options: InfluxDB) -> ssl.SSLContext:
 
 
 def _connection(options: InfluxDB, tls: ssl.SSLContext, timeout: float) -> Send:
-    """The write call of 2.x, which 1.8 has too; with ``database`` that of 1.x. Nothing of an answer but its begin is kept."""
+    """Return the write call of 2.x, which 1.8 has too; with ``database`` that of 1.x. Nothing of an answer but its begin is
+    kept."""
     import httpx
 
     if options.database:

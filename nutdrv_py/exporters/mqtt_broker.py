@@ -64,7 +64,7 @@ def _is_prefix(prefix: str) -> bool:
 
 
 def _context(options: Mqtt) -> ssl.SSLContext | None:
-    """The TLS context; None without TLS."""
+    """Return the TLS context; None without TLS."""
     if not options.tls_enable:
         return None
     try:

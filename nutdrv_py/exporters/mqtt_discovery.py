@@ -38,12 +38,12 @@ class Sensor:
 
     @property
     def unit(self) -> str:
-        """Home Assistant's unit; empty: none."""
+        """Return Home Assistant's unit; empty: none."""
         return kind_of(self.variable).unit.replace("C", "°C")
 
     @property
     def device_class(self) -> str:
-        """Home Assistant's ``device_class``; empty: none."""
+        """Return Home Assistant's ``device_class``; empty: none."""
         return _CLASSES.get(self.variable) or _CLASSES.get(kind_of(self.variable).unit, "")
 
 
@@ -154,7 +154,7 @@ _UNKNOWN = "None"
 
 
 def configs(place: Place, variables: Mapping[str, str]) -> dict[str, str]:
-    """Home Assistant's discovery messages, topic and JSON, for the variables that exist; none without any status."""
+    """Return Home Assistant's discovery messages, topic and JSON, for the variables that exist; none without any status."""
     if not variables.get("ups.status"):
         return {}
     found = [

@@ -66,7 +66,7 @@ class Outbox:
                 self._waiting[message.rank][topic] = None
 
     def take(self) -> Message | None:
-        """The next message; None when nothing waits. A topic that is taken back is forgotten with it."""
+        """Return the next message; None when nothing waits. A topic that is taken back is forgotten with it."""
         for queue in self._waiting.values():
             for topic in queue:
                 del queue[topic]
@@ -77,7 +77,7 @@ class Outbox:
         return None
 
     def get(self, topic: str) -> Message | None:
-        """What the topic should show."""
+        """Return what the topic should show."""
         return self._wanted.get(topic)
 
     def __len__(self) -> int:

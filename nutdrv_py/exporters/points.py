@@ -59,7 +59,7 @@ _RAW_FIELDS: Mapping[type, str] = {float: "value_float", bool: "value_bool", str
 
 
 def driver_point(view: View) -> Measured:
-    """Whether the data are stale, and how old: the only point of a device whose data are."""
+    """Return whether the data are stale, and how old: the only point of a device whose data are."""
     fields: dict[str, FieldValue] = {"stale": view.stale}
     if view.age is not None:
         fields["age"] = view.age
@@ -67,8 +67,8 @@ def driver_point(view: View) -> Measured:
 
 
 def device_points(view: View, oids: Mapping[str, int], known: Container[str] = frozenset()) -> Iterator[Measured]:
-    """The points of a device; while its data are stale those of what it answers, if it does. ``oids`` are the numbers of RCT's
-    objects by their names.
+    """Yield the points of a device; while its data are stale those of what it answers, if it does. ``oids`` are the numbers of
+    RCT's objects by their names.
 
     ``known`` are the objects that have not been told anew: they make no ``raw_data``.
     """
@@ -110,7 +110,7 @@ def _rct_points(view: View, oids: Mapping[str, int], at: int, known: Container[s
 
 
 def line(point: Callable[[str], Any], measured: Measured) -> str:
-    """The point as line protocol by influxdb_client's ``Point``; empty when it has no field.
+    """Return the point as line protocol by influxdb_client's ``Point``; empty when it has no field.
 
     What line protocol, or ``Point``, cannot carry is replaced: what is not printable by a blank, a backslash in a name or
     a tag by a slash (servers differ in what it means there).

@@ -170,7 +170,7 @@ class _Families:
             family.add_metric(clean, float(value))
 
     def family(self, kind: str, name: str, help: str, labels: tuple[str, ...]) -> _Family:
-        """The family of that name, made when it is not there yet."""
+        """Return the family of that name, made when it is not there yet."""
         if name not in self._made:
             make = getattr(self._core, f"{kind.capitalize()}MetricFamily")
             self._made[name] = make(name.removesuffix("_info") if kind == "info" else name, help, labels=labels)
@@ -205,7 +205,7 @@ class _Collector:
         """The inverters' names by section. They outlast stale data, lest rctmon_device_up go on as another series."""
 
     def collect(self) -> Iterator[_Family]:
-        """The families, as prometheus_client's registry asks for them."""
+        """Yield the families, as prometheus_client's registry asks for them."""
         families = _Families(self._core)
         looks = [(source.view(), source.health()) for source in self._sources]
         for view, health in looks:
@@ -253,7 +253,8 @@ class _Collector:
                         families.add(row.kind, row.name, row.help, ("inverter", *row.labels), (inverter, *found), value)
 
     def _named(self, views: Sequence[View]) -> dict[str, str]:
-        """The label ``inverter`` of each section: the device's name, with the section where two devices have the same one."""
+        """Return the label ``inverter`` of each section: the device's name, with the section where two devices have the same
+        one."""
         for view in views:
             name = view.raw.get("android_description")
             if isinstance(name, str) and name.strip():

@@ -38,7 +38,7 @@ class Metric:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels beside ``inverter``."""
+        """Return the labels beside ``inverter``."""
         if self.kind == "info":
             return tuple(self.objects)
         return (self.label,) if self.label else ()
@@ -64,7 +64,7 @@ class OfModule:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels beside ``inverter``."""
+        """Return the labels beside ``inverter``."""
         return ("module", "cell") if self.cells else ("module", self.text) if self.text else ("module",)
 
 
@@ -188,7 +188,7 @@ Sample = tuple[tuple[str, ...], float]
 
 
 def samples(row: Metric | OfModule, raw: Mapping[str, object]) -> list[Sample]:
-    """What the row shows of a device's objects. What is not known is left out."""
+    """Return what the row shows of a device's objects. What is not known is left out."""
     return list(_of_device(row, raw) if isinstance(row, Metric) else _of_modules(row, raw))
 
 

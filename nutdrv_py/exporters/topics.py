@@ -27,7 +27,8 @@ LONGEST_WORD = 200
 
 
 def unfit(character: str) -> bool:
-    """Whether a topic must not hold it: wildcards, and the control and non-characters that brokers refuse (MQTT 3.1.1, 1.5.3)."""
+    """Return whether a topic must not hold it: wildcards, and the control and non-characters that brokers refuse (MQTT 3.1.1,
+    1.5.3)."""
     code = ord(character)
     return (
         character in "+#" or code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or 0xFDD0 <= code < 0xFDF0
@@ -36,7 +37,7 @@ def unfit(character: str) -> bool:
 
 
 def word(text: str) -> str:
-    """``text`` as one level of a topic: what cannot stand there is ``_``, blanks around it too."""
+    """Return ``text`` as one level of a topic: what cannot stand there is ``_``, blanks around it too."""
     clean = "".join("_" if unfit(c) or c == "/" else c for c in text[:LONGEST_WORD])
     inner = clean.strip()
     start = clean.find(inner) if inner else len(clean)
@@ -44,7 +45,7 @@ def word(text: str) -> str:
 
 
 def availability(prefix: str) -> str:
-    """Topic that says whether this process is connected; its last will."""
+    """Return the topic that says whether this process is connected; its last will."""
     return f"{prefix}/availability"
 
 
@@ -59,12 +60,12 @@ class Place:
 
     @property
     def base(self) -> str:
-        """What the topics of its NUT variables begin with."""
+        """Return what the topics of its NUT variables begin with."""
         return f"{self.prefix}/ups/{word(self.ups)}"
 
     @property
     def status(self) -> str:
-        """Topic of ``ups.status``."""
+        """Return the topic of ``ups.status``."""
         return f"{self.base}/ups.status"
 
     @property
@@ -80,7 +81,7 @@ class Place:
 
 
 def slug(text: str) -> str:
-    """``text`` with ``_`` for all but letters and digits of ASCII."""
+    """Return ``text`` with ``_`` for all but letters and digits of ASCII."""
     return re.sub(r"[^A-Za-z0-9_]", "_", text)
 
 
@@ -103,7 +104,7 @@ def rctmon_values(place: Place, raw: Mapping[str, object]) -> dict[str, str]:
 
 
 def value_text(value: object) -> str | None:
-    """A value as RctMon writes it: True, 5, 49.98, text; None for what it could not write.
+    """Return a value as RctMon writes it: True, 5, 49.98, text; None for what it could not write.
 
     Numbers have six decimals, as RctMon's ``{:f}`` gives them, without the zeros at their end: never an exponent, and always a
     point, so that no reader takes 230 and 230.1 for different types.

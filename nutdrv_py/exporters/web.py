@@ -108,7 +108,7 @@ class Web:
             raise ConfigError("; ".join(failed))
 
     def port(self, address: str, port: int) -> int:
-        """The port that is listened on, where 0 was asked for."""
+        """Return the port that is listened on, where 0 was asked for."""
         return int(self._servers[address, port].server_address[1])
 
     async def stop(self) -> None:
@@ -190,7 +190,7 @@ def _break_off(connection: socket.socket) -> None:
 
 
 def loopback(host: str) -> bool:
-    """Whether the name or address, as it may stand in a URL, means this machine itself."""
+    """Return whether the name or address, as it may stand in a URL, means this machine itself."""
     name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True

@@ -38,7 +38,7 @@ _PRIVATE = "driver.parameter."
 
 
 def status(view: View) -> dict[str, object]:
-    """The fields of one UPS; what the device does not tell is absent. While stale nothing of the device is left."""
+    """Return the fields of one UPS; what the device does not tell is absent. While stale nothing of the device is left."""
     variables, numbers = view.texts, view.numbers
     shown = {field: numbers[name] for field, name in NUMBERS if name in numbers}
     powers = {field: numbers[name] for field, name in POWERS if name in numbers}

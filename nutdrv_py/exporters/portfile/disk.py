@@ -34,7 +34,7 @@ class Old:
 
     @property
     def text(self) -> str:
-        """What it says; bytes that are not UTF-8 come back as they are."""
+        """Return what it says; bytes that are not UTF-8 come back as they are."""
         return self.data.decode("utf-8", "surrogateescape")
 
 

@@ -62,7 +62,7 @@ class PortFileExporter(Exporter):
 
     @property
     def stuck(self) -> bool:
-        """Whether a write lasts too long: what a file says is old."""
+        """Return whether a write lasts too long: what a file says is old."""
         return any(writer.stuck for writer in self._writers)
 
     async def stop(self) -> None:

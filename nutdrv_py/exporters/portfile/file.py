@@ -41,7 +41,8 @@ def locate(path: Path) -> Path:
 
 
 def young(path: Path, maxage: float) -> bool:
-    """Whether the file, if it is there, is younger than ``maxage`` seconds, not from the future, nor from before the start."""
+    """Return whether the file, if it is there, is younger than ``maxage`` seconds, not from the future, nor from before the
+    start."""
     found = look(path)
     age = time.time() - found.st_mtime if found is not None else 0.0
     return -FUTURE <= age <= min(maxage, time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -95,7 +96,7 @@ def _put_away(at: Place) -> None:
 
 
 def _aside(at: Place, away: str) -> bool:
-    """Whether there is a file that was taken away already: it has what its user wants to keep."""
+    """Return whether there is a file that was taken away already: it has what its user wants to keep."""
     with place(at.path.with_name(away), follow=False) as other:
         found = other.stat()
         return found is not None and stat.S_ISREG(found.st_mode)
@@ -166,12 +167,12 @@ class PortFile:
 
     @property
     def shown(self) -> bool:
-        """Whether dummy-ups can read the file now."""
+        """Return whether dummy-ups can read the file now."""
         return look(self.path) is not None
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What the user has set in the file as it was read last, of :data:`.text.SETTABLE`, makers and models."""
+        """Return what the user has set in the file as it was read last, of :data:`.text.SETTABLE`, makers and models."""
         return self._owners.user
 
     def show(self, variables: Mapping[str, str]) -> bool:
@@ -229,7 +230,7 @@ class PortFile:
         return False
 
     def _old(self) -> Old | None:
-        """What stands under either name; one that was taken away has what the user wrote while there were data."""
+        """Return what stands under either name; one that was taken away has what the user wrote while there were data."""
         for path in (self.away, self.path):
             with contextlib.suppress(FileNotFoundError):
                 return read(path)

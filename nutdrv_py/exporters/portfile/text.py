@@ -85,7 +85,7 @@ def begun(text: str) -> Owners:
 
 
 def is_kept(text: str) -> bool:
-    """Whether the file was written here last."""
+    """Return whether the file was written here last."""
     return bool(_marked(text))
 
 
@@ -97,7 +97,7 @@ def stripped(text: str) -> str:
 
 
 def _wanted(name: str, value: str) -> bool:
-    """Whether dummy-ups can hold it; not the driver's own, nor what only counts time."""
+    """Return whether dummy-ups can hold it; not the driver's own, nor what only counts time."""
     if name.startswith("driver.") or name in _AGES or (len(value) > MAX_ENTRY and name != _CUT):
         return False
     try:

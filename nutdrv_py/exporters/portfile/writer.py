@@ -50,7 +50,7 @@ class Writer:
 
     @property
     def stuck(self) -> bool:
-        """Whether the present write lasts too long: what the file says is old."""
+        """Return whether the present write lasts too long: what the file says is old."""
         return self._clock.monotonic() - self._turned_at > STUCK
 
     def tell(self, variables: Mapping[str, str] | None) -> None:

@@ -53,7 +53,7 @@ class WakeExporter(Exporter):
 
     @property
     def progress(self) -> list[Progress]:
-        """How far each machine is."""
+        """Return how far each machine is."""
         return progress(self._state, self._look({}), self._options)
 
     async def start(self) -> None:
