@@ -30,7 +30,7 @@ _MOST_DIGITS = 32  # bytes of a pid file
 
 
 def group_id(name: str) -> int:
-    """The id of a group; :class:`StartError` when there is none of that name."""
+    """Return the id of a group; :class:`StartError` when there is none of that name."""
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
@@ -38,7 +38,7 @@ def group_id(name: str) -> int:
 
 
 def own_group(user: str) -> str | None:
-    """The name of the primary group of ``user``; None when there is no such user."""
+    """Return the name of the primary group of ``user``; None when there is no such user."""
     try:
         return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
     except KeyError:
@@ -177,7 +177,7 @@ class PidFile:
             log.log.warning("writepid: fopen %s: %s", self.path, error.strerror)
 
     def read(self) -> int | None:
-        """The number in the file, None when there is none."""
+        """Return the number in the file, None when there is none."""
         try:
             number = int(read(self.path, _MOST_DIGITS))
         except (OSError, ValueError):

@@ -23,7 +23,8 @@ _ADOPTED = "NUTDRV_PY_ADOPTED"
 
 
 def named_interpreter(progname: str) -> Path:
-    """Where the interpreter called ``progname`` lives: ``libexec`` of the virtual environment, else /usr/libexec/nutdrv_py.
+    """Return where the interpreter called ``progname`` lives: ``libexec`` of the virtual environment, else
+    /usr/libexec/nutdrv_py.
 
     On the file system of Python itself: a hard link costs nothing there, and /var may be mounted ``noexec``. In a virtual
     environment it must be one level below ``pyvenv.cfg``, or it would not find its packages.
@@ -33,7 +34,7 @@ def named_interpreter(progname: str) -> Path:
 
 
 def _trusted(path: Path) -> bool:
-    """Whether nobody but root and this user could have put the file or its directory there."""
+    """Return whether nobody but root and this user could have put the file or its directory there."""
     for place in (path.parent, path):
         try:
             found = place.stat()
@@ -73,7 +74,7 @@ def make_named_interpreter(progname: str) -> Path:
 
 
 def adopted() -> bool:
-    """Whether this process has just come back from :func:`adopt_name` under its new name."""
+    """Return whether this process has just come back from :func:`adopt_name` under its new name."""
     return os.environ.get(_ADOPTED) == str(os.getpid())
 
 

@@ -86,7 +86,8 @@ def killpower_running(path: Path, timeout: float) -> int | None:
 
 
 def listening_pid(path: Path) -> int | None:
-    """The process that listens on socket ``path``, as the kernel tells, so a hanging one is found too; None when nobody does."""
+    """Return the process that listens on socket ``path``, as the kernel tells, so a hanging one is found too; None when nobody
+    does."""
     try:
         with _connected(path, ANSWER) as sock:
             pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
@@ -118,7 +119,8 @@ def _alive(pid: int) -> bool:
 
 
 def _is_driver(pid: int, progname: str, ups: str) -> bool:
-    """Whether that process is the driver ``progname`` for ``ups``: a pid file may outlive its driver and name a stranger."""
+    """Return whether that process is the driver ``progname`` for ``ups``: a pid file may outlive its driver and name a
+    stranger."""
     try:
         words = [os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
     except OSError:

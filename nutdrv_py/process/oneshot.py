@@ -38,7 +38,7 @@ NO_ANSWER = 255
 
 
 def banner() -> str:
-    """The first line that a NUT driver prints."""
+    """Return the first line that a NUT driver prints."""
     return f"Network UPS Tools {NUT_VERSION} - Python driver nutdrv_py {__version__}"
 
 
@@ -75,7 +75,7 @@ def _option_line(show: str, name: str, flag: bool, text: str) -> str:
 
 
 def loader(args: Arguments, progname: str) -> Callable[[], Loaded]:
-    """What reads the settings, now and for each reload."""
+    """Return what reads the settings, now and for each reload."""
     ups = args.ups or ""
 
     def read() -> Loaded:
@@ -86,7 +86,7 @@ def loader(args: Arguments, progname: str) -> Callable[[], Loaded]:
 
 
 def data(driver: Driver) -> str:
-    """The data tree as -d prints it: names in order, values escaped."""
+    """Return the data tree as -d prints it: names in order, values escaped."""
     variables = driver.snapshot.variables
     return "\n".join(f"{name}: {escape(variables[name].value)}" for name in sorted(variables, key=str.lower))
 

@@ -67,7 +67,7 @@ class Arguments:
 
     @property
     def in_foreground(self) -> bool:
-        """Whether the process stays in the foreground: -F, -D or -d, unless -B."""
+        """Return whether the process stays in the foreground: -F, -D or -d, unless -B."""
         return not self.background and bool(self.foreground or self.debug or self.dump)
 
     @property
@@ -78,12 +78,12 @@ class Arguments:
 
     @property
     def save_pid(self) -> bool:
-        """Whether a pid file is written: in the background, or with -FF."""
+        """Return whether a pid file is written: in the background, or with -FF."""
         return not self.in_foreground or self.foreground >= 2
 
 
 def parse(argv: Sequence[str], progname: str) -> Arguments:
-    """The arguments after the program's name. Raises :class:`ConfigError` with main.c's own sentences."""
+    """Return the arguments after the program's name. Raises :class:`ConfigError` with main.c's own sentences."""
     try:
         pairs, rest = getopt.getopt(list(argv), _GETOPT)
     except getopt.GetoptError as error:
@@ -146,7 +146,7 @@ def _apply(args: Arguments, letter: str, value: str) -> None:
 
 
 def usage(progname: str) -> str:
-    """The text of ``-h``, without the backend's options."""
+    """Return the text of ``-h``, without the backend's options."""
     lines = [f"usage: {progname} (-a <id>|-s <id>) [OPTIONS]", ""]
     for letter, argument, text in OPTIONS:
         shown = f"-{letter}" + (f" <{argument}>" if argument else "")

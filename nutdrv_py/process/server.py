@@ -49,7 +49,7 @@ _SUN_PATH = 108  # struct sockaddr_un on Linux, NUL included
 
 
 def bind(path: Path, group: int | None = None) -> socket.socket:
-    """A listening socket at ``path``, mode 0660, replacing what stood there.
+    """Return a listening socket at ``path``, mode 0660, replacing what stood there.
 
     ``group`` is the id of the group to own it. Raises :class:`StartError` with what to do when it cannot be made.
     """
@@ -131,7 +131,7 @@ class Server:
         return len(self._clients)
 
     def dump(self) -> bytes:
-        """The answer to DUMPALL, made once per snapshot."""
+        """Return the answer to DUMPALL, made once per snapshot."""
         snapshot = self._driver.snapshot
         if self._dumped is None or self._dumped[0] is not snapshot:
             self._dumped = snapshot, encode(dump(snapshot))
@@ -155,7 +155,7 @@ class Server:
 
     @property
     def now(self) -> float:
-        """Monotonic time."""
+        """Return monotonic time."""
         return self._driver.clock.monotonic()
 
     def leave(self, client: _Client) -> None:

@@ -53,7 +53,7 @@ def monotonic_usec() -> str:
 
 
 def watched() -> bool:
-    """Whether systemd wants ``WATCHDOG=1`` from this process."""
+    """Return whether systemd wants ``WATCHDOG=1`` from this process."""
     usec = os.environ.get("WATCHDOG_USEC", "")
     return usec.isdigit() and int(usec) > 0 and os.environ.get("WATCHDOG_PID") in (None, str(os.getpid()))
 
@@ -89,7 +89,7 @@ def job() -> str | None:
 
 
 def restarts() -> bool:
-    """Whether systemd starts this unit again at once: it was asked to, or nobody stops it and ``Restart=`` says so."""
+    """Return whether systemd starts this unit again at once: it was asked to, or nobody stops it and ``Restart=`` says so."""
     doing = job()
     if doing != "":
         return doing == "restart"

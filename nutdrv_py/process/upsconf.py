@@ -106,7 +106,7 @@ _OFF = frozenset({"0", "no", "false", "off", "disabled"})
 
 
 def read_ups_conf(path: Path, ups: str) -> UpsConf:
-    """The global lines and the section ``ups`` of the file.
+    """Return the global lines and the section ``ups`` of the file.
 
     Raises :class:`ConfigError` when the file cannot be read, the section is not there, or a line of it (or a global one)
     breaks the grammar. Broken lines elsewhere are other drivers' business.
