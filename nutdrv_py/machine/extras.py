@@ -47,7 +47,7 @@ EXTRAS: Mapping[str, Extra] = {
 
 
 def how_to_get(name: str) -> str:
-    """What to type to have an extra of setup.cfg, for the distribution's package and for pip: ``type: ...``."""
+    """Return what to type to have an extra of setup.cfg, for the distribution's package and for pip: ``type: ...``."""
     extra = EXTRAS[name]
     manager = packaged()
     backport = f" {extra.backport}" if extra.backport and sys.version_info >= (3, 13) else ""
@@ -64,7 +64,7 @@ def how_to_get(name: str) -> str:
 
 
 def load(name: str, who: str, module: str = "") -> ModuleType:
-    """A module of an extra of setup.cfg, its main one by default.
+    """Return a module of an extra of setup.cfg, its main one by default.
 
     Raises :class:`ConfigError` when it is not there, with the one who needs it (``who``) and what to type.
     """

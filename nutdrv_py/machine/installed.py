@@ -16,7 +16,7 @@ DEBIAN = Path("/usr/lib/python3/dist-packages")
 
 
 def packaged() -> Manager | None:
-    """The distribution's package manager that installed this program and owns its files; None for pip."""
+    """Return the distribution's package manager that installed this program and owns its files; None for pip."""
     if DEBIAN in Path(__file__).resolve().parents:
         return "debian"
     try:

@@ -18,7 +18,8 @@ NAME = "nutdrv_py"
 
 
 def launcher() -> Path:
-    """The program that pip installed as ``nutdrv_py`` for this interpreter. Raises :class:`ConfigError` when there is none."""
+    """Return the program that pip installed as ``nutdrv_py`` for this interpreter. Raises :class:`ConfigError` when there is
+    none."""
     for folder in (Path(sys.prefix) / "bin", Path(sys.argv[0]).resolve().parent):
         # The package's own folder has that name too.
         if (folder / NAME).is_file() and os.access(folder / NAME, os.X_OK):
@@ -30,7 +31,7 @@ def launcher() -> Path:
 
 
 def driver_path() -> Path:
-    """NUT's directory of drivers on this machine. Raises :class:`ConfigError` when NUT is not installed."""
+    """Return NUT's directory of drivers on this machine. Raises :class:`ConfigError` when NUT is not installed."""
     for folder in layout().driverpaths:
         if os.path.exists(os.path.join(folder, "dummy-ups")):
             return Path(folder)
@@ -38,7 +39,7 @@ def driver_path() -> Path:
 
 
 def link(target: Path, folder: Path) -> Path:
-    """A symbolic link called ``nutdrv_py`` in ``folder``; replaces an older link, never a file of somebody else's."""
+    """Return a symbolic link called ``nutdrv_py`` in ``folder``; replaces an older link, never a file of somebody else's."""
     place = folder / NAME
     if place.exists() and not place.is_symlink() and not place.samefile(target):
         raise ConfigError(f"{place} is there and is not a link of ours; remove it first")

@@ -42,12 +42,12 @@ class Paths:
 
 
 def layout() -> Layout:
-    """The layout whose configuration directory exists here; Debian's when none does."""
+    """Return the layout whose configuration directory exists here; Debian's when none does."""
     return next((known for known in _LAYOUTS if os.path.isdir(known.confpath)), _LAYOUTS[0])
 
 
 def paths(statepath: str | None = None, environ: Mapping[str, str] = os.environ) -> Paths:
-    """The directories: ``NUT_CONFPATH``, ``NUT_STATEPATH``, ``NUT_ALTPIDPATH`` first, then ``statepath`` of ups.conf.
+    """Return the directories: ``NUT_CONFPATH``, ``NUT_STATEPATH``, ``NUT_ALTPIDPATH`` first, then ``statepath`` of ups.conf.
 
     ``NUTDRV_PY_HOME`` is where tokens and other things are kept over a restart, instead of the home of NUT's user.
     """
@@ -62,5 +62,6 @@ def paths(statepath: str | None = None, environ: Mapping[str, str] = os.environ)
 
 
 def writable(*folders: Path) -> Path:
-    """The first of the folders in which files can be made; the last one when there is none, the present one without any."""
+    """Return the first of the folders in which files can be made; the last one when there is none, the present one without
+    any."""
     return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), folders[-1] if folders else Path())

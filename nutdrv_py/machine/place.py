@@ -136,7 +136,7 @@ class Place:
 
 
 def _theirs(found: os.stat_result, folder: os.stat_result) -> bool:
-    """Whether the file belongs to those who may change the folder, and not to root."""
+    """Return whether the file belongs to those who may change the folder, and not to root."""
     return found.st_uid != 0 and (found.st_uid == folder.st_uid or found.st_gid == folder.st_gid)
 
 
