@@ -44,7 +44,7 @@ class Connection:
         """Whether changes are sent to this client unasked."""
 
     def receive(self, data: bytes) -> Iterator[Request]:
-        """The requests that ``data`` completes, in order. BROADCAST and NOBROADCAST take effect when they are reached."""
+        """Yield the requests that ``data`` completes, in order. BROADCAST and NOBROADCAST take effect when they are reached."""
         for item in self._reader.feed(data):
             if isinstance(item, BadLine):
                 yield Unknown((), f"Parse error on sock: {item.reason}")
@@ -58,7 +58,7 @@ class Connection:
 
 
 def answer(request: Request, snapshot: Snapshot, pid: int) -> Iterator[Message]:
-    """The answer to a request that needs no device; nothing for those that have none (and for SET, INSTCMD)."""
+    """Yield the answer to a request that needs no device; nothing for those that have none (and for SET, INSTCMD)."""
     match request:
         case DumpAll():
             yield from dump(snapshot)

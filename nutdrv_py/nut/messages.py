@@ -228,7 +228,7 @@ _BY_KEYWORD = {cls.keyword: (cls, arity) for cls, arity in _MESSAGES}
 
 
 def parse_message(words: Sequence[str]) -> Message | None:
-    """The message that these words are, or None: upsd's side of the protocol, for tests and for asking other drivers."""
+    """Return the message that these words are, or None: upsd's side of the protocol, for tests and for asking other drivers."""
     if tuple(words[:2]) == ("OK", "Goodbye"):
         return Goodbye()
     found = _BY_KEYWORD.get(words[0].upper()) if words else None
@@ -250,7 +250,7 @@ class Request:
     """A line that a client sends to a driver."""
 
     def encode(self) -> bytes:
-        """The line as bytes, as upsd or upsdrvctl writes it."""
+        """Return the line as bytes, as upsd or upsdrvctl writes it."""
         return (_KEYWORD_OF[type(self)] + "\n").encode("ascii")
 
 
@@ -273,7 +273,7 @@ class DumpValue(Request):
     name: str
 
     def encode(self) -> bytes:
-        """The line as bytes."""
+        """Return the line as bytes."""
         return f"DUMPVALUE {self.name}\n".encode("ascii", "ignore")
 
 
@@ -302,7 +302,7 @@ class Broadcast(Request):
     on: bool = True
 
     def encode(self) -> bytes:
-        """The line as bytes."""
+        """Return the line as bytes."""
         return f"BROADCAST {int(self.on)}\n".encode("ascii")
 
 
@@ -321,7 +321,7 @@ class Set(Request):
     tracking: str | None = None
 
     def encode(self) -> bytes:
-        """The line as bytes; upsd quotes the value."""
+        """Return the line as bytes; upsd quotes the value."""
         tail = f" TRACKING {self.tracking}" if self.tracking is not None else ""
         return f"SET {self.name} {quote(self.value)}{tail}\n".encode("ascii", "ignore")
 
@@ -335,7 +335,7 @@ class InstCmd(Request):
     tracking: str | None = None
 
     def encode(self) -> bytes:
-        """The line as bytes; the parameter is quoted, though upsd does not."""
+        """Return the line as bytes; the parameter is quoted, though upsd does not."""
         param = f" {quote(self.param)}" if self.param is not None else ""
         tail = f" TRACKING {self.tracking}" if self.tracking is not None else ""
         return f"INSTCMD {self.name}{param}{tail}\n".encode("ascii", "ignore")
@@ -361,7 +361,7 @@ _KEYWORD_OF = {cls: keyword for keyword, cls in _PLAIN.items()}
 
 
 def parse_request(words: Sequence[str]) -> Request:
-    """The request that these words are; :class:`Unknown` when none. The keyword's case does not matter."""
+    """Return the request that these words are; :class:`Unknown` when none. The keyword's case does not matter."""
     keyword = words[0].upper() if words else ""
     if keyword in _PLAIN:
         return _PLAIN[keyword]()

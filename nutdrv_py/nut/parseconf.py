@@ -185,7 +185,7 @@ class Reader:
 
 
 def parse(data: bytes) -> Iterator[Line | BadLine]:
-    """The lines of a whole file, empty and comment-only ones left out."""
+    """Yield the lines of a whole file, empty and comment-only ones left out."""
     reader = Reader(resume=True)
     for items in (reader.feed(data), reader.end()):
         for item in items:
@@ -194,7 +194,7 @@ def parse(data: bytes) -> Iterator[Line | BadLine]:
 
 
 def escape(text: str, limit: int = MAX_VALUE) -> str:
-    """``text`` with ``#``, ``\\`` and ``"`` escaped, at most ``limit`` characters; no escape pair is cut in two."""
+    """Return ``text`` with ``#``, ``\\`` and ``"`` escaped, at most ``limit`` characters; no escape pair is cut in two."""
     if len(text) <= limit and not _SPECIAL.search(text):
         return text
     pieces: list[str] = []
@@ -209,10 +209,10 @@ def escape(text: str, limit: int = MAX_VALUE) -> str:
 
 
 def quote(text: str, limit: int = MAX_VALUE) -> str:
-    """``text`` as one quoted word, the form in which drivers send every value."""
+    """Return ``text`` as one quoted word, the form in which drivers send every value."""
     return f'"{escape(text, limit)}"'
 
 
 def join(words: Iterable[str]) -> str:
-    """A line of words that :class:`Reader` reads back as the same words; each one is quoted unless it is plain."""
+    """Return a line of words that :class:`Reader` reads back as the same words; each one is quoted unless it is plain."""
     return " ".join(word if word and all(c.isalnum() or c in "._-:" for c in word) else quote(word, MAX_WORD) for word in words)

@@ -148,17 +148,17 @@ Item = Entry | Timer | Alarm | Remark | Settable | Command | Mistake
 
 
 def parse(text: str) -> tuple[Item, ...]:
-    """All lines of a port file in their order; never raises."""
+    """Return all lines of a port file in their order; never raises."""
     return tuple(_item(piece) for piece in _pieces(text))
 
 
 def fitting(value: str) -> str:
-    """The value as dummy-ups reads it back from a port file: printable ASCII, at most :data:`MAX_ENTRY` characters."""
+    """Return the value as dummy-ups reads it back from a port file: printable ASCII, at most :data:`MAX_ENTRY` characters."""
     return "".join(char for char in value if " " <= char <= "~")[:MAX_ENTRY]
 
 
 def entry(name: str, value: str) -> str:
-    """The line, with its line feed, from which dummy-ups 2.8.0 and :func:`parse` both read ``fitting(value)``.
+    """Return the line, with its line feed, from which dummy-ups 2.8.0 and :func:`parse` both read ``fitting(value)``.
 
     An empty value deletes the variable. Raises :class:`ProtocolError` for a name that cannot be in a port file.
     """
@@ -169,7 +169,7 @@ def entry(name: str, value: str) -> str:
 
 
 def update(text: str, values: Mapping[str, str], ours: Collection[str] = ()) -> str:
-    """The port file with new ``values`` of ours.
+    """Return the port file with new ``values`` of ours.
 
     What is in ``values`` is written where the variable stood, new ones at the end in the order of ``values``; of a variable
     that stood there twice the first line is kept. Names in ``ours`` that are not in ``values`` are removed; to have a
@@ -192,7 +192,7 @@ def update(text: str, values: Mapping[str, str], ours: Collection[str] = ()) -> 
 
 
 def _ended(lines: list[str]) -> str:
-    """What must follow the lines so far before another one can begin."""
+    """Return what must follow the lines so far before another one can begin."""
     last = lines[-1] if lines else "\n"
     if not last.endswith("\n"):
         return "\n\n" if _continued(last + "\n") else "\n"
@@ -227,7 +227,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
 
 
 def _continued(raw: str) -> bool:
-    """Whether the line feed at the end is escaped, so that the line goes on; a comment has no escapes."""
+    """Return whether the line feed at the end is escaped, so that the line goes on; a comment has no escapes."""
     body = raw[:-1]
     if (len(body) - len(body.rstrip("\\"))) % 2 == 0:
         return False
@@ -238,7 +238,7 @@ _STAND_IN = "\x7f"
 
 
 def _plain(raw: str) -> tuple[bytes, list[str]]:
-    """The line as NUT's reader can hold it, and the characters that DEL stands for in it, in their order.
+    """Return the line as NUT's reader can hold it, and the characters that DEL stands for in it, in their order.
 
     That reader would drop what is not ASCII, and make a word of each ``=``.
     """
@@ -319,7 +319,7 @@ _VERBS: Mapping[str, Callable[[int, list[str]], Item]] = {"TIMER": _timer, "ALAR
 
 
 def _bad_name(name: str) -> str:
-    """What is wrong with the name of a variable or command; empty when nothing is."""
+    """Return what is wrong with the name of a variable or command; empty when nothing is."""
     if len(name) > MAX_NAME:
         return f"it is longer than {MAX_NAME} characters"
     if not _NAME.fullmatch(name):

@@ -69,7 +69,7 @@ class Variable:
             raise ValueError("a writable string needs maxlen")
 
     def with_value(self, value: str) -> Variable:
-        """The same variable with another value."""
+        """Return the same variable with another value."""
         return replace(self, value=value)
 
 
@@ -85,7 +85,7 @@ class Snapshot:
     stale: bool = True
 
     def find(self, name: str) -> tuple[str, Variable] | None:
-        """The variable of that name in any case, with the name as it is spelt here."""
+        """Return the variable of that name in any case, with the name as it is spelt here."""
         if name in self.variables:
             return name, self.variables[name]
         wanted = name.lower()
@@ -124,7 +124,7 @@ def dump(snapshot: Snapshot, name: str | None = None) -> Iterator[Message]:
 
 
 def diff(old: Snapshot, new: Snapshot) -> Iterator[Message]:
-    """What a client that knows ``old`` must be told to know ``new``: DATASTALE first, DATAOK last."""
+    """Yield what a client that knows ``old`` must be told to know ``new``: DATASTALE first, DATAOK last."""
     if new.stale and not old.stale:
         yield DataStale()
     before = {name.lower(): (name, one) for name, one in old.variables.items() if new.variables.get(name) is not one}
