@@ -48,7 +48,7 @@ class Client:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection."""
+        """Return whether there is a connection."""
         return self._client is not None and bool(self._client.connected)
 
     async def connect(self) -> None:

@@ -9,7 +9,7 @@ __all__ = ["trusting"]
 
 
 def trusting(authority: str) -> ssl.SSLContext:
-    """A client's context that trusts the authorities in the file ``authority``; with "" those of the system.
+    """Return a client's context that trusts the authorities in the file ``authority``; with "" those of the system.
 
     Python 3.13 began to refuse authorities without the extensions of RFC 5280 (``ssl.VERIFY_X509_STRICT``), which those
     that ``openssl req -x509`` makes have not; what was trusted before an upgrade of Python is trusted after it.

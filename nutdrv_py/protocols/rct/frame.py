@@ -88,14 +88,14 @@ class Damage:
 
 
 def checksum(data: bytes) -> int:
-    """The CRC of command to payload, unescaped, without the start byte."""
+    """Return the CRC of command to payload, unescaped, without the start byte."""
     return binascii.crc_hqx(data + b"\0" if len(data) & 1 else data, 0xFFFF)
 
 
 def build(
     command: Command, oid: int, payload: bytes = b"", address: int | None = None, *, raw_crc: bool = False, lead: bytes = b""
 ) -> bytes:
-    """A frame as it goes over the wire.
+    """Return a frame as it goes over the wire.
 
     ``raw_crc`` leaves the CRC unescaped, as evcc and ioBroker send it; ``lead`` goes in front (devices like a 00 there).
     Raises ValueError for a payload that does not fit the command, or an address where none belongs.
@@ -113,7 +113,7 @@ def build(
 
 @functools.cache
 def read_request(oid: int, *, raw_crc: bool = False) -> bytes:
-    """The READ of an object, made once."""
+    """Return the READ of an object, made once."""
     return build(Command.READ, oid, raw_crc=raw_crc)
 
 
@@ -151,7 +151,7 @@ class FrameReader:
         self._begun: tuple[int, bytes] | None = None
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that ``data`` completes."""
+        """Return the frames that ``data`` completes."""
         return self._read(self._buffer + data, final=False)
 
     def flush(self) -> list[Frame]:
@@ -205,7 +205,7 @@ class FrameReader:
 
     @staticmethod
     def _quick(buffer: bytes, start: int, end: int) -> tuple[Frame, int] | None:
-        """A whole short frame without any escape, which nearly all are: the frame and the position after it."""
+        """Return a whole short frame without any escape, which nearly all are: the frame and the position after it."""
         if start + 9 > end:
             return None
         shape = _SHAPES.get(buffer[start + 1])
@@ -225,7 +225,7 @@ class FrameReader:
     def _careful(
         self, buffer: bytes, start: int, begun: tuple[int, bytes] | None, *, final: bool
     ) -> tuple[Frame | None, int]:
-        """The frame that begins at ``start``, or None if it is damaged, and where to read on. Raises :class:`_Waiting`.
+        """Return the frame that begins at ``start``, or None if it is damaged, and where to read on. Raises :class:`_Waiting`.
 
         ``begun`` is how far it was read before, and what had come by then, unescaped.
         """
@@ -296,7 +296,7 @@ class FrameReader:
         return hidden if hidden >= 0 else stop
 
     def _accepted(self, frame: Frame, buffer: bytes, start: int, crc_at: int, after: int) -> tuple[Frame | None, int]:
-        """The frame, unless it hides in a damaged one, and where to read on."""
+        """Return the frame, unless it hides in a damaged one, and where to read on."""
         if start < self._floor and after < self._floor:
             return None, start + 1
         # A start byte in the CRC may be the one of the next frame, when this one has lost its last byte or an escape.
@@ -308,7 +308,7 @@ class FrameReader:
 
 
 def _after_crc(buffer: bytes, start: int, plain: bytes, crc_at: int, raw_at: int) -> int:
-    """The position after the CRC if it fits, escaped or not; 0 if it does not."""
+    """Return the position after the CRC if it fits, escaped or not; 0 if it does not."""
     wanted = checksum(plain[:crc_at]).to_bytes(2, "big")
     if plain[crc_at : crc_at + 2] == wanted:
         return _raw_end(buffer, start, crc_at + 2)
@@ -316,12 +316,12 @@ def _after_crc(buffer: bytes, start: int, plain: bytes, crc_at: int, raw_at: int
 
 
 def _open(buffer: bytes, stop: int, *, final: bool) -> bool:
-    """Whether what ends at ``stop`` may go on with what is still to come."""
+    """Return whether what ends at ``stop`` may go on with what is still to come."""
     return not final and (stop >= len(buffer) or (buffer[stop] == 0x2D and stop + 1 >= len(buffer)))
 
 
 def _unescaped(pattern: re.Pattern[bytes], buffer: bytes, begin: int, end: int = sys.maxsize) -> tuple[int, bytes]:
-    """The position after what ``pattern`` matches at ``begin``, and the unescaped bytes up to there."""
+    """Return the position after what ``pattern`` matches at ``begin``, and the unescaped bytes up to there."""
     matched = pattern.match(buffer, begin, end)
     stop = matched.end() if matched else begin
     raw = buffer[begin:stop]
@@ -329,7 +329,8 @@ def _unescaped(pattern: re.Pattern[bytes], buffer: bytes, begin: int, end: int =
 
 
 def _raw_end(buffer: bytes, start: int, count: int) -> int:
-    """The position after the first ``count`` unescaped bytes behind ``start``; each escape among them makes it one more."""
+    """Return the position after the first ``count`` unescaped bytes behind ``start``; each escape among them makes it one
+    more."""
     if count <= 0xFF + 4:
         matched = _at_most(count).match(buffer, start + 1)
         return matched.end() if matched else start + 1

@@ -67,7 +67,7 @@ class Object:
     source: str = "registry"
 
     def plausible(self, value: object) -> bool:
-        """Whether the value lies in the object's range."""
+        """Return whether the value lies in the object's range."""
         if not isinstance(value, int | float):
             return True
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)

@@ -222,7 +222,7 @@ _RULES: dict[Kind, _Rule] = {
 
 
 def decode(kind: Kind, payload: bytes) -> Value:
-    """The value of an object of that type.
+    """Return the value of an object of that type.
 
     Raises :class:`ProtocolError` when the payload has not the size of the type (answers cut short by another client's request
     have a valid CRC) or holds what is not a number.
@@ -238,7 +238,7 @@ def decode(kind: Kind, payload: bytes) -> Value:
 
 
 def encode(kind: Kind, value: Any, *, size: int = 0) -> bytes:
-    """The payload for a value, padded with NUL to ``size`` bytes; simulators need it.
+    """Return the payload for a value, padded with NUL to ``size`` bytes; simulators need it.
 
     Raises ValueError or :class:`construct.ConstructError` when the value does not fit the type.
     """
