@@ -102,7 +102,7 @@ class Recorder:
 
     @property
     def count(self) -> int:
-        """Lines so far."""
+        """Return the lines so far."""
         return len(self._lines)
 
     def write(self, path: Path) -> int:
@@ -129,7 +129,7 @@ def _dumped(content: object) -> str:
 
 
 def read(path: Path) -> Recording:
-    """The recording in a file. Raises :class:`ConfigError`."""
+    """Return the recording in a file. Raises :class:`ConfigError`."""
     try:
         lines = list(_lines(path))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -169,7 +169,7 @@ def _no_number(name: str) -> None:
 
 
 def _within(value: object, most: float) -> bool:
-    """Whether it is a number from ``-most`` to ``most``."""
+    """Return whether it is a number from ``-most`` to ``most``."""
     return isinstance(value, int | float) and -most <= value <= most
 
 

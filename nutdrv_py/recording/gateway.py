@@ -71,7 +71,7 @@ def line_of(
     at: float, took: float, ask: str, stand_ins: StandIns, *,
     status: int = 0, headers: Mapping[str, str] | None = None, body: bytes = b"", error: str | None = None,
 ) -> dict[str, object]:  # fmt: skip
-    """The line for a request that ended ``at`` seconds after the beginning and ``took`` some."""
+    """Return the line for a request that ended ``at`` seconds after the beginning and ``took`` some."""
     line: dict[str, object] = {"t": round(at, 3), "took": round(took, 3), "ask": ask}
     if error is not None:
         return {**line, "error": error}
@@ -87,7 +87,7 @@ def _text(content: object) -> str | None:
 
 
 def _date(text: str | None) -> str | None:
-    """A date written anew: what else stands in the header is not taken over."""
+    """Return a date written anew: what else stands in the header is not taken over."""
     try:
         return formatdate(parsedate_to_datetime(text).timestamp(), usegmt=True) if text else None
     except (ValueError, TypeError, OverflowError):

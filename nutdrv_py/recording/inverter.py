@@ -82,12 +82,12 @@ class Ear:
         self._damage = dataclasses.asdict(self._reader.damage)
 
     def opened(self, at: float) -> dict[str, object]:
-        """A new connection."""
+        """Return a new connection."""
         self._reader.reset()
         return {"t": round(at, 3), "line": "open"}
 
     def sent(self, at: float, data: bytes) -> Iterator[dict[str, object]]:
-        """Lines for a request of ours."""
+        """Yield the lines for a request of ours."""
         if data == EXTENSION:
             yield {"t": round(at, 3), "out": data.hex()}
         reader = FrameReader()
@@ -96,7 +96,7 @@ class Ear:
                 yield {"t": round(at, 3), "out": build(Command.READ, frame.oid).hex()}
 
     def heard(self, at: float, data: bytes | None) -> Iterator[dict[str, object]]:
-        """Lines for bytes that came; None when the line has been silent for a while."""
+        """Yield the lines for bytes that came; None when the line has been silent for a while."""
         strangers = 0
         for frame in self._reader.flush() if data is None else self._reader.feed(data):
             row = BY_OID.get(frame.oid)

@@ -93,7 +93,7 @@ _PLACES = _words("""
 
 
 def version(text: str) -> bool:
-    """Whether the text is a version or a part number, and holds no address of the network."""
+    """Return whether the text is a version or a part number, and holds no address of the network."""
     if len(text) > _MOST_VERSION or not _VERSION.fullmatch(text):
         return False
     return not any(all(int(part) < 256 for part in found) for found in _ADDRESS.findall(text))

@@ -46,19 +46,19 @@ class StandIns:
             self._run(run)
 
     def text(self, original: str, where: str) -> str:
-        """The stand-in for a text that stood at ``where``."""
+        """Return the stand-in for a text that stood at ``where``."""
         if (where, original) not in self._counted:
             self._counted.add((where, original))
             self.replaced[where] += 1
         return _RUN.sub(lambda match: self._run(match.group()), "".join(map(_plain, original)))
 
     def octets(self, original: bytes, where: str) -> bytes:
-        """The same for bytes of an unknown alphabet; what is not ASCII becomes a letter."""
+        """Return the same for bytes of an unknown alphabet; what is not ASCII becomes a letter."""
         text = "".join(chr(octet) if octet < 0x80 else "x" for octet in original)
         return self.text(text, where).encode("ascii")
 
     def number(self, original: int | float, where: str) -> int | float:
-        """The same for a number: another one with as many digits."""
+        """Return the same for a number: another one with as many digits."""
         text = self.text(repr(original), where)
         try:
             return int(text) if isinstance(original, int) else float(text)
