@@ -13,11 +13,11 @@ class Clock:
     """The machine's clocks. Monotonic time is for ages and intervals, wall time for tokens and for what people read."""
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Return the seconds that never jump."""
         return time.monotonic()
 
     def wall(self) -> float:
-        """Seconds since 1970 (UTC); may jump."""
+        """Return the seconds since 1970 (UTC); may jump."""
         return time.time()
 
     def monotonic_of(self, stamp: float) -> float:

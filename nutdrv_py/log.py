@@ -40,7 +40,7 @@ _SYSLOG = {
 
 
 def debug(level: int) -> int:
-    """The logging level of NUT's debug level 1 to 9: the deeper, the lower."""
+    """Return the logging level of NUT's debug level 1 to 9: the deeper, the lower."""
     return logging.DEBUG + 1 - min(max(level, 1), _DEEPEST)
 
 
@@ -50,7 +50,7 @@ def set_debug_level(level: int) -> None:
 
 
 def debug_level() -> int:
-    """The level that is shown now."""
+    """Return the level that is shown now."""
     return max(0, logging.DEBUG + 1 - log.level) if log.level <= logging.DEBUG else 0
 
 
@@ -212,5 +212,5 @@ class Trouble:
         return was
 
     def active(self) -> frozenset[str]:
-        """The topics in trouble now."""
+        """Return the topics in trouble now."""
         return frozenset(self._seen)
