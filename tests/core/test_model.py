@@ -145,30 +145,40 @@ def _said(name: str) -> str:
     return name.rpartition(", ")[2]
 
 
-def _step(world: World, name: str, event: Callable[[State], State], release: Release) -> World | None:
+class Drivers:
+    """What becomes of a driver in a second, worked out once: it depends on the driver and the event alone, not on the upsmon."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, str], tuple[State | None, frozenset[str] | None, State | None]] = {}
+
+    def later(self, driver: State | None, key: Key, name: str, event: Callable[[State], State]) -> tuple[State | None, frozenset[str] | None, State | None]:
+        """Return the driver a second later, what it answers then, and the same driver with its times relative to that moment."""
+        at = (None if driver is None else key[-1], name)
+        if at not in self._known:
+            if driver is not None:
+                driver = event(driver)
+            elif _said(name) in READINGS:
+                driver = _anew(_said(name))
+            if driver is not None:
+                driver = _run(driver, 0.99)
+            self._known[at] = driver, _answer(driver), None if driver is None else _shifted(driver, 1.0)
+        return self._known[at]
+
+
+def _step(world: World, key: Key, name: str, event: Callable[[State], State], release: Release, drivers: Drivers) -> World | None:
     """One second. None when upsmon shuts the host down and is right; raises :class:`Violation`."""
-    driver = world.driver
     said, silent, low_for, was_low = world.said, world.silent, world.low_for, world.was_low
     reading = READINGS.get(_said(name))
-    if driver is None:
-        # A new process, or none yet.
-        if reading is None:
-            name = "still ended"
-        else:
-            driver = _anew(_said(name))
-    else:
-        driver = event(driver)
+    driver, answer, shifted = drivers.later(world.driver, key, name, event)
     if reading is not None and driver is not None:
         # A new process does not know what was said to the one before it.
         known = said if world.driver is not None and not name.startswith("replaced") else Status(0)
         said, silent = reading.status & (OL | OB) or known, 0.0
     if driver is not None:
-        driver = _run(driver, 0.99)
         # A new process does not know what the one before it served.
         same = world.driver is not None and not name.startswith("replaced")
         was_low = said is OB and (was_low or reading in LOWS)
         _invariants(driver, said, served_low=world.served_low and same, may_be_low=was_low)
-    answer = _answer(driver)
     fresh_low = reading is not None and said is OB and reading.values.get("battery.charge", 99) <= 20  # type: ignore[operator]
     low_for = low_for + 1.0 if fresh_low else 0.0
     waits = driver is not None and driver.shown is not None and (driver.leaving or driver.disowned)
@@ -192,10 +202,10 @@ def _step(world: World, name: str, event: Callable[[State], State], release: Rel
     if low_for > POLLFREQ + 1:
         raise Violation(f"not shut down although the device says for {low_for:.0f} s that the battery is low")
     if driver is not None and driver.leaving and freshness.served(driver, driver.at).may_end:
-        driver = None
+        shifted = None
     return World(
-        None if driver is None else _shifted(driver, 1.0),
-        replace(monitor, silent=min(monitor.silent, DEADTIME + 1.0), off=None if monitor.off is None else min(monitor.off, 4.0)),
+        shifted,
+        Monitor(monitor.flags, min(monitor.silent, DEADTIME + 1.0), None if monitor.off is None else min(monitor.off, 4.0)),
         phase, said, min(silent + 1.0, _in_time() + 1.0), min(low_for, 9.0),
         was_low=was_low, served_low="LB" in (answer or ()), waiting=min(waiting, 9.0),
     )  # fmt: skip
@@ -238,6 +248,7 @@ def search(release: Release, most: int = 10**9) -> int:
     """Visit every state; returns how many there are. Raises :class:`Violation` with the history that leads to it."""
     seen: dict[Key, tuple[Key | None, str]] = {}
     todo: deque[World] = deque()
+    drivers = Drivers()
     for phase in range(1, POLLFREQ + 1):
         world = World(freshness.begun(0.0, LIMITS, WISHES), Monitor(), phase)
         seen[_key(world)] = None, ""
@@ -247,7 +258,7 @@ def search(release: Release, most: int = 10**9) -> int:
         key = _key(world)
         for name, event in _events(world, release):
             try:
-                after = _step(world, name, event, release)
+                after = _step(world, key, name, event, release, drivers)
             except Violation as violation:
                 raise Violation(f"{violation}; the history: {_history(seen, key)} | {name}") from None
             if after is not None and (found := _key(after)) not in seen:

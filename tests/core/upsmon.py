@@ -7,7 +7,7 @@ docs/upsmon.md's experiments. ALARMCRITICAL is 1, its default; OVERDURATION is s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 __all__ = ["RELEASES", "Monitor", "Release"]
 
@@ -46,7 +46,7 @@ class Monitor:
 
     def later(self, seconds: float) -> Monitor:
         """Time passes without a look."""
-        return replace(self, silent=self.silent + seconds, off=None if self.off is None else self.off + seconds)
+        return Monitor(self.flags, self.silent + seconds, None if self.off is None else self.off + seconds)
 
     def look(self, answer: frozenset[str] | None, release: Release, deadtime: float) -> tuple[Monitor, bool]:
         """Look once: the tokens of ups.status, None for no answer. Returns what is remembered, and whether it is critical."""
