@@ -91,8 +91,9 @@ def job() -> str | None:
 def restarts() -> bool:
     """Return whether systemd starts this unit again at once: it was asked to, or nobody stops it and ``Restart=`` says so."""
     doing = job()
-    if doing != "":
+    if doing in (None, "stop", "restart"):
         return doing == "restart"
+    # A start whose process died before it was ready is still listed, and ``Restart=`` holds for it too.
     try:
         wanted = _asked("show", "--property=Restart", "--value", _unit()).strip()
     except (OSError, ValueError, subprocess.SubprocessError):

@@ -133,10 +133,10 @@ with_a_short_restart() {
 }
 own_unit() {
     simulate && soon 120 shows home ups.status OL || return 1
-    systemctl stop enphase-monitor@home && systemctl start nutdrv_py-portfile@home && soon 60 shows home ups.status OL || return 1
+    systemctl disable --now enphase-monitor@home && systemctl start nutdrv_py-portfile@home && soon 60 shows home ups.status OL || return 1
     outage nutdrv_py-portfile || return 1
     simulate && soon 120 shows home ups.status OL || return 1
-    systemctl stop nutdrv_py-portfile@home && [ ! -e /var/lib/nut/home.dev ] && systemctl start enphase-monitor@home && soon 60 shows home ups.status OL
+    systemctl stop nutdrv_py-portfile@home && [ ! -e /var/lib/nut/home.dev ] && systemctl enable --now enphase-monitor@home && soon 60 shows home ups.status OL
 }
 back_to_the_script() {
     simulate && soon 120 shows home ups.status OL || return 1
