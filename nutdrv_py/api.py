@@ -32,6 +32,7 @@ from nutdrv_py.device.mapping import (
 from nutdrv_py.device.push import PushBackend
 from nutdrv_py.device.reading import Decline, Reading, Status, Value
 from nutdrv_py.device.storage import ChargeFilter, Charger, Smoothed, charger_status, runtime
+from nutdrv_py.device.tools import Demo, Found, Recorded, Search, Simulation, Simulator, Tape, Tools
 from nutdrv_py.device.trust import Band, Drain, Standstill, Steady, most_power
 from nutdrv_py.errors import (
     AuthError,
@@ -51,11 +52,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API_VERSION", "Answers", "AuthError", "Backend", "Band", "Believed", "ChargeFilter", "Charger", "Clock", "CommandError",
-    "Config", "ConfigError", "Converter", "Decline", "DeviceError", "Drain", "Field", "Finding", "HouseBattery", "Level",
-    "LoginWanted", "NutdrvError", "ProtocolError", "PushBackend", "Reading", "Result", "Smoothed", "StaleError", "Standstill",
-    "Status", "Steady", "Trouble", "Value", "WebClient", "Writable", "between", "charger_status", "failed", "find", "hide",
-    "integer", "log", "lookup", "low_mark", "most_power", "number", "ok", "option", "read_credentials", "runtime", "scaled",
-    "text", "to_number", "translate", "warning",
+    "Config", "ConfigError", "Converter", "Decline", "Demo", "DeviceError", "Drain", "Field", "Finding", "Found",
+    "HouseBattery", "Level", "LoginWanted", "NutdrvError", "ProtocolError", "PushBackend", "Reading", "Recorded", "Result",
+    "Search", "Simulation", "Simulator", "Smoothed", "StaleError", "Standstill", "Status", "Steady", "Tape", "Tools",
+    "Trouble", "Value", "WebClient", "Writable", "between", "charger_status", "failed", "find", "hide", "integer", "log",
+    "lookup", "low_mark", "most_power", "number", "ok", "option", "read_credentials", "runtime", "scaled", "text",
+    "to_number", "translate", "warning",
 ]  # fmt: skip
 
 API_VERSION = 1

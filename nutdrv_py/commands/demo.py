@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from nutdrv_py.errors import NutdrvError
-from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.commands.doors import OFFERED, tools
+from nutdrv_py.device.tools import Demo
+from nutdrv_py.errors import ConfigError, NutdrvError
 from nutdrv_py.simulators.nut import Stage, find_program
 from nutdrv_py.simulators.running import RunningDevice
 
@@ -39,23 +40,9 @@ PATIENCE = 45.0
 """Seconds the demo waits for each step before it says what went wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Device:
-    """What the demo knows of a device: how it is simulated and configured, and what its story says of it."""
-
-    title: str
-    cut: str
-    """What happens at the device when the grid fails."""
-    make: Callable[[], RunningDevice[Any]]
-    section: Callable[[Any], Mapping[str, str]]
-    begin: Mapping[str, Any]
-    epilogue: str
-    credentials: Callable[[Any], str] = lambda simulator: ""
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--backend", choices=tuple(_DEVICES), default="enphase", help="which device to simulate")
+    parser.add_argument("--backend", choices=OFFERED, default="enphase", help="which device to simulate")
     parser.add_argument("--keep", action="store_true", help="leave the scratch directory behind")
 
 
@@ -83,7 +70,10 @@ _SHOWN = (
 
 def run(args: argparse.Namespace) -> int:
     """Show the story; 0 when every step was seen."""
-    device = _DEVICES[args.backend]
+    simulation = tools(args.backend, "simulation").simulation
+    device = simulation.demo if simulation is not None else None
+    if simulation is None or device is None:
+        raise ConfigError(f"backend = {args.backend} has no demo; type: nutdrv_py demo --backend enphase")
     screen = _Screen()
     for name in ("upsd", "upsmon", "upsc", "upsdrvctl"):
         find_program(name)
@@ -91,7 +81,11 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGHUP, lambda number, frame: sys.exit(128 + number))
     print(f"nutdrv_py demo: {device.title}, and the real upsdrvctl, upsd, upsc and upsmon.")
     print(f"All of it runs on 127.0.0.1 and in a scratch directory; time in the house runs {SPEED:g} times as fast as yours.")
-    with device.make() as running, _stage(device, running, keep=args.keep) as stage:
+    with (
+        RunningDevice[Any](device.make(SPEED), "demo-simulator") as running,
+        tempfile.TemporaryDirectory(prefix="nutdrv_py-demo-") as folder,
+        _stage({**simulation.section(running.sim, Path(folder)), **device.options}, keep=args.keep) as stage,
+    ):
         running.set(**device.begin)
         try:
             _tell(screen, stage, running, device)
@@ -106,13 +100,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _stage(device: _Device, running: RunningDevice[Any], *, keep: bool) -> Iterator[Stage]:
-    stage = Stage({"driver": "nutdrv_py", **device.section(running.sim)}, ups=UPS)
-    text = device.credentials(running.sim)
-    if text:
-        secret = stage.folder / "etc" / "credentials"
-        secret.touch(mode=0o600)
-        secret.write_text(text, encoding="utf-8")
+def _stage(section: Mapping[str, str], *, keep: bool) -> Iterator[Stage]:
+    stage = Stage({**section, "driver": "nutdrv_py"}, ups=UPS)
     try:
         yield stage
     finally:
@@ -135,7 +124,7 @@ def _wait(what: str, test: object, *, patience: float = PATIENCE) -> float:
     return time.monotonic() - began
 
 
-def _tell(screen: _Screen, stage: Stage, running: RunningDevice[Any], device: _Device) -> None:
+def _tell(screen: _Screen, stage: Stage, running: RunningDevice[Any], device: Demo) -> None:
     screen.title("1. On the grid")
     started = stage.upsdrvctl("start", stage.ups)
     if started.returncode != 0:
@@ -161,7 +150,7 @@ def _tell(screen: _Screen, stage: Stage, running: RunningDevice[Any], device: _D
     time.sleep(2)
 
     screen.title("2. The grid fails")
-    running.set(grid="outage")
+    running.set(**device.outage)
     took = _wait("OB", lambda: "OB" in stage.upsc("ups.status").stdout)
     status = stage.upsc("ups.status").stdout.strip()
     screen.line(f"upsc says {status}, {took:.1f} s after {device.cut} (pollinterval here: 2 s)")
@@ -190,7 +179,7 @@ def _tell(screen: _Screen, stage: Stage, running: RunningDevice[Any], device: _D
         screen.line(f"upsmon called SHUTDOWNCMD {took:.1f} s later: a real server would be down safely by now")
 
     screen.title("5. The grid returns")
-    running.set(grid="on", pv=4800)
+    running.set(**device.back)
     took = _wait("OL", lambda: "OL" in stage.upsc("ups.status").stdout)
     screen.line(f"upsc says {stage.upsc('ups.status').stdout.strip()}, {took:.1f} s after the grid came back")
     if watched:
@@ -201,76 +190,3 @@ def _tell(screen: _Screen, stage: Stage, running: RunningDevice[Any], device: _D
     if stopped.returncode != 0:
         raise _Missed(f"upsdrvctl stop ended with {stopped.returncode}: {stopped.stderr}")
     screen.line("$ upsdrvctl stop house")
-
-
-def _enphase_section(simulator: enphase.GatewaySimulator) -> Mapping[str, str]:
-    return {
-        "port": simulator.host_port,
-        "backend": "enphase",
-        "serial": simulator.serial,
-        "credentials": "credentials",
-        "tokenfile": "token",
-        "login_url": simulator.login_url,
-        "token_url": simulator.token_url,
-        "pollinterval": "2",
-        "pollfreq": "5",
-        "desc": "Simulated house battery",
-    }
-
-
-_ENPHASE_EPILOGUE = """
-For your own gateway, as root, in the folder of this README:
-
-    python3 -m venv /opt/nutdrv_py && /opt/nutdrv_py/bin/pip install .
-    /opt/nutdrv_py/bin/nutdrv_py install             # puts the driver where upsdrvctl looks
-    cat >> /etc/nut/ups.conf <<END
-    [home]
-        driver      = nutdrv_py
-        port        = envoy.local                    # better: the gateway's fixed address
-        backend     = enphase
-        credentials = enphase-home.conf              # in /etc/nut, mode 0640, owner root:nut
-        desc        = "House battery"
-    END
-    install -m 0640 -o root -g nut /dev/null /etc/nut/enphase-home.conf
-    editor /etc/nut/enphase-home.conf                # USERNAME=... and PASSWORD=... of the Enphase app
-    editor /etc/nut/nut.conf                         # MODE=standalone, or upsd does not start
-    upsdrvctl start home && systemctl restart nut-server && upsc home"""
-
-_RCT_EPILOGUE = """
-For your own inverter, as root, in the folder of this README:
-
-    python3 -m venv /opt/nutdrv_py && /opt/nutdrv_py/bin/pip install .
-    /opt/nutdrv_py/bin/nutdrv_py install             # puts the driver where upsdrvctl looks
-    cat >> /etc/nut/ups.conf <<END
-    [home]
-        driver      = nutdrv_py
-        port        = 192.168.1.50                   # the inverter's fixed address
-        backend     = rct
-        desc        = "House battery"
-    END
-    editor /etc/nut/nut.conf                         # MODE=standalone, or upsd does not start
-    upsdrvctl start home && systemctl restart nut-server && upsc home"""
-
-_DEVICES: Mapping[str, _Device] = {
-    "enphase": _Device(
-        title="a simulated house with two Enphase batteries",
-        cut="the gateway's relay opened",
-        make=lambda: enphase.RunningSimulator(
-            dataclasses.replace(enphase.load_scenario("demo"), timeline=()), speed=SPEED
-        ),
-        section=_enphase_section,
-        begin={"soc": 34, "grid": "on"},
-        epilogue=_ENPHASE_EPILOGUE,
-        credentials=lambda simulator: f"USERNAME={simulator.username}\nPASSWORD={simulator.password}\n",
-    ),
-    "rct": _Device(
-        title="a simulated house with an RCT Power inverter, its battery and a Power Switch",
-        cut="the grid was lost",
-        make=lambda: rct.RunningInverter(dataclasses.replace(rct.load_scenario("demo"), timeline=()), speed=SPEED),
-        section=lambda simulator: {
-            "port": simulator.host_port, "backend": "rct", "pollinterval": "2", "desc": "Simulated house battery",
-        },
-        begin={"soc": 23, "grid": "on", "reclose_seconds": 60},
-        epilogue=_RCT_EPILOGUE,
-    ),
-}  # fmt: skip

@@ -10,16 +10,13 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nutdrv_py import __version__, log
-from nutdrv_py.backends.enphase.config import EnphaseConfig
-from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.clock import Clock
-from nutdrv_py.commands.record_enphase import OverheardEnphase
-from nutdrv_py.commands.record_rct import OverheardRct
+from nutdrv_py.commands.doors import tools
 from nutdrv_py.core.confined import confined
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.device.backend import Backend, Config
@@ -96,10 +93,7 @@ def _settings(ups: str) -> Settings:
     if not driver.startswith("nutdrv_py"):
         raise ConfigError(f"[{ups}] is for the driver {driver}, which cannot be recorded; name a section with driver = nutdrv_py")
     settings = load(ups, driver, conf=conf)
-    if settings.backend_name not in _OVERHEARD:
-        raise ConfigError(
-            f"[{ups}] has backend = {settings.backend_name}, which talks to no device; known here are {', '.join(_OVERHEARD)}"
-        )
+    tools(settings.backend_name, "record")
     return settings
 
 
@@ -124,7 +118,9 @@ class Tape:
         self._clock = clock
         self._began = clock.monotonic()
         self._recorder = Recorder(backend_name, clock.wall(), _options(config), self.stand_ins, __version__)
-        self.backend = _OVERHEARD[backend_name](self, config, clock)
+        record = tools(backend_name, "record").record
+        assert record is not None
+        self.backend: Backend[Any] = record(config, clock, self)
         self._open: list[Mapping[str, object]] = []
         """The poll that is under way: one that the end of the recording cut off would look like one that failed."""
         self._polls = 0
@@ -189,10 +185,9 @@ class Tape:
     def _end_poll(self, reading: Reading | None) -> None:
         says = str(reading.status) if reading is not None else ""
         line: dict[str, object] = {"poll": "ends", "says": says}
-        if isinstance(self.backend, OverheardRct):
-            self.backend.settle()
-        elif isinstance(self.backend, OverheardEnphase) and self.backend.token_left is not None:
-            line["token"] = round(self.backend.token_left, 3)
+        settle = getattr(self.backend, "settle", None)
+        if settle is not None:
+            line |= settle()
         self.take([{"t": round(self.now(), 3), **line}])
         self._recorder.add(self._open)
         self._open.clear()
@@ -234,19 +229,6 @@ class Tape:
             print(f"Replaced by stand-ins of the same form, the same one everywhere: {rows}")
         print("Never written: tokens, passwords, cookies, certificates, addresses, names in pages, frames of other clients")
         print(f"Please look at it before you send it:  zcat {path} | less")
-
-
-def _enphase(tape: Tape, config: Config, clock: Clock) -> Backend[Any]:
-    assert isinstance(config, EnphaseConfig)
-    return OverheardEnphase(config, clock, tape.stand_ins, tape.now, lambda line: tape.take([line]))
-
-
-def _rct(tape: Tape, config: Config, clock: Clock) -> Backend[Any]:
-    assert isinstance(config, RctConfig)
-    return OverheardRct(config, clock, tape.stand_ins, tape.now, tape.take)
-
-
-_OVERHEARD: Mapping[str, Callable[[Tape, Config, Clock], Backend[Any]]] = {"enphase": _enphase, "rct": _rct}
 
 
 def _options(config: Config) -> dict[str, int | float | bool]:

@@ -7,7 +7,7 @@ It works beside the driver and leaves nothing behind: the driver's token and pin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Mapping
 
 import httpx
 
@@ -19,6 +19,7 @@ from nutdrv_py.backends.enphase.pin import Pin
 from nutdrv_py.backends.enphase.session import Session
 from nutdrv_py.backends.enphase.token import Authority
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.tools import Tape
 from nutdrv_py.errors import AuthError
 from nutdrv_py.log import Trouble
 from nutdrv_py.recording.gateway import line_of
@@ -30,24 +31,24 @@ Take = Callable[[dict[str, object]], None]
 
 
 class OverheardEnphase(Enphase):
-    """The backend whose requests and answers become lines for ``take``; ``now`` tells the seconds since the beginning."""
+    """The backend whose requests and answers become lines of a recording."""
 
-    def __init__(self, config: EnphaseConfig, clock: Clock, stand_ins: StandIns, now: Callable[[], float], take: Take) -> None:
+    def __init__(self, config: EnphaseConfig, clock: Clock, tape: Tape) -> None:
+        stand_ins: StandIns = tape.stand_ins
         known = credentials(config)
         for secret in (config.serial, known.username, known.token):
             stand_ins.know(secret or "")
         trouble = Trouble()
         pin = _Pin(config, trouble)
-        gateway = _Gateway(config, pin, stand_ins, now, take)
+        gateway = _Gateway(config, pin, stand_ins, tape.now, lambda line: tape.take([line]))
         authority = _Authority(config, known, token_path(config), clock, trouble)
         session = Session(config, known, clock, trouble, pin=pin, gateway=gateway, authority=authority)
         super().__init__(config, clock, session)
 
-    @property
-    def token_left(self) -> float | None:
-        """Return the seconds of life that the token has left; None before it is known."""
+    def settle(self) -> Mapping[str, object]:
+        """Return the seconds of life that the token has left, once it is known."""
         token = self.session.authority.token
-        return None if token is None else token.left(self.clock.wall())
+        return {} if token is None else {"token": round(token.left(self.clock.wall()), 3)}
 
 
 class _Pin(Pin):

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.client import Line, _Protocol
 from nutdrv_py.backends.rct.config import RctConfig, address
 from nutdrv_py.clock import Clock
+from nutdrv_py.device.tools import Tape
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.recording.inverter import Ear
-from nutdrv_py.recording.standins import StandIns
 
 __all__ = ["OverheardRct"]
 
@@ -19,15 +19,16 @@ Take = Callable[[Iterable[dict[str, object]]], None]
 
 
 class OverheardRct(Rct):
-    """The backend whose frames become lines for ``take``; ``now`` tells the seconds since the beginning."""
+    """The backend whose frames become lines of a recording."""
 
-    def __init__(self, config: RctConfig, clock: Clock, stand_ins: StandIns, now: Callable[[], float], take: Take) -> None:
+    def __init__(self, config: RctConfig, clock: Clock, tape: Tape) -> None:
         super().__init__(config, clock)
-        self.line: _Line = _Line(config, clock, Ear(stand_ins), now, take)
+        self.line: _Line = _Line(config, clock, Ear(tape.stand_ins), tape.now, tape.take)
 
-    def settle(self) -> None:
+    def settle(self) -> Mapping[str, object]:
         """What has come until now is all there is for the moment."""
         self.line.settle()
+        return {}
 
 
 class _Line(Line):

@@ -7,12 +7,11 @@ import argparse
 import asyncio
 import math
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from nutdrv_py.backends.rct.config import PORT
-from nutdrv_py.commands.scan_gateways import Gateway, find_gateways
-from nutdrv_py.commands.scan_inverters import Inverter, Network, find_inverters, hosts_of, read_network
+from nutdrv_py.commands.doors import all_tools
+from nutdrv_py.commands.scan_inverters import hosts_of, read_network
+from nutdrv_py.device.tools import Found, Search
 from nutdrv_py.errors import ConfigError, StartError
 from nutdrv_py.machine.paths import paths
 from nutdrv_py.nut.parseconf import BadLine, parse
@@ -31,15 +30,6 @@ SECONDS = 5.0
 MOST_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
-    """A section to print: what it is, a name for it, and its lines."""
-
-    comment: str
-    name: str
-    lines: tuple[tuple[str, str], ...]
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
@@ -49,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=_seconds, default=SECONDS, metavar="N", help="how long to listen for gateways (default: %(default)g)"
     )
-    parser.add_argument("--port", type=_port, default=PORT, metavar="N", help="TCP port of the inverters (default: %(default)s)")
+    parser.add_argument("--port", type=_port, metavar="N", help="TCP port to try (default: 8899, that of RCT inverters)")
     parser.add_argument("--yes", action="store_true", help="the network is mine although its addresses are public")
     parser.epilog = "exit codes: 0 found, 1 nothing found, 2 wrong usage; example: nutdrv_py scan --network 192.168.1.0/24"
 
@@ -77,15 +67,12 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"nutdrv_py scan: {error}", file=sys.stderr)
         return EXIT_USAGE
-    gateways, inverters = asyncio.run(_look(network, args.port, args.seconds))
-    for inverter in inverters:
-        if not inverter.sure:
-            _say(f"{inverter.where} listens on port {args.port} but does not answer as an RCT inverter: busy, or another device")
-    sections = [*map(_of_gateway, gateways), *(_of_inverter(found, args.port) for found in inverters if found.sure)]
+    remarks: list[str] = []
+    sections = asyncio.run(_look(hosts_of(network) if network is not None else [], args.port, args.seconds, remarks.append))
+    for text in remarks:
+        _say(text)
     for text in _written(sections, _taken()):
         print(text)
-    if network is None:
-        _say("RCT inverters were not looked for: they do not announce themselves; add --network 192.168.1.0/24 (yours)")
     if not sections:
         _say("No device was found. Is it switched on, and in the same network as this machine?")
     return EXIT_FOUND if sections else EXIT_NOTHING
@@ -95,25 +82,26 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-async def _look(network: Network | None, port: int, seconds: float) -> tuple[list[Gateway], list[Inverter]]:
-    """Both at once; what cannot be looked for is said, and the rest goes on."""
-    listening = asyncio.create_task(find_gateways(seconds))
+async def _look(hosts: Sequence[str], port: int | None, seconds: float, say: Callable[[str], None]) -> list[Found]:
+    """Let each kind of device look at the same time; what cannot be looked for is said, and the rest goes on."""
     progress = _Progress(seconds)
+    search = Search(seconds, hosts, port, progress.tried, say)
+    looks = [asyncio.ensure_future(_wait(found.find(search))) for _, found in all_tools() if found.find is not None]
     try:
-        inverters = await find_inverters(hosts_of(network), port, progress.tried) if network is not None else []
-        try:
-            gateways = await listening
-        except (ConfigError, StartError) as error:
-            progress.end()
-            _say(str(error))
-            gateways = []
+        await asyncio.wait(looks)
     finally:
         progress.end()
-    # One that announces itself under two names is one; its address is better than its name.
-    once: dict[str, Gateway] = {}
-    for gateway in sorted(gateways, key=lambda found: (found.where == found.name, found.where)):
-        once.setdefault(gateway.serial or gateway.where, gateway)
-    return list(once.values()), inverters
+    sections: list[Found] = []
+    for look in looks:
+        try:
+            sections += look.result()
+        except (ConfigError, StartError) as error:
+            say(str(error))
+    return sections
+
+
+async def _wait(found: Awaitable[Sequence[Found]]) -> Sequence[Found]:
+    return await found
 
 
 class _Progress:
@@ -136,24 +124,7 @@ class _Progress:
             print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
 
 
-def _of_gateway(found: Gateway) -> _Section:
-    who = f"Enphase IQ Gateway{f' {found.serial}' if found.serial else ''}{f', {found.name}' if found.name else ''}"
-    port = f"[{found.where}]" if ":" in found.where else found.where
-    lines = [("port", port), ("backend", "enphase")]
-    if found.serial:
-        lines.append(("serial", found.serial))
-    lines.append(("credentials", "enphase.conf    # USERNAME=... and PASSWORD=..., in this folder, mode 0640 root:nut"))
-    return _Section(f"{who}, found by mDNS; give it a fixed address in your router", "enphase", tuple(lines))
-
-
-def _of_inverter(found: Inverter, port: int) -> _Section:
-    where = f"[{found.where}]" if ":" in found.where else found.where
-    who = f"RCT Power inverter{f' {found.serial}' if found.serial else ''}"
-    lines = (("port", where if port == PORT else f"{where}:{port}"), ("backend", "rct"))
-    return _Section(f"{who}, found on TCP port {port}; give it a fixed address in your router", "rct", lines)
-
-
-def _written(sections: Sequence[_Section], taken: Iterable[str]) -> list[str]:
+def _written(sections: Sequence[Found], taken: Iterable[str]) -> list[str]:
     """Return the sections as text, each with a name that no other one has."""
     used = set(taken)
     texts = []

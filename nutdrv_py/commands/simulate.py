@@ -7,21 +7,16 @@ import argparse
 import asyncio
 import contextlib
 import math
-import os
-import pwd
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from nutdrv_py.machine.paths import layout
-from nutdrv_py.simulators import enphase, rct
+from nutdrv_py.commands.doors import OFFERED, tools
+from nutdrv_py.device.tools import Simulation
 from nutdrv_py.simulators.loopback import check_loopback
-from nutdrv_py.simulators.running import Simulator
 
 HELP = "run a simulated device, to try the driver without hardware"
 
@@ -29,32 +24,9 @@ EXIT_USAGE = 2
 EXIT_FAILED = 1
 
 
-class _Story(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-
-
-class _Simulator(Simulator, Protocol):
-    @property
-    def scenario(self) -> _Story: ...
-    @property
-    def listeners(self) -> list[Callable[[str], None]]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Device:
-    """What there is to know about a kind of device. ``section`` may write what it mentions into the directory it gets."""
-
-    scenarios: Mapping[str, _Story]
-    make: Callable[[str, dict[str, Any]], _Simulator]
-    section: Callable[[Any, Path], dict[str, str]]
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("device", choices=tuple(_DEVICES), help="what to simulate")
+    parser.add_argument("device", choices=OFFERED, metavar="DEVICE", help="enphase, rct, or the backend of another package")
     parser.add_argument(
         "--listen",
         default="127.0.0.1:0",
@@ -63,9 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scenario",
-        default="online",
+        default=None,
         metavar="NAME|FILE|DIRECTORY",
-        help="a named scenario, a YAML file, or (Enphase) a folder of captured answers (default: %(default)s)",
+        help="a named scenario, a YAML file, or (Enphase) a folder of captured answers (default: online)",
     )
     parser.add_argument(
         "--speed", type=float, default=1.0, metavar="X", help="run simulator time X times as fast (default: 1)"
@@ -76,22 +48,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
-    device = _DEVICES[args.device]
+    simulation = tools(args.device, "simulation").simulation
+    assert simulation is not None
     if args.list:
-        width = max(map(len, device.scenarios))
-        for name, scenario in device.scenarios.items():
-            print(f"{name:<{width}}  {scenario.title}")
+        width = max(map(len, simulation.scenarios))
+        for name, title in simulation.scenarios.items():
+            print(f"{name:<{width}}  {title}")
         return 0
     try:
         host, port = split_address(args.listen)
         if not (math.isfinite(args.speed) and args.speed > 0):
             raise ValueError(f"--speed must be more than 0, not {args.speed}.")
-        simulator = device.make(args.scenario, {"speed": args.speed, **({"serial": args.serial} if args.serial else {})})
+        name = args.scenario or ("online" if "online" in simulation.scenarios else next(iter(simulation.scenarios)))
+        given = {"speed": args.speed if args.speed != 1 else None, "serial": args.serial}
+        simulator = simulation.make(name, {key: value for key, value in given.items() if value})
     except ValueError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
     try:
-        asyncio.run(_serve(args.device, simulator, host, port))
+        asyncio.run(_serve(args.device, simulation, name, simulator, host, port))
     except (OSError, RuntimeError) as error:
         print(f"The simulator cannot run: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -108,68 +83,7 @@ def split_address(text: str) -> tuple[str, int]:
     return host, int(number)
 
 
-def _make_gateway(scenario: str, settings: dict[str, Any]) -> enphase.GatewaySimulator:
-    if scenario not in enphase.SCENARIOS and Path(scenario).is_dir():
-        return enphase.GatewaySimulator.from_captures(scenario, **settings)
-    return enphase.GatewaySimulator(enphase.load_scenario(scenario), **settings)
-
-
-def _driver_account() -> pwd.struct_passwd | None:
-    """Return the user that a driver started by root becomes; None when it stays this one, or when NUT is not installed."""
-    if os.geteuid() != 0:
-        return None
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(layout().user)
-    return None
-
-
-def _gateway_section(simulator: enphase.GatewaySimulator, directory: Path) -> dict[str, str]:
-    state = directory / "state"
-    state.mkdir(mode=0o700)
-    number = os.open(directory / "credentials", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with open(number, "w", encoding="utf-8") as file:
-        file.write(f"USERNAME={simulator.username}\nPASSWORD={simulator.password}\n")
-        account = _driver_account()
-        if account is not None:
-            # As the credentials of a real gateway: root's, readable by NUT's group. The folder of the token is NUT's own.
-            os.fchown(file.fileno(), 0, account.pw_gid)
-            os.fchmod(file.fileno(), 0o640)
-            os.chown(directory, 0, account.pw_gid)
-            directory.chmod(0o750)
-            os.chown(state, account.pw_uid, account.pw_gid)
-    return {
-        "driver": "nutdrv_py",
-        "port": simulator.host_port,
-        "desc": f'"Simulated Enphase system ({simulator.scenario.name})"',
-        "backend": "enphase",
-        "serial": simulator.serial,
-        "credentials": str(directory / "credentials"),
-        "tokenfile": str(state / "token"),
-        "login_url": simulator.login_url,
-        "token_url": simulator.token_url,
-    }
-
-
-def _make_inverter(scenario: str, settings: dict[str, Any]) -> rct.InverterSimulator:
-    return rct.InverterSimulator(rct.load_scenario(scenario), **settings)
-
-
-def _inverter_section(simulator: rct.InverterSimulator, directory: Path) -> dict[str, str]:
-    return {
-        "driver": "nutdrv_py",
-        "port": simulator.host_port,
-        "desc": f'"Simulated RCT Power inverter ({simulator.scenario.name})"',
-        "backend": "rct",
-    }
-
-
-_DEVICES: Mapping[str, _Device] = {
-    "enphase": _Device(enphase.SCENARIOS, _make_gateway, _gateway_section),
-    "rct": _Device(rct.SCENARIOS, _make_inverter, _inverter_section),
-}
-
-
-async def _serve(kind: str, simulator: _Simulator, host: str, port: int) -> None:
+async def _serve(kind: str, simulation: Simulation, scenario: str, simulator: Any, host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -177,12 +91,13 @@ async def _serve(kind: str, simulator: _Simulator, host: str, port: int) -> None
     await simulator.start(host, port)
     try:
         with tempfile.TemporaryDirectory(prefix="nutdrv_py-simulate-") as name:
-            section = _DEVICES[kind].section(simulator, Path(name))
-            print(f"# Scenario {simulator.scenario.name}: {simulator.scenario.title}")
+            section = simulation.section(simulator, Path(name))
+            title = simulation.title or (lambda simulator: f"{scenario}: {simulation.scenarios.get(scenario, '')}")
+            print(f"# Scenario {title(simulator)}")
             print("# Put this into ups.conf:")
             print("\n".join([f"[{kind}-sim]", *(f"    {key} = {value}" for key, value in section.items())]))
             print("# Running; end with Ctrl-C.", flush=True)
-            simulator.listeners.append(_report)
+            getattr(simulator, "listeners", []).append(_report)
             await ended.wait()
     finally:
         await simulator.stop()

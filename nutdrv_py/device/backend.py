@@ -143,6 +143,9 @@ class Backend(abc.ABC, Generic[ConfigT]):
     """Seconds that ``maxage`` should be at least: the longest silence of a healthy device, and no less than upsmon needs to see
     that an alarm was withdrawn. ``nutdrv_py check`` warns of less."""
 
+    tools: ClassVar[str] = ""
+    """``module:NAME`` of the :class:`~nutdrv_py.device.tools.Tools` by which simulate, demo, record and scan know the device."""
+
     says_low: ClassVar[bool] = False
     """True for a device that says LB itself, in NUT's words: the low marks that it tells then make no LB here, only those that
     are set here do."""

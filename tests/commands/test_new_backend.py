@@ -90,3 +90,21 @@ def test_a_name_that_is_taken_is_refused(name: str) -> None:
 def test_a_name_whose_class_would_hide_another_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="something else"):
         files(name)
+
+
+def test_its_simulator_is_run_by_the_same_command_as_ours(package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from nutdrv_py.device import backend
+
+    monkeypatch.syspath_prepend(str(package))
+    monkeypatch.setitem(backend.BUILT_IN, "my_solar", "nutdrv_py_my_solar:MySolar")
+    assert main(["nutdrv_py", "simulate", "my_solar", "--list"]) == 0
+    assert "outage  grid = island" in capsys.readouterr().out
+    assert main(["nutdrv_py", "simulate", "my_solar", "--scenario", "flood"]) == 2
+    assert "There is no scenario flood" in capsys.readouterr().err
+    for words, sentence in (
+        (["demo", "--backend", "my_solar"], "has no demo"),
+        (["simulate", "dummy"], "has no simulation; enphase, my_solar, rct have one"),
+        (["simulate", "nothing"], "there is no backend 'nothing'"),
+    ):
+        assert main(["nutdrv_py", *words]) == 1
+        assert sentence in capsys.readouterr().err

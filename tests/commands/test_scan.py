@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from nutdrv_py.backends.enphase.config import gateway_url
 from nutdrv_py.backends.rct.config import address
-from nutdrv_py.commands import scan, scan_gateways, scan_inverters
+from nutdrv_py.commands import scan, scan_gateways, scan_inverters, tools_enphase
 from nutdrv_py.commands.scan_gateways import Gateway, best_address, find_gateways
 from nutdrv_py.commands.scan_inverters import AT_A_TIME, find_inverters, hosts_of, read_network
 from nutdrv_py.errors import ConfigError
@@ -42,14 +42,14 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def nobody(seconds: float, interfaces: object = None) -> list[Gateway]:
         return []
 
-    monkeypatch.setattr(scan, "find_gateways", nobody)
+    monkeypatch.setattr(tools_enphase, "find_gateways", nobody)
 
 
 def _found(monkeypatch: pytest.MonkeyPatch, *gateways: Gateway) -> None:
     async def these(seconds: float, interfaces: object = None) -> list[Gateway]:
         return list(gateways)
 
-    monkeypatch.setattr(scan, "find_gateways", these)
+    monkeypatch.setattr(tools_enphase, "find_gateways", these)
 
 
 def _run(*words: str) -> int:
@@ -257,7 +257,7 @@ def test_without_zeroconf_it_says_what_to_install_and_the_rest_goes_on(
         return real(name, package)
 
     monkeypatch.setattr(importlib, "import_module", without)
-    monkeypatch.setattr(scan, "find_gateways", find_gateways)
+    monkeypatch.setattr(tools_enphase, "find_gateways", find_gateways)
     with pytest.raises(ConfigError, match="discover"):
         asyncio.run(find_gateways(0.1))
     assert _run("--network", "127.0.0.0/29", "--port", _port(inverter)) == 0

@@ -68,6 +68,7 @@ class Enphase(Backend[EnphaseConfig]):
     Config: ClassVar[type[EnphaseConfig]] = EnphaseConfig
     description: ClassVar[str] = "Enphase IQ Gateway"
     version: ClassVar[str] = "0.1"
+    tools: ClassVar[str] = "nutdrv_py.commands.tools_enphase:TOOLS"
     patience: ClassVar[int] = 90  # the gateway restarts each night
 
     def __init__(self, config: EnphaseConfig, clock: Clock, session: Session | None = None) -> None:

@@ -63,6 +63,7 @@ class Rct(Contact):
     Config: ClassVar[type[RctConfig]] = RctConfig
     description: ClassVar[str] = "RCT Power inverter"
     version: ClassVar[str] = "0.1"
+    tools: ClassVar[str] = "nutdrv_py.commands.tools_rct:TOOLS"
 
     def __init__(self, config: RctConfig, clock: Clock) -> None:
         super().__init__(config, clock)
