@@ -29,7 +29,7 @@ class SelfCancelledError(Exception):
 
 
 class LeftError(Exception):
-    """The work called sys.exit, which would have ended the process without a word."""
+    """The work called sys.exit or raised KeyboardInterrupt, which would have ended the process without a word."""
 
 
 async def confined(
@@ -38,8 +38,8 @@ async def confined(
     """Return the result of ``work``, which is given ``seconds`` (None: as long as it takes) and is over when this ends.
 
     Raises what the work raises, TimeoutError when it had to be cancelled, :class:`SelfCancelledError` when it ended as
-    cancelled by itself, :class:`LeftError` when it called sys.exit. ``stubborn`` is called with the seconds since its first
-    cancellation while the work ignores it. If the caller is cancelled, the work is cancelled too, and this ends after
+    cancelled by itself, :class:`LeftError` when it wanted to end the process. ``stubborn`` is called with the seconds since
+    its first cancellation while the work ignores it. If the caller is cancelled, the work is cancelled too, and this ends after
     :data:`AGAIN` seconds in any case.
     """
     task = asyncio.ensure_future(_contained(work))
@@ -66,9 +66,9 @@ async def confined(
 async def _contained(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await work
-    except SystemExit as error:
+    except (SystemExit, KeyboardInterrupt) as error:
         # asyncio lets it end the loop at once, past everything that waits for the task.
-        raise LeftError(f"sys.exit({error.code!r})") from error
+        raise LeftError(repr(error)) from error
 
 
 def _heard(task: asyncio.Future[Any]) -> None:

@@ -42,6 +42,9 @@ REJECTED = (60.0, 300.0, 900.0)
 LEAVE = 2.0
 """Seconds the backend gets to close its connection at exit."""
 
+AHEAD = 86400.0
+"""Seconds from now beyond which a reading's time is that of another clock. A little is a rounding, or a device's clock."""
+
 MOST_NAMED = 100
 """Dropped names that are counted and logged, at most: a device that makes up names must not fill memory and log."""
 
@@ -160,7 +163,7 @@ class Poller:
         except SelfCancelledError as error:
             self._failed(f"{internal}: it cancelled its own poll", error)
         except LeftError as error:
-            self._failed(f"{internal}: it called sys.exit; a backend raises DeviceError instead", error)
+            self._failed(f"{internal}: it called sys.exit or the like; a backend raises DeviceError instead", error)
         except StaleError as error:
             self._report(str(error))
             self._apply(Disowned(self._clock.monotonic()))
@@ -213,9 +216,12 @@ class Poller:
             if item.name in self.dropped or len(self.dropped) < MOST_NAMED:
                 self.dropped[item.name] += 1
                 self._trouble.report(f"dropped {item.name}", f"{item.name} from the backend is dropped: {item.reason}")
-        maxage = self.settings.config.maxage
-        if kept.at is not None and self._clock.monotonic() - kept.at > maxage:
+        maxage, age = self.settings.config.maxage, 0.0 if kept.at is None else self._clock.monotonic() - kept.at
+        if age > maxage:
             raise DeviceError(f"what the device has said is older than maxage = {maxage} s")
+        if age < -AHEAD:
+            # Such a reading would never age: silence would not be seen, nor an outage in it.
+            raise DeviceError("the backend gives its reading a time that is not of its clock.monotonic(); correct Reading.at")
         return kept
 
     def _failed(self, message: str, error: BaseException | None = None) -> None:

@@ -25,7 +25,7 @@ from nutdrv_py.testing.device import Device, given
 from nutdrv_py.testing.rules import RULES, Failure
 from nutdrv_py.testing.stage import AWAY, Stage, Stuck, staged
 
-__all__ = ["Bench", "Report", "secrets_of"]
+__all__ = ["Bench", "Heard", "Report", "listening", "secrets_of"]
 
 SHORTEST_SECRET = 4
 """Characters of a secret that is looked for: a shorter one is a part of everything."""
@@ -58,22 +58,30 @@ def secrets_of(config: Config, more: Iterable[str] = ()) -> tuple[str, ...]:
 class _Heard(logging.Handler):
     """Keeps each line and traceback that is logged."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: list[str]) -> None:
         super().__init__()
-        self.lines: list[str] = []
+        self.lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(self.format(record))
 
 
+@dataclass(slots=True)
+class Heard:
+    """What was logged and printed, and what the backend itself has asked to be hidden."""
+
+    lines: list[str] = field(default_factory=list)
+    hidden: tuple[str, ...] = ()
+
+
 @contextlib.contextmanager
-def listening() -> Iterator[list[str]]:
+def listening() -> Iterator[Heard]:
     """Keep what is logged and printed, without the driver's redaction and past other handlers."""
-    heard, root, printed = _Heard(), logging.getLogger(), io.StringIO()
+    kept = Heard()
+    heard, heard_libraries = _Heard(kept.lines), _Heard(kept.lines)
+    root, printed = logging.getLogger(), io.StringIO()
     hidden, level, propagate = dict(log._hidden), log.log.level, log.log.propagate
-    heard_libraries = _Heard()
     heard_libraries.setLevel(logging.WARNING)
-    heard_libraries.lines = heard.lines
     log._hidden.clear()
     log.log.addHandler(heard)
     root.addHandler(heard_libraries)
@@ -81,9 +89,10 @@ def listening() -> Iterator[list[str]]:
     log.log.propagate = False
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            yield heard.lines
+            yield kept
     finally:
-        heard.lines.append(printed.getvalue())
+        kept.lines.append(printed.getvalue())
+        kept.hidden = log.hidden()
         root.removeHandler(heard_libraries)
         log.log.removeHandler(heard)
         log.log.setLevel(level)
@@ -129,7 +138,7 @@ class Bench:
         """Play with a fresh device and backend; ``when`` says what is played, ``begin`` whether the driver is started at once."""
         tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
         stage: Stage | None = None
-        with listening() as lines:
+        with listening() as heard:
             try:
                 async with staged(self.backend, self.device, self.folder(), clock, **options) as stage:
                     if begin:
@@ -139,7 +148,7 @@ class Bench:
                 self.fail("cancel", f"{when}, a poll that was cancelled went on for {AWAY:.0f} s and more")
         if stage is not None:
             self._judge(stage, when)
-            self._secrets(stage, lines, when)
+            self._secrets(stage, heard, when)
         await self._leftovers(tasks, threads, when)
 
     def _judge(self, stage: Stage, when: str) -> None:
@@ -171,11 +180,11 @@ class Bench:
         elif len(text.split()) < 3:
             self.fail("sentence", f"{when}, the backend raised {kind} with the text {text!r}")
 
-    def _secrets(self, stage: Stage, lines: list[str], when: str) -> None:
-        secrets = secrets_of(stage.config, stage.device.secrets)
+    def _secrets(self, stage: Stage, heard: Heard, when: str) -> None:
+        secrets = secrets_of(stage.config, (*stage.device.secrets, *heard.hidden))
         if not secrets:
             return
-        places = [("a log line, or what was printed,", text) for text in lines]
+        places = [("a log line, or what was printed,", text) for text in heard.lines]
         places += [("a line of nutdrv_py check", text) for text in stage.texts]
         for poll in stage.polls:
             if poll.error is not None:

@@ -12,7 +12,7 @@ from nutdrv_py.clock import Clock
 
 __all__ = ["BackendClock", "FakeClock"]
 
-START = 5_000_000.0
+START = 500_000_000.0
 """Monotonic seconds at which a story begins: no machine has been up for so long, so that another clock shows."""
 
 WALL = 1_800_000_000.0

@@ -39,6 +39,9 @@ def judged(backend: type[Backend[Any]], device: type[Device], folder: Path | Non
     else:
         with tempfile.TemporaryDirectory(prefix="nutdrv-conformance-") as name:
             report = asyncio.run(play(Path(name))).report
+    if len(report.failures) > 1:
+        # That nothing was served follows from the others.
+        report.failures = [failure for failure in report.failures if failure.rule != "start"]
     order = [row.name for row in RULES]
     report.failures.sort(key=lambda failure: order.index(failure.rule))
     return report

@@ -19,6 +19,9 @@ __all__ = ["AHEAD", "faults"]
 AHEAD = 1.0
 """Seconds that a reading may come from the future: two calls of a clock round differently."""
 
+LONG_AGO = 1e8
+"""Seconds after which a time is that of another clock."""
+
 STATUS = ("FSD", "LB", "CAL")
 """Tokens that the guard drops by their names."""
 
@@ -57,7 +60,9 @@ def faults(reading: Reading, backend: Backend[Any], now: float) -> Iterator[tupl
                 yield "names", f"a variable is called {name}"
     yield from _believable(kept)
     if reading.at is not None and reading.at > now + AHEAD:
-        yield "time", f"the reading was said to be of {reading.at - now:.0f} s after it was returned"
+        yield "time", "the reading was said to be of a time after it was returned"
+    if reading.at is not None and reading.at < now - LONG_AGO:
+        yield "time", "the reading was said to be of years ago"
     wrong = [name for name, at in reading.raw_times.items() if not at <= now + AHEAD]
     if wrong:
         yield "time", f"raw_times of {wrong[0]} was later than the reading"

@@ -504,13 +504,19 @@ class Later(Right):
         return values
 
 
+@wrong("start", "a login that it never makes")
+class NoLogin(Right):
+    async def ask(self) -> dict[str, Any]:
+        raise DeviceError("the device wants a login, and there is none")
+
+
 @wrong("time", "the wall clock in Reading.at")
 class WallClock(Right):
     def told_at(self, raw: Mapping[str, Any]) -> float | None:
         return self.clock.wall()
 
 
-@wrong("start", "another monotonic clock in Reading.at")
+@wrong("time", "another monotonic clock in Reading.at")
 class OtherClock(Right):
     def told_at(self, raw: Mapping[str, Any]) -> float | None:
         return time.monotonic()

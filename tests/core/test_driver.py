@@ -628,6 +628,34 @@ async def test_a_command_or_setting_that_hangs_does_not_keep_the_polls_away(cloc
         assert world.device.polls > polls
 
 
+@pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt()], ids=["exit", "interrupt"])
+async def test_a_backend_that_wants_to_end_the_process_has_failed_a_poll(
+    error: BaseException, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ends() -> Reading:
+        raise error
+
+    async with World(clock) as world:
+        world.device.answer = ends
+        await clock.advance(20)
+        assert not world.task.done()
+        assert world.status == "OL"
+        world.device.answer = Reading({}, Status.OB)
+        await clock.advance(5)
+        assert world.status == "OB"
+    assert "it called sys.exit or the like" in caplog.text
+
+
+async def test_a_time_of_the_wall_clock_makes_no_reading_that_never_ages(clock: FakeClock) -> None:
+    async with World(clock) as world:
+        world.device.answer = Reading({}, Status.OL, at=clock.wall())
+        await clock.advance(200)
+        assert world.driver.snapshot.stale
+        world.device.answer = Reading({}, Status.OB, at=clock.monotonic() + 30)
+        await clock.advance(5)
+        assert world.status == "OB", "the clock of a device may be ahead"
+
+
 @pytest.mark.parametrize("how", ["coast", "cancel", "left over", "value"])
 async def test_no_bug_of_a_backend_ends_the_driver(clock: FakeClock, how: str) -> None:
     async with World(clock) as world:

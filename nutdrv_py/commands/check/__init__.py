@@ -13,7 +13,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from nutdrv_py.commands.check import configuration, device, nut, upsd, upsmon
 from nutdrv_py.commands.check.who import Who, become
@@ -43,6 +43,9 @@ Tell = Callable[[str, Finding], None]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("ups", nargs="?", metavar="UPS", help="section of ups.conf (default: each with driver = nutdrv_py)")
+    parser.add_argument(
+        "--backend", metavar="NAME", help="judge this backend, a name or module:Class; with UPS it polls the device of its port"
+    )
     parser.add_argument("--login", action="store_true", help="fetch a token from Enphase's cloud if there is none")
     parser.add_argument("--json", action="store_true", help="print a list of objects: ups, level, topic, text, advice")
 
@@ -59,6 +62,15 @@ def run(args: argparse.Namespace) -> int:
     several = False
     late = False
     try:
+        if args.backend is not None:
+            # Imported here: a check of the setup needs nothing of it.
+            from nutdrv_py.commands.check import backend
+
+            section = chosen(args.ups)[0] if args.ups is not None else None
+            if section is not None:
+                become([section])
+            asyncio.run(_told(backend.judged(args.backend, section), functools.partial(tell, args.ups or "")))
+            return _ended(args, found)
         sections = chosen(args.ups)
         several = len(sections) > 1
         who = become(sections)
@@ -68,14 +80,24 @@ def run(args: argparse.Namespace) -> int:
     else:
         # Not asyncio.run: that waits for threads, and a name server may hold one for minutes.
         late = asyncio.Runner().run(_check(sections, who, tell, login=args.login))
-    if args.json:
-        rows = [{"ups": ups, "level": f.level.value, "topic": f.topic, "text": f.text, "advice": f.advice} for ups, f in found]
-        print(json.dumps(rows, indent=2))
-    code = int(any(finding.level is Level.FAILED for _, finding in found))
+    code = _ended(args, found)
     if late:
         sys.stdout.flush()
         os._exit(code)
     return code
+
+
+def _ended(args: argparse.Namespace, found: list[tuple[str, Finding]]) -> int:
+    """Print what was found as JSON if that is wanted; return the exit code."""
+    if args.json:
+        rows = [{"ups": ups, "level": f.level.value, "topic": f.topic, "text": f.text, "advice": f.advice} for ups, f in found]
+        print(json.dumps(rows, indent=2))
+    return int(any(finding.level is Level.FAILED for _, finding in found))
+
+
+async def _told(findings: AsyncIterator[Finding], tell: Callable[[Finding], None]) -> None:
+    async for finding in findings:
+        tell(finding)
 
 
 def _line(ups: str, finding: Finding) -> str:

@@ -36,7 +36,7 @@ async def calm(bench: Bench) -> None:
         # A backend that hangs may have blocked, too.
         blocks = sorted(poll.blocked for poll in stage.polls)[-TRIES:]
         if len(blocks) >= TRIES and blocks[0] > BLOCKED:
-            bench.fail("blocking", f"the event loop stood still for {blocks[0]:.1f} s in each poll")
+            bench.fail("blocking", f"the event loop stood still for more than {BLOCKED:g} s in each poll")
         if not served or not any(poll.reading for poll in stage.polls):
             bench.fail("start", f"after {stage.device.returns:.0f} s on the grid upsd was given no data{_last_error(stage)}")
             return
