@@ -6,11 +6,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-from skeleton import SkeletonConfig
 
 from nutdrv_py.backends.dummy.config import DummyConfig
 from nutdrv_py.backends.enphase.config import EnphaseConfig
@@ -22,10 +22,24 @@ from nutdrv_py.simulators.enphase import load_scenario as gateway_scenario
 from nutdrv_py.simulators.rct import InverterSimulator
 from nutdrv_py.simulators.rct import load_scenario as inverter_scenario
 from nutdrv_py.testing import Device
+from tests.conftest import REPO
 
+TEMPLATE = REPO / "nutdrv_py" / "commands" / "template"
 PASSWORD = "demo-password"
 HOUSE = 300.0
 """W that the house takes while the battery is charged."""
+
+
+def faked() -> type[Device]:
+    """Return the device of the package that new-backend makes, which is that of the skeleton."""
+    fake = ModuleType("fake_of_the_skeleton")
+    exec(compile((TEMPLATE / "fake.py.in").read_text(), "fake.py.in", "exec"), fake.__dict__)
+    sys.modules[fake.__name__] = fake
+    text = (TEMPLATE / "test.py.in").read_text().replace("@MODULE@.fake", fake.__name__)
+    test: dict[str, Any] = {"__name__": "test_of_the_skeleton"}
+    exec(compile(text.replace("@MODULE@", "skeleton").replace("@CLASS@", "Skeleton"), "test.py.in", "exec"), test)
+    found: type[Device] = test["Faked"]
+    return found
 
 
 class Gateway(Device):
@@ -235,62 +249,6 @@ battery: {power: {path: power}, capacity: 10000}
 
     async def recover(self) -> None:
         self.text = None
-        self.state.update(soc=self.state["soc"] or 80, grid=self.state["grid"] or "up")
-        self.write()
-
-
-class Lines(Device):
-    """The file of the skeleton."""
-
-    capacity = 10000.0
-
-    def __init__(self, clock: Clock, folder: Path) -> None:
-        super().__init__(clock, folder)
-        self.path = folder / "state"
-        self.state: dict[str, Any] = {"grid": "up", "soc": 80, "watts": 500, "left": 9000, "name": "Box", "capacity": 10000}
-
-    async def __aenter__(self) -> Lines:
-        self.write()
-        return self
-
-    def write(self) -> None:
-        self.path.write_text("".join(f"{name}={value}\n" for name, value in self.state.items() if value is not None))
-
-    def config(self) -> SkeletonConfig:
-        return SkeletonConfig(port=str(self.path), password=PASSWORD)
-
-    async def say(self, **values: object) -> None:
-        self.state.update(values)
-        self.write()
-
-    async def grid(self) -> None:
-        await self.say(grid="up")
-
-    async def outage(self) -> None:
-        await self.say(grid="down")
-
-    async def charge(self, percent: float) -> None:
-        await self.say(soc=percent)
-
-    async def load(self, watts: float) -> None:
-        await self.say(watts=watts)
-
-    async def runtime(self, seconds: float) -> None:
-        await self.say(left=seconds)
-
-    async def hide_charge(self) -> None:
-        await self.say(soc=None)
-
-    async def hide_grid(self) -> None:
-        await self.say(grid=None)
-
-    async def silence(self) -> None:
-        self.path.unlink()
-
-    async def garbage(self) -> None:
-        self.path.write_bytes(b"\x00\xff\xfe<html>")
-
-    async def recover(self) -> None:
         self.state.update(soc=self.state["soc"] or 80, grid=self.state["grid"] or "up")
         self.write()
 

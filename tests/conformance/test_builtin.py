@@ -19,10 +19,10 @@ from nutdrv_py.device.backend import Backend, load, names
 from nutdrv_py.testing import Device, judged
 from nutdrv_py.testing.classes import class_faults
 from tests.conformance.described import MODBUS, OtherUpsd, Powerwall
-from tests.conformance.houses import Described, DevFile, Gateway, Inverter, Lines
+from tests.conformance.houses import Described, DevFile, Gateway, Inverter, faked
 
 ROWS: dict[str, tuple[type[Backend[Any]], type[Device]]] = {
-    "skeleton": (Skeleton, Lines),
+    "skeleton": (Skeleton, faked()),
     "dummy": (Dummy, DevFile),
     "repeater": (Repeater, OtherUpsd),
     "mapping": (Mapping, Described),

@@ -12,43 +12,47 @@ from pathlib import Path
 from tests.conftest import REPO
 
 AUTHORS = '''
+from pathlib import Path
+
+from nutdrv_py.api import Backend, DeviceError, Reading, Status
+
 from nutdrv_py.testing import Conformance, Device
-from skeleton import Skeleton, SkeletonConfig
+
+
+class Mine(Backend):
+    description, version = "A word in a file", "1"
+
+    async def poll(self):
+        word = Path(self.config.port).read_text()
+        if word not in ("up", "down"):
+            raise DeviceError("the file says nothing of the grid")
+        return Reading({}, Status.OL if word == "up" else Status.OB)
 
 
 class FakeFile(Device):
-    grid_word, soc = "up", 80.0
-
     async def __aenter__(self):
-        self.write()
+        await self.grid()
         return self
 
-    def write(self):
-        (self.folder / "state").write_text(f"grid={self.grid_word}\\nsoc={self.soc}\\n")
-
     def config(self):
-        return SkeletonConfig(port=str(self.folder / "state"))
+        return Mine.Config(port=str(self.folder / "state"))
 
     async def grid(self):
-        self.grid_word = "up"
-        self.write()
+        (self.folder / "state").write_text("up")
 
     async def outage(self):
-        self.grid_word = "down"
-        self.write()
+        (self.folder / "state").write_text("down")
 
 
-class TestSkeleton(Conformance):
-    backend = Skeleton
+class TestMine(Conformance):
+    backend = Mine
     device = FakeFile
 
 
-class Wrong(Skeleton):
+class Wrong(Mine):
     async def poll(self):
-        reading = await super().poll()
-        from nutdrv_py import Reading, Status
-
-        return Reading(reading.values, Status.OL)
+        await super().poll()
+        return Reading({}, Status.OL)
 
 
 class TestWrong(Conformance):
@@ -58,17 +62,17 @@ class TestWrong(Conformance):
 
 
 def _pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": f"{REPO / 'drivers'}", "PYTEST_ADDOPTS": ""}
+    environ = {**os.environ, "PYTHONPATH": str(REPO), "PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(folder), *words]
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_test_of_four_lines_has_a_result_for_each_rule_and_names_what_was_not_tested(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(AUTHORS)
-    done = _pytest(tmp_path, "-k", "TestSkeleton", "-q")
+    done = _pytest(tmp_path, "-k", "TestMine", "-q")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\d+ passed, \d+ skipped", done.stdout)
-    assert re.search(r"TestSkeleton: \d+ rules were not tested, because FakeFile does not describe battery, charge, ", done.stdout)
+    assert re.search(r"TestMine: \d+ rules were not tested, because FakeFile does not describe battery, charge, ", done.stdout)
 
 
 def test_a_failure_is_a_sentence_with_what_becomes_of_the_servers(tmp_path: Path) -> None:
