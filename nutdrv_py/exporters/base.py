@@ -13,7 +13,7 @@ __all__ = ["Exporter"]
 
 
 class Exporter(abc.ABC):
-    """Shows what one or more sources tell. A subclass takes its section of the configuration as ``options``.
+    """Publishes what one or more sources hold. A subclass takes its section of the configuration as ``options``.
 
     :meth:`start` and :meth:`stop` are called in the event loop. Nothing may block it: what can, runs in a thread.
     """

@@ -35,10 +35,10 @@ __all__ = [
 ]  # fmt: skip
 
 PORT = 9831
-"""TCP port of /metrics, RctMon's; the page is beside it unless told otherwise."""
+"""TCP port of /metrics, RctMon's; the page shares it by default."""
 
 PLACEHOLDERS = frozenset({"your-token"})
-"""What stands in RctMon's example in place of a secret."""
+"""Values of RctMon's example that are in place of a secret."""
 
 MOST_MACHINES = 50
 """Maximum machines of the section wake: each is asked every few seconds in an outage."""
@@ -216,7 +216,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 
 
 def port_files(path: Path, ups: str | None = None) -> list[Path]:
-    """Return where the port files of the file are, which need not be right otherwise; none when that cannot be told.
+    """Return the paths of the port files that the file names, which may be wrong otherwise; none if they cannot be read.
 
     They are those of the driver ``ups``, or of the devices that the file itself names.
     """
@@ -403,7 +403,7 @@ class _Reader:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not kind or value != value:
-            # What it is stays unsaid: somebody may have put a password there.
+            # The value is not shown: it may be a password in the wrong place.
             raise ConfigError(f"{self._where(node)}: {what} must be {kind_name}")
         return typing.cast(object, value)
 
@@ -450,7 +450,7 @@ _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 
 
 def _refuse_code(content: object, where: str) -> None:
-    """Refuse what dictConfig would call: whoever may write the file could run programs as the driver's user."""
+    """Refuse what dictConfig would call: with it, a user who may write the file could run programs as the driver's user."""
     if isinstance(content, dict):
         for name, value in content.items():
             if name in ("()", ".", "factory"):

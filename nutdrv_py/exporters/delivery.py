@@ -42,7 +42,7 @@ MOST_SAID = 200
 """Characters of a server's own words in the log."""
 
 _PARTLY = re.compile(r"partial write.*\bdropped=(\d+)", re.DOTALL)
-"""InfluxDB took a set but for so many points; of lines that it could not read at all it says 0."""
+"""InfluxDB took a set but for so many points; for lines that it could not read at all the number is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Backlog:
     def take(self, *, wait: bool) -> bytes | None:
         """Return the lines of the oldest set, in hand until :meth:`done` or :meth:`put_back`; None when there is none.
 
-        ``wait`` for one; once the queue is closed, the rest is left to those who do not wait.
+        ``wait`` for one; once the queue is closed, the rest is left to callers that do not wait.
         """
         with self._changed:
             if wait:
@@ -143,7 +143,7 @@ class Backlog:
                 self._shrink()
 
     def close(self) -> None:
-        """Wake who waits."""
+        """Close the queue and wake waiting threads."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -174,7 +174,7 @@ class Delivery(threading.Thread):
     """Sends what is in the backlog, in order, and explains what goes wrong.
 
     ``connect`` makes a :data:`Send` with a timeout in seconds; ``server``, ``credentials`` and ``target`` are words for
-    sentences; what stands in ``secrets`` is never shown; ``ended`` is called in this thread at its end.
+    sentences; the values of ``secrets`` are never shown; ``ended`` is called in this thread at its end.
     """
 
     def __init__(

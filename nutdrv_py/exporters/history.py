@@ -2,7 +2,7 @@
 """The last day of each UPS, a minute at a time.
 
 A minute in which nothing was recorded, because the driver was down, is a minute without data. Minutes of this run are counted
-by the monotonic clock and dated when somebody looks, so they stay where they belong when the wall clock is set.
+by the monotonic clock and dated when they are read, so they keep their place when the wall clock is set.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Day:
 
 
 def state(view: View) -> State:
-    """Return what the view says; a UPS that is neither on the grid nor on battery is off."""
+    """Return the state of a view; a UPS that is neither on the grid nor on battery is off."""
     if view.stale:
         return State.NONE
     if Status.OB in view.status:

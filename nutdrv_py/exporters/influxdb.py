@@ -27,7 +27,7 @@ SLACK = 0.1
 """Seconds beyond the last flush that the thread gets to end; then it is left to die with the process."""
 
 MOST_ANSWER = 64 * 1024
-"""Bytes of an answer; a server says in some hundred what it refuses."""
+"""Maximum bytes of an answer; a server needs some hundred to name what it refuses."""
 
 SAME = 0.1
 """Seconds: data whose times differ by less are the same. The time is reckoned from two clocks, and polls are a second apart."""
@@ -105,7 +105,7 @@ class InfluxExporter(Exporter):
             log.warning("%d points could not be delivered to InfluxDB before the end and are lost", lost)
 
     def collect(self) -> int:
-        """Queue what the sources tell now; how many points."""
+        """Queue the points of all sources; return their number."""
         lines = []
         for source in self.sources:
             view = source.view()
@@ -127,7 +127,7 @@ class InfluxExporter(Exporter):
             await asyncio.sleep(self._options.interval)
 
     def _known(self, view: View) -> frozenset[str]:
-        """Return the objects that were written already as they are: who asks for them rarely tells nothing new in between."""
+        """Return the objects that were written already with their present time: a slow object is read rarely."""
         before = self._raw_at.get(view.ups, {})
         self._raw_at[view.ups] = view.raw_at
         return frozenset(name for name, at in view.raw_at.items() if abs(at - before.get(name, 0.0)) < SAME)

@@ -72,7 +72,7 @@ class MqttExporter(Exporter):
         self._tick()
 
     async def stop(self) -> None:
-        """Say farewell: offline, and no value that would stay behind at the broker."""
+        """Publish offline, and withdraw each value that the broker would retain."""
         self._stopping = True
         for timer in self._timers.values():
             timer.cancel()
@@ -84,7 +84,7 @@ class MqttExporter(Exporter):
             self._outbox.put(self._alive, OFFLINE, Rank.ONLINE, retain=True)
             while (message := self._outbox.take()) is not None:
                 self._send(self._broker, message)
-            # A connection that ends before the broker has answered may swallow what it was sent: TCP resets it.
+            # A connection that ends before the broker has answered may lose what it was sent: TCP resets it.
             self._all_sent.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FAREWELL):

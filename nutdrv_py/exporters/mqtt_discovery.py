@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Home Assistant is told by MQTT discovery: one device per source, one row per entity. Pure.
+"""Messages of Home Assistant's MQTT discovery: one device per source, one row per entity. Pure.
 
 Keys, classes and units are those of Home Assistant's documentation (MQTT, sensor, binary sensor).
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What InfluxDB is told of a device: RctMon's measurements, and the NUT variables of any device. Pure.
+"""Points of a device for InfluxDB: RctMon's measurements, and the NUT variables of any device. Pure.
 
 Measurements, tags and fields of ``raw_data``, ``battery_overview``, ``battery_module`` and ``temperature`` are those of
 RctMon 0.0.2, with the same types, so that its buckets and dashboards go on. What it did not do: a time on each point, and
@@ -70,7 +70,7 @@ def device_points(view: View, oids: Mapping[str, int], known: Container[str] = f
     """Yield the points of a device; while its data are stale those of what it answers, if it does. ``oids`` are the numbers of
     RCT's objects by their names.
 
-    ``known`` are the objects that have not been told anew: they make no ``raw_data``.
+    ``known`` are the objects that have not been reported anew: they make no ``raw_data``.
     """
     at = _milliseconds(view.now if view.answering or view.at is None else view.at)
     if not view.stale and view.at is not None:

@@ -82,7 +82,7 @@ def metric_name(variable: str) -> str:
 class PrometheusExporter(Exporter):
     """Serves :data:`PATH` on ``web``, which the caller starts. Raises :class:`ConfigError` when prometheus_client is missing.
 
-    ``points_written`` tells what the InfluxDB exporter has written, ``dropped`` by exporter what it had to throw away,
+    ``points_written`` returns the points that the InfluxDB exporter has written, ``dropped`` by exporter what it threw away,
     ``wake`` how far the machines are that are waked.
     """
 
@@ -123,7 +123,7 @@ class PrometheusExporter(Exporter):
 
 
 class _Chosen:
-    """The samples of these names, as ``?name[]=`` asks for them; prometheus_client's own can tell them of its metrics only."""
+    """Holds the samples of these names, as ``?name[]=`` asks for them; prometheus_client's own filter knows its metrics alone."""
 
     def __init__(self, core: ModuleType, registry: Any, names: frozenset[str]) -> None:
         self._core, self._registry, self._names = core, registry, names

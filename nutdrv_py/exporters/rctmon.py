@@ -2,7 +2,7 @@
 """The Prometheus metrics of RctMon 0.0.2 (its models and monitoring modules): one row each, with the objects they show.
 
 Names, labels and types are RctMon's, so that dashboards made for it go on working; also its oddities: ``percent`` metrics go
-from 0 to 1, ``rctmon_bms_info_info`` says info twice, energy fed into the grid counts below zero. A row with ``ours`` shows what
+from 0 to 1, ``rctmon_bms_info_info`` has info twice, energy fed into the grid counts below zero. A row with ``ours`` shows what
 RctMon fetched but never showed. Every metric has the label ``inverter``, the device's name, before those of its row.
 """
 
@@ -60,7 +60,7 @@ class OfModule:
     text: str = ""
     cells: bool = False
     scale: float = 1.0
-    """What the number is multiplied by: cells tell milliohm."""
+    """Factor of the number: cells report milliohm."""
 
     @property
     def labels(self) -> tuple[str, ...]:

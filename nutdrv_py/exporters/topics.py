@@ -37,7 +37,7 @@ def unfit(character: str) -> bool:
 
 
 def word(text: str) -> str:
-    """Return ``text`` as one level of a topic: what cannot stand there is ``_``, blanks around it too."""
+    """Return ``text`` as one level of a topic: ``_`` for each character that a topic cannot hold, and for blanks around it."""
     clean = "".join("_" if unfit(c) or c == "/" else c for c in text[:LONGEST_WORD])
     inner = clean.strip()
     start = clean.find(inner) if inner else len(clean)
@@ -45,7 +45,7 @@ def word(text: str) -> str:
 
 
 def availability(prefix: str) -> str:
-    """Return the topic that says whether this process is connected; its last will."""
+    """Return the topic of whether this process is connected; its last will."""
     return f"{prefix}/availability"
 
 

@@ -161,7 +161,7 @@ class _Server(ThreadingHTTPServer):
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is nobody's trouble."""
+        """Ignore a client that went away."""
         log.log(debug(2), "web: a client has broken off", exc_info=True)
 
     def make(self, route: Route, headers: Mapping[str, str]) -> Answer:
@@ -190,7 +190,7 @@ def _break_off(connection: socket.socket) -> None:
 
 
 def loopback(host: str) -> bool:
-    """Return whether the name or address, as it may stand in a URL, means this machine itself."""
+    """Return whether the name or address of a URL means this machine itself."""
     name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
             path, query = self.path, ""
         route = self.server.routes.get(path)
         if len(self.headers.get_all("Host", ())) > 1:
-            # RFC 9112, 3.2; which of them counts would be a guess of whoever looks.
+            # RFC 9112, 3.2; which of them counts would be a guess.
             answer = Answer(b"There is more than one Host header.\n", "text/plain", status=HTTPStatus.BAD_REQUEST)
         elif route is None:
             known = " ".join(sorted(self.server.routes))

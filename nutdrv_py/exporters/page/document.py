@@ -23,7 +23,7 @@ class Document:
         text = _part("page.html")
         self.version = hashlib.sha256("".join((text, style, script)).encode()).hexdigest()[:12]
         """Another one for each text of the page: an open page that sees it change loads itself anew."""
-        # The title is last: what stands in it is not looked at again.
+        # The title is last: marks in it are not replaced.
         marks = {"{style}": style, "{script}": script, "{version}": self.version, "{title}": html.escape(title)}
         for mark, filling in marks.items():
             text = text.replace(mark, filling)

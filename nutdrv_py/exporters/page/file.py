@@ -35,7 +35,7 @@ VERSION = 1
 
 
 class HistoryFile:
-    """Keeps histories, by name of the UPS, over a restart. Reading and writing happen in a thread that nobody waits for."""
+    """Keeps histories, by name of the UPS, over a restart. Reads and writes in a thread that the exit does not wait for."""
 
     def __init__(self, path: Path, histories: Mapping[str, History], clock: Clock) -> None:
         self._path = path

@@ -34,11 +34,11 @@ TEXTS = (
 # fmt: on
 
 _PRIVATE = "driver.parameter."
-"""What the section in ups.conf says, passwords included."""
+"""Prefix of the options in ups.conf, passwords included."""
 
 
 def status(view: View) -> dict[str, object]:
-    """Return the fields of one UPS; what the device does not tell is absent. While stale nothing of the device is left."""
+    """Return the fields of one UPS; what the device does not report is absent. While stale nothing of the device is left."""
     variables, numbers = view.texts, view.numbers
     shown = {field: numbers[name] for field, name in NUMBERS if name in numbers}
     powers = {field: numbers[name] for field, name in POWERS if name in numbers}

@@ -34,7 +34,7 @@ class Old:
 
     @property
     def text(self) -> str:
-        """Return what it says; bytes that are not UTF-8 come back as they are."""
+        """Return its text; bytes that are not UTF-8 come back as they are."""
         return self.data.decode("utf-8", "surrogateescape")
 
 
@@ -105,7 +105,7 @@ def overwritten(path: Path, text: str, moment: AbstractContextManager[None]) -> 
 
 
 def lock_of(path: Path) -> Path:
-    """Return the file that is locked by whoever keeps ``path``."""
+    """Return the file that a keeper of ``path`` locks."""
     return path.with_name(f".{path.name}.lock")
 
 

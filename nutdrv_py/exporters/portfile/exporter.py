@@ -19,7 +19,7 @@ from nutdrv_py.log import log
 __all__ = ["PortFileExporter"]
 
 UPS = "{ups}"
-"""Stands for the name of the UPS in the path."""
+"""Placeholder for the name of the UPS in the path."""
 
 LEAVE = 0.5
 """Seconds in which the file must have been taken away at the end."""
@@ -62,11 +62,11 @@ class PortFileExporter(Exporter):
 
     @property
     def stuck(self) -> bool:
-        """Return whether a write lasts too long: what a file says is old."""
+        """Return whether a write lasts too long, so that a file is old."""
         return any(writer.stuck for writer in self._writers)
 
     async def stop(self) -> None:
-        """Take the files away: nobody keeps them any more, and dummy-ups would serve them for ever. Not for a restart."""
+        """Take the files away, except for a restart: nothing updates them any more, and dummy-ups would serve them for ever."""
         for task in self._tasks:
             task.cancel()
         for file in self._files.values():

@@ -49,7 +49,7 @@ def young(path: Path, maxage: float) -> bool:
 
 
 def take_away(path: Path, *, ours: bool = False) -> bool:
-    """Rename the file to ``-nocomms``, if it is there and nobody keeps it; of what was written here the user's entries stay.
+    """Rename the file to ``-nocomms``, if it is there and nothing updates it; of what was written here the user's entries stay.
 
     With ``ours`` only a file that was written here last: another program's is its own business. True when it was renamed.
     Raises OSError.
@@ -59,7 +59,7 @@ def take_away(path: Path, *, ours: bool = False) -> bool:
         at = stack.enter_context(place(path))
         if at.stat() is None or (ours and not is_kept(read(path).text)):
             return False
-        # Without the right to a lock that another user left, nobody can be asked; who keeps the file will write it again.
+        # Without the right to a lock that another user left, nothing can be checked; its keeper writes the file again.
         try:
             stack.callback(os.close, lock(at))
         except PermissionError:
@@ -72,7 +72,7 @@ def take_away(path: Path, *, ours: bool = False) -> bool:
 
 
 def abandon(files: Iterable[Path]) -> None:
-    """Take away those that nobody keeps, and log it: dummy-ups would serve what they hold for ever."""
+    """Take away the files that nothing updates, and log it: dummy-ups would serve their values for ever."""
     for file in files:
         try:
             if take_away(file):
@@ -84,7 +84,7 @@ def abandon(files: Iterable[Path]) -> None:
 
 
 def _put_away(at: Place) -> None:
-    """Rename the file; an entry of ours that stayed would be frozen in the hands of whoever keeps it next."""
+    """Rename the file; the next keeper would leave an entry of ours unchanged for ever."""
     away = at.path.with_name(at.path.name + NOCOMMS)
     with contextlib.suppress(OSError):
         old = read(at.path)
@@ -112,7 +112,7 @@ def _rename(at: Place, away: str) -> None:
 class PortFile:
     """The file at ``path``, or ``<path>-nocomms``: one of them must exist, so that a slip of the pen makes no new file.
 
-    ``maxage`` is how many seconds old a file may be that was left by somebody else. Raises :class:`ConfigError` when there is
+    ``maxage`` is the maximum age in seconds of a file that another program left. Raises :class:`ConfigError` when there is
     no file, when it can neither be replaced nor written, or when another process keeps it.
     """
 
@@ -212,8 +212,8 @@ class PortFile:
     def hide(self, *, final: bool = False) -> bool:
         """Take the file away: dummy-ups has to know that there are no data. True when it was there. Raises OSError.
 
-        ``final``: nobody keeps it any more, so nothing of ours stays in it, and a write that is under way in another thread must
-        not bring it back.
+        ``final``: nothing updates it any more, so nothing of ours stays in it, and a write that is under way in another thread
+        must not bring it back.
         """
         with self._guard:
             self._ended = self._ended or final
@@ -230,7 +230,7 @@ class PortFile:
         return False
 
     def _old(self) -> Old | None:
-        """Return what stands under either name; one that was taken away has what the user wrote while there were data."""
+        """Return the file under either name; one that was taken away holds the user's own entries."""
         for path in (self.away, self.path):
             with contextlib.suppress(FileNotFoundError):
                 return read(path)

@@ -23,7 +23,7 @@ SCRIPT = {
     "battery.charge.low": "20", "battery.voltage.high": "86.4", "battery.voltage.nominal": "76.8", "battery.voltage.low": "68.5",
     "ups.mfr": "Enphase Energy", "device.mfr": "Enphase Energy", "ups.model": "IQ Gateway", "device.model": "IQ Gateway",
 }  # fmt: skip
-"""What enphase-monitor writes by itself where the user has set nothing: in a file of the script these are nobody's wishes."""
+"""What enphase-monitor writes by itself where the user has set nothing: in a file of the script these are not the user's own."""
 
 GENERATED = re.compile(
     r"(in|out)put\.((l[123]\.)?(realpower|power|powerfactor|frequency|current)|(l[123]-n\.)?voltage|phases)"
@@ -48,7 +48,7 @@ class Owners:
     last: Mapping[str, str]
 
     def merged(self, before: str, variables: Mapping[str, str]) -> tuple[str, Owners]:
-        """Return the file with the variables of a driver, and who owns what then; entries of others stay byte by byte."""
+        """Return the file with the variables of a driver, and the owner of each entry; entries of others stay byte by byte."""
         values = {name: _fitted(name, value) for name, value in variables.items() if _wanted(name, value)}
         if "ups.status" in values:
             # dummy-ups 2.8.3 never clears an ALARM that it has read in the status.
@@ -70,7 +70,7 @@ class Owners:
 
 
 def begun(text: str) -> Owners:
-    """Return who owns what in a file that was found: kept here before, written by the script, or by hand."""
+    """Return the owner of each entry of an existing file: kept here before, written by the script, or by hand."""
     marked = _marked(text)
     # What differs from what was written last, or was not written here, is the user's.
     user = {
@@ -90,7 +90,7 @@ def is_kept(text: str) -> bool:
 
 
 def stripped(text: str) -> str:
-    """Return the file without what is ours: whoever keeps it next would leave it frozen."""
+    """Return the file without our entries: the next keeper would leave them unchanged for ever."""
     values = _settables(text)
     ours = {name for name, value in _marked(text).items() if not _settable(name) or values.get(name, "") == value}
     return update(_unmarked(text), {}, ours)

@@ -17,7 +17,7 @@ from nutdrv_py.log import Trouble, log
 __all__ = ["PATIENCE", "STUCK", "Writer"]
 
 PATIENCE = 15.0
-"""Seconds for which writes may fail before the file is taken away: what it says is old then."""
+"""Seconds for which writes may fail before the file is taken away, because its values are old then."""
 
 STUCK = 60.0
 """Seconds that one write may take before the writer counts as stuck."""
@@ -50,7 +50,7 @@ class Writer:
 
     @property
     def stuck(self) -> bool:
-        """Return whether the present write lasts too long: what the file says is old."""
+        """Return whether the present write lasts too long, so that the file is old."""
         return self._clock.monotonic() - self._turned_at > STUCK
 
     def tell(self, variables: Mapping[str, str] | None) -> None:
@@ -101,7 +101,7 @@ class Writer:
             self.written.set()
 
     async def _failed(self, error: Exception, now: float) -> None:
-        """Try again later; meanwhile the file says what was, so after a while, or with another status, it is taken away."""
+        """Try again later; the file is old meanwhile, so after a while, or with another status, it is taken away."""
         self._retry_at = now + RETRY
         self._failing_since = self._failing_since if self._failing_since is not None else now
         reason = error.strerror or str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
@@ -121,5 +121,5 @@ class Writer:
         return status != self._status or now - self._wrote_at >= every
 
     def _shown(self) -> bool:
-        # A disk that hangs must not hold up whoever else uses the event loop.
+        # A disk that hangs must not block the event loop.
         return self.file.shown
