@@ -2,7 +2,7 @@
 """The process around the driver: its user, the background, the pid file.
 
 What a C driver does in main.c, with the differences that Python asks for: the fork comes before threads, event loop and
-TLS, and a pipe tells the parent when the child serves data.
+TLS, and the child reports through a pipe that it serves data.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def drop_privileges(user: str) -> None:
 
 
 def become_keeper(path: Path) -> None:
-    """Started by root, go on as the user whom the way to ``path`` is left to (see :mod:`nutdrv_py.machine.owners`)."""
+    """Started by root, go on as the user that owns the way to ``path`` (see :mod:`nutdrv_py.machine.owners`)."""
     forbid_dumps()
     if os.geteuid() != 0:
         return

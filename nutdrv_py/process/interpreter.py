@@ -34,7 +34,7 @@ def named_interpreter(progname: str) -> Path:
 
 
 def _trusted(path: Path) -> bool:
-    """Return whether nobody but root and this user could have put the file or its directory there."""
+    """Return whether only root and this user could have made the file and its directory."""
     for place in (path.parent, path):
         try:
             found = place.stat()

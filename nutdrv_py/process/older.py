@@ -48,7 +48,7 @@ def _connected(path: Path, timeout: float) -> socket.socket:
 def ask(path: Path, *requests: Request, timeout: float = ANSWER) -> Iterator[Message]:
     """Send the requests to the driver at socket ``path`` and give what it answers, until it closes or time is up.
 
-    Raises OSError when nobody listens there.
+    Raises OSError when no process listens there.
     """
     deadline = time.monotonic() + timeout
     reader = Reader()
@@ -86,7 +86,7 @@ def killpower_running(path: Path, timeout: float) -> int | None:
 
 
 def listening_pid(path: Path) -> int | None:
-    """Return the process that listens on socket ``path``, as the kernel tells, so a hanging one is found too; None when nobody
+    """Return the process that listens on socket ``path``, from the kernel, so that a hanging one is found too; None when none
     does."""
     try:
         with _connected(path, ANSWER) as sock:

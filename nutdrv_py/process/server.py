@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The driver's unix socket: bytes between upsd (and whoever else connects) and :mod:`nutdrv_py.nut.connection`.
+"""The driver's unix socket: bytes between upsd (and other clients) and :mod:`nutdrv_py.nut.connection`.
 
 Nothing here waits for the device or for a client: PING is answered at once whatever the backend does, and a client
 that does not read is cut off at :data:`MAX_BACKLOG` while the others are served.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every process that polls devices does while it runs: signals, systemd, faults that nobody waits for."""
+"""Signals, systemd and unexpected faults of each process that polls devices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nutdrv_py.process import systemd
 __all__ = ["contain", "feed", "on_signals", "tell_systemd"]
 
 UNHEARD = 5.0
-"""Seconds after which the failure of a task that nobody has asked for is logged."""
+"""Seconds after which the failure of a task that was not awaited is logged."""
 
 
 def on_signals(action: Callable[[], None], *numbers: signal.Signals) -> None:

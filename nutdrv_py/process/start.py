@@ -80,7 +80,7 @@ def _flush() -> None:
 
 
 def _abandon(args: Arguments) -> None:
-    """The driver is not started: nobody will keep the port files of its exporters.
+    """Take away the port files of the exporters: the driver is not started, so nothing updates them.
 
     Root becomes the driver's user first: the port files may lie in a folder of that user.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What systemd is told: sd_notify without its library."""
+"""Notify systemd: sd_notify without its library."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def notify(*assignments: str) -> None:
 
 
 async def tell_status(summary: Callable[[], str]) -> None:
-    """Send ``STATUS=`` with what ``summary`` says, whenever that has changed; until it is cancelled."""
+    """Send ``STATUS=`` with the text of ``summary`` whenever it has changed, until cancelled."""
     told = ""
     while True:
         await asyncio.sleep(STATUS_EVERY)
@@ -89,7 +89,8 @@ def job() -> str | None:
 
 
 def restarts() -> bool:
-    """Return whether systemd starts this unit again at once: it was asked to, or nobody stops it and ``Restart=`` says so."""
+    """Return whether systemd starts this unit again at once: it was asked to, or it is not being stopped and has a
+    ``Restart=``."""
     doing = job()
     if doing in (None, "stop", "restart"):
         return doing == "restart"

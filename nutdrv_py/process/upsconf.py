@@ -33,7 +33,7 @@ __all__ = ["CORE", "Core", "Entry", "Loaded", "UpsConf", "load", "read_ups_conf"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One setting: ``value`` is None for a flag; ``where`` says where it stands, for sentences."""
+    """One setting: ``value`` is None for a flag; ``where`` is its file and line, for sentences."""
 
     name: str
     value: str | None
@@ -42,7 +42,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class UpsConf:
-    """What ups.conf says to one driver. ``notes`` are lines that NUT ignores and the user may not have meant so."""
+    """The lines of ups.conf for one driver. ``notes`` are sentences about lines that NUT ignores."""
 
     globals: tuple[Entry, ...]
     section: tuple[Entry, ...]
@@ -54,12 +54,12 @@ class Loaded(Settings):
     """The settings, and those of the exporters of the driver's process."""
 
     exports: Exports | None = None
-    """What the file of ``config =`` says."""
+    """The exporters' file, read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """A row of the table of the core's options: ``kind`` is text, number, flag or ignored; ``scope`` where it may stand."""
+    """A row of the table of the core's options: ``kind`` is text, number, flag or ignored; ``scope`` where it is allowed."""
 
     name: str
     kind: str
