@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every sentence of the driver socket, one frozen class each (NUT docs/sock-protocol.txt).
 
-Two families: a :class:`Message` is what a driver says, a :class:`Request` is what upsd, upsdrvctl or another driver asks.
+Two families: a :class:`Message` is sent by a driver, a :class:`Request` by upsd, upsdrvctl or another driver.
 Those with the same fields inherit them: each dataclass takes a third of a millisecond of the start.
 ``encode()`` is the only place where either becomes bytes; ``parse_message`` and ``parse_request`` are the way back.
 Names go bare, values always quoted, numbers bare.
@@ -255,20 +255,20 @@ class Request:
 
 
 class DumpAll(Request):
-    """Say everything."""
+    """Request all variables."""
 
     __slots__ = ()
 
 
 class DumpStatus(Request):
-    """Say ``ups.status`` (NUT 2.8.3+)."""
+    """Request ``ups.status`` (NUT 2.8.3+)."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DumpValue(Request):
-    """Say one variable (NUT 2.8.3+)."""
+    """Request one variable (NUT 2.8.3+)."""
 
     name: str
 
@@ -314,7 +314,7 @@ class Logout(Request):
 
 @dataclass(frozen=True, slots=True)
 class Set(Request):
-    """Set a variable; with a tracking id the outcome is told."""
+    """Set a variable; with a tracking id the outcome is sent back."""
 
     name: str
     value: str
@@ -328,7 +328,7 @@ class Set(Request):
 
 @dataclass(frozen=True, slots=True)
 class InstCmd(Request):
-    """Run an instant command; with a tracking id the outcome is told."""
+    """Run an instant command; with a tracking id the outcome is sent back."""
 
     name: str
     param: str | None = None
@@ -393,7 +393,7 @@ def _set(words: Sequence[str]) -> Request:
 
 
 def _instcmd(words: Sequence[str]) -> Request:
-    # upsd sends the parameter unquoted, so one with spaces arrives as several words and cannot be told from junk.
+    # upsd sends the parameter unquoted, so one with spaces arrives as several words and cannot be distinguished from junk.
     match list(words[2:]):
         case []:
             return InstCmd(words[1])

@@ -57,7 +57,7 @@ class _State(enum.Enum):
 class Reader:
     """Bytes in, lines out.
 
-    ``resume`` says what follows a parse error: the next line (False, for sockets: one bad line costs only itself), or
+    ``resume`` is what follows a parse error: the next line (False, for sockets: one bad line costs only itself), or
     the rest of the same line read as a new one (True, for files: that is how upsd and the C drivers see ``ups.conf``,
     and all must agree on where a section begins). In files a bare ``#`` belongs to quotes that are closed on the same line: NUT
     takes it there from 2026-09 on, and releases before lose such a line alone.

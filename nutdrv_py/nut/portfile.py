@@ -110,7 +110,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A line that says nothing to a driver: blank, a comment, or a ``driver.*`` variable."""
+    """A line that a driver ignores: blank, a comment, or a ``driver.*`` variable."""
 
     line: int
 
@@ -238,7 +238,7 @@ _STAND_IN = "\x7f"
 
 
 def _plain(raw: str) -> tuple[bytes, list[str]]:
-    """Return the line as NUT's reader can hold it, and the characters that DEL stands for in it, in their order.
+    """Return the line as NUT's reader can hold it, and the characters that DEL replaces in it, in their order.
 
     That reader would drop what is not ASCII, and make a word of each ``=``.
     """

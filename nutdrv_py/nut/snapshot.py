@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What upsd may know at one moment, and how one moment becomes the next.
 
-``dump`` says a whole snapshot, ``diff`` says the way from one to another, both in the same messages: whoever applies
-the diffs in turn holds what a dump would have told (NUT drivers/dstate.c; docs/sock-protocol.txt).
+``dump`` makes a whole snapshot, ``diff`` the way from one to another, both of the same messages: a client that applies
+the diffs in turn holds what a dump would have sent (NUT drivers/dstate.c; docs/sock-protocol.txt).
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def dump(snapshot: Snapshot, name: str | None = None) -> Iterator[Message]:
 
 
 def diff(old: Snapshot, new: Snapshot) -> Iterator[Message]:
-    """Yield what a client that knows ``old`` must be told to know ``new``: DATASTALE first, DATAOK last."""
+    """Yield what turns a client's ``old`` into ``new``: DATASTALE first, DATAOK last."""
     if new.stale and not old.stale:
         yield DataStale()
     before = {name.lower(): (name, one) for name, one in old.variables.items() if new.variables.get(name) is not one}
@@ -143,7 +143,7 @@ def diff(old: Snapshot, new: Snapshot) -> Iterator[Message]:
 
 
 def _changed(old: Variable, name: str, new: Variable) -> Iterator[Message]:
-    # SETFLAGS needs a word, so a variable that loses all its flags is told anew; same for an order of enum values.
+    # SETFLAGS needs a word, so a variable that loses all its flags is sent anew; same for an order of enum values.
     if old.flags and not new.flags:
         yield DelInfo(name)
         yield from _described(name, new)
