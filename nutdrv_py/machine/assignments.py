@@ -83,7 +83,7 @@ class _Reader:
         return self.text[self.at + ahead : self.at + ahead + 1]
 
     def statement(self) -> None:
-        """Read a line, or what stands before a semicolon."""
+        """Read a line, or the part before a semicolon."""
         self._blanks()
         exported = _EXPORT.match(self.text, self.at)
         if exported:
@@ -151,7 +151,7 @@ class _Reader:
         return value
 
     def _piece(self, *, quoted: bool) -> str:
-        """Return what the next character stands for, and what belongs to it."""
+        """Return what the next character means, and what belongs to it."""
         char, following = self._next(), self._next(1)
         if char == "`":
             raise _Refused("a shell would run what stands in backquotes; nothing in this file is run", self.at)

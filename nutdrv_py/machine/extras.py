@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The optional Python packages, and how whoever lacks one gets it: that depends on how nutdrv_py was installed."""
+"""The optional Python packages, and how to install one: that depends on how nutdrv_py was installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["EXTRAS", "Extra", "how_to_get", "load"]
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A package that is only needed by who uses it."""
+    """A package that only some functions need."""
 
     module: str
     """What is imported."""
@@ -54,7 +54,7 @@ def how_to_get(name: str) -> str:
     if manager == "debian":
         if extra.debian and sys.version_info >= extra.since:
             return f"type: apt install {extra.debian}"
-        # Debian's pip refuses to install beside the system's packages unless it is told to; it puts them into /usr/local.
+        # Debian's pip refuses to install beside the system's packages without that option; it puts them into /usr/local.
         return f"type: apt install python3-pip && pip install --break-system-packages {extra.package}{backport}"
     if manager == "rpm":
         if extra.fedora:
@@ -66,7 +66,7 @@ def how_to_get(name: str) -> str:
 def load(name: str, who: str, module: str = "") -> ModuleType:
     """Return a module of an extra of setup.cfg, its main one by default.
 
-    Raises :class:`ConfigError` when it is not there, with the one who needs it (``who``) and what to type.
+    Raises :class:`ConfigError` when it is not there, with what needs it (``who``) and what to type.
     """
     extra = EXTRAS[name]
     try:

@@ -18,7 +18,7 @@ MOST = 1 << 20
 
 
 def look(path: Path) -> os.stat_result | None:
-    """Return what stands at ``path``; None when nothing does. Raises OSError."""
+    """Return the state of the file at ``path``; None when there is none. Raises OSError."""
     try:
         with place(path) as at:
             return at.stat()
@@ -90,7 +90,7 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[New]:
 
 
 def replace(path: Path, data: bytes, mode: int = 0o600, *, sync: bool = True) -> None:
-    """Write the file as a whole in place of what stands there. Raises OSError.
+    """Replace the file at ``path`` as a whole. Raises OSError.
 
     ``sync`` makes it last over a power cut, and waits for the disk.
     """

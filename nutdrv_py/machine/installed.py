@@ -20,7 +20,7 @@ def packaged() -> Manager | None:
     if DEBIAN in Path(__file__).resolve().parents:
         return "debian"
     try:
-        # Packages of Fedora say so there (PEP 627).
+        # Packages of Fedora write it there (PEP 627).
         said = metadata.distribution("nutdrv_py").read_text("INSTALLER") or ""
     except metadata.PackageNotFoundError:
         return None

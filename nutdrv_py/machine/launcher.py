@@ -39,7 +39,7 @@ def driver_path() -> Path:
 
 
 def link(target: Path, folder: Path) -> Path:
-    """Return a symbolic link called ``nutdrv_py`` in ``folder``; replaces an older link, never a file of somebody else's."""
+    """Return a symbolic link called ``nutdrv_py`` in ``folder``; replaces an older link, never another file."""
     place = folder / NAME
     if place.exists() and not place.is_symlink() and not place.samefile(target):
         raise ConfigError(f"{place} is there and is not a link of ours; remove it first")

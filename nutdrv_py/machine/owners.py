@@ -18,9 +18,9 @@ MOST_LINKS = 40
 
 
 def keeper(path: Path, otherwise: int) -> int:
-    """Return the number of the user that must do what is done at ``path``: 0 where nobody but root has laid the way to it.
+    """Return the number of the user that must do what is done at ``path``: 0 where only root has made the way to it.
 
-    That is the first owner on the way whose folder somebody else may write; ``otherwise`` where it is a group that may.
+    That is the first owner on the way whose folder another user may write; ``otherwise`` where it is a group that may.
     """
     left = list(Path(os.path.abspath(path)).parts[1:])
     at, links = Path("/"), 0

@@ -5,7 +5,7 @@ The program works as root in folders of NUT's user, and as NUT's user in folders
 there must not lead it to another file. Four rules hold for each path that comes through here:
 
 1. The folders of a path are opened one after the other, and the last one is held: what is swapped later has no effect.
-2. A link is followed only where nobody but root and this user can have made it. /var/run -> /run is such a link.
+2. A link is followed only where only root and this user can have made it. /var/run -> /run is such a link.
 3. A file is made under a new name (O_EXCL) and renamed in the held folder. An existing file is never opened for writing.
 4. What is read or locked is a regular file, as its open descriptor shows. A FIFO does not hang.
 """
@@ -32,7 +32,7 @@ _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Unsafe(OSError, ConfigError):
-    """The path leads where another user wants it. It fails like any file, and its text tells the administrator what to type."""
+    """The path leads where another user wants it. It fails like any file, with what the administrator must type."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(errno.ELOOP, sentence)
@@ -52,7 +52,7 @@ class Place:
         self._folder = folder
 
     def stat(self) -> os.stat_result | None:
-        """Return what stands there, a link unfollowed; None when nothing does."""
+        """Return its state, a link unfollowed; None when there is none."""
         try:
             return os.stat(self.path.name, dir_fd=self._folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -136,7 +136,7 @@ class Place:
 
 
 def _theirs(found: os.stat_result, folder: os.stat_result) -> bool:
-    """Return whether the file belongs to those who may change the folder, and not to root."""
+    """Return whether the file belongs to a user who may change the folder, and not to root."""
     return found.st_uid != 0 and (found.st_uid == folder.st_uid or found.st_gid == folder.st_gid)
 
 
@@ -144,7 +144,7 @@ def _theirs(found: os.stat_result, folder: os.stat_result) -> bool:
 def place(path: Path, *, follow: bool = True) -> Iterator[Place]:
     """Hold the folder of ``path`` open, with its links followed. Raises OSError, :class:`Unsafe` for a link of another user.
 
-    Without ``follow`` the place is that of the last name itself, also where it is a link: to replace or remove what stands there.
+    Without ``follow`` the place is that of the last name itself, also where it is a link: to replace or remove it.
     """
     found = _walk(path if path.is_absolute() else Path.cwd() / path, follow)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files that hold a secret, or that decide who gets one."""
+"""Files that hold a secret, or that decide where one is sent."""
 
 from __future__ import annotations
 
