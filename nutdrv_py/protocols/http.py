@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading the answer of an HTTP server that nobody vouches for: no encoding, no more bytes than are wanted.
+"""Read the answer of an untrusted HTTP server: no encoding, no more bytes than are wanted.
 
 A few hundred bytes that were compressed twice become gigabytes. So answers are asked for as they are, any other is refused, and
 bytes are counted before anything is made of them.

@@ -53,7 +53,7 @@ _REFUSALS: Mapping[int, str] = {
 
 
 class Guest(Protocol):
-    """Who is told of the connection, in the event loop."""
+    """Receives news of the connection, in the event loop."""
 
     def connected(self) -> None:
         """The broker has greeted."""
@@ -73,7 +73,7 @@ class Link:
     """How to connect. ``will`` is a topic and what the broker sets it to when we vanish."""
 
     who: str
-    """The one who needs the broker, in a sentence about a missing package."""
+    """What needs the broker, in a sentence about a missing package."""
     host: str
     port: int
     client_name: str
@@ -110,7 +110,7 @@ class Broker:
 
     def _made(self, link: Link) -> Any:
         paho = load("mqtt", link.who)
-        # 2.x wants to be told the manner of its callbacks; those below take both manners.
+        # 2.x needs the version of its callbacks; those below take both.
         version = getattr(paho, "CallbackAPIVersion", None)
         client = _bounded(paho.Client)(*([version.VERSION2] if version is not None else []), client_id=link.client_name)
         if link.username:

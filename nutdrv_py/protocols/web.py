@@ -81,7 +81,7 @@ class Web:
     def _made(self) -> httpx.AsyncClient:
         context = ssl.create_default_context()
         if self._pinned:
-            # Only the fingerprint says anything, and it is compared before anything is sent.
+            # Only the fingerprint proves anything, and it is compared before anything is sent.
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)

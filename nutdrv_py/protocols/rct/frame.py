@@ -6,7 +6,7 @@
     2B | command | length (1 byte, 2 in long frames) | [address 4, plant frames] | OID 4 | payload | CRC 2
 
 Numbers are big-endian. ``length`` counts address, OID and payload. A 2B or 2D after the start byte is preceded by 2D, which
-counts in neither length nor CRC; an unescaped 2B begins a frame wherever it stands. The CRC is CRC-16/CCITT over command to
+counts in neither length nor CRC; an unescaped 2B begins a frame anywhere. The CRC is CRC-16/CCITT over command to
 payload, started with FFFF, with one 00 appended when the number of those bytes is odd.
 
 Sources: vendor document "Serial Communication Protocol" 1.14 as quoted by other projects; what inverters really send was
@@ -139,7 +139,7 @@ class FrameReader:
     The pieces make no difference to what is found. A byte is looked at a bounded number of times, whatever comes.
     A frame is given out as soon as its length is satisfied and its CRC fits. After any damage reading goes on at the next
     start byte. The length field of long frames is often wrong, so such a frame also ends at the next start byte, or when
-    :meth:`flush` says that the line is silent. CRC bytes that the sender did not escape are understood.
+    :meth:`flush` reports that the line is silent. CRC bytes that the sender did not escape are understood.
     """
 
     def __init__(self) -> None:
@@ -265,7 +265,7 @@ class FrameReader:
                 if not long and len(plain) >= crc_at + 2:
                     return None, self._damaged("crc", buffer, start, _raw_end(buffer, start, crc_at + 2))
                 if len(plain) < crc_at + 2 and not final and stop + 2 > len(buffer):
-                    # The CRC may hold an unescaped start byte or escape: what follows tells.
+                    # The CRC may hold an unescaped start byte or escape: what follows decides.
                     raise _Waiting
                 if len(plain) >= crc_at + 2:
                     hidden = buffer.find(b"+", raw_at, stop)
@@ -284,7 +284,7 @@ class FrameReader:
         return None, self._damaged("escape" if broken else "length", buffer, start, stop)
 
     def _damaged(self, reason: str, buffer: bytes, start: int, stop: int) -> int:
-        """Count the damage of what stands from ``start`` to ``stop``; gives where to read on.
+        """Count the damage of the bytes from ``start`` to ``stop``; return where to read on.
 
         A start byte may hide there behind an escape that is part of the damage. Old answers hide there too, in the unused
         rest of strings; only a frame that goes on to the end of the damaged one is new.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The objects of an RCT inverter that are in use: one row each.
 
-Names and types are those of the public registry of ``rctclient`` unless the source says otherwise; a test compares them.
+Names and types are those of the public registry of ``rctclient`` unless a source is named; a test compares them.
 Ratios (unit "1") go from 0 to 1. Powers: battery + = discharging, grid + = import, house load + = use.
 """
 
@@ -213,7 +213,7 @@ OBJECTS: tuple[Object, ...] = (
     Object(0x1781CD31, "battery_placeholder[0].soh",               _FLOAT,  "1",   0, 1.2,        _SLOW,   _TOWER),
     Object(0x5C93093B, "battery_placeholder[0].status2",           _INT32,  "",    None, None,   _MEDIUM, _TOWER),
     Object(0x1025B491, "battery_placeholder[0].maximum_discharge_current", _FLOAT,  "A",   0, 1000,       _MEDIUM, _TOWER),
-    # Who it is and what there is
+    # Identity and inventory
     Object(0xEBC62737, "android_description",                      _STRING, "",    None, None,    _ONCE,   _INVERTER),
     Object(0x7924ABD9, "inverter_sn",                              _STRING, "",    None, None,    _ONCE,   _INVERTER),
     Object(0xDDD1C2D0, "svnversion",                               _STRING, "",    None, None,    _ONCE,   _INVERTER),

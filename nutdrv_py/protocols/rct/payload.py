@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the payload of an object means: one compiled :mod:`construct` definition per type.
 
-Everything is big-endian except where a definition says otherwise. Types and widths: vendor document 1.14, "data types"; the
+Everything is big-endian except where a definition differs. Types and widths: vendor document 1.14, "data types"; the
 structures of battery modules as rctclient and ioBroker found them.
 """
 
@@ -50,7 +50,7 @@ class CellExtremes:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A value of a time series; the inverter's clock runs in local time and is told as if it were UTC."""
+    """A value of a time series; the inverter's clock runs in local time and is sent as if it were UTC."""
 
     time: int
     value: float
@@ -181,7 +181,7 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """How a type stands on the wire. ``size`` 0: any number of bytes that is ``head`` plus a multiple of ``step``."""
+    """Form of a type on the wire. ``size`` 0: any number of bytes that is ``head`` plus a multiple of ``step``."""
 
     size: int
     parse: Callable[[bytes], Any]
