@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The file: gzip-compressed JSON lines, so that ``zcat FILE | less`` shows all there is in it.
 
-The first line says what was recorded. Each other one has ``t``, seconds since the beginning, and one of: ``poll`` (a poll begins
+The first line names what was recorded. Each other one has ``t``, seconds since the beginning, and one of: ``poll`` (a poll begins
 or ends), ``ask`` (a request to a gateway and its answer), ``out`` and ``in`` (frames to and from an inverter), ``line`` (its
 connection), ``damaged`` and ``others`` (what was not taken over, counted). What was there before in the same words is the number
 of that line, ``same``, counted from 1.
@@ -108,7 +108,7 @@ class Recorder:
     def write(self, path: Path) -> int:
         """Write all lines so far in place of the file, readable by its owner alone; gives its size in bytes.
 
-        Whoever kills us in the meantime finds the file as it was. Raises :class:`OSError`.
+        A kill in the meantime leaves the file as it was. Raises :class:`OSError`.
         """
         self._sweep()
         data = gzip.compress(("\n".join(self._lines) + "\n").encode("ascii"), compresslevel=9, mtime=0)
@@ -116,7 +116,7 @@ class Recorder:
         return len(data)
 
     def _sweep(self) -> None:
-        """The second net: what was replaced in one place stands in no other, also where a rule would have let it pass."""
+        """The second net: what was replaced in one place is in no other, also where a rule would have let it pass."""
         done, generation = self._swept
         start = done if generation == self.stand_ins.generation else 0
         for index in range(start, len(self._lines)):

@@ -87,7 +87,7 @@ def _text(content: object) -> str | None:
 
 
 def _date(text: str | None) -> str | None:
-    """Return a date written anew: what else stands in the header is not taken over."""
+    """Return a date written anew: the rest of the header is dropped."""
     try:
         return formatdate(parsedate_to_datetime(text).timestamp(), usegmt=True) if text else None
     except (ValueError, TypeError, OverflowError):

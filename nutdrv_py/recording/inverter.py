@@ -115,7 +115,7 @@ class Ear:
     def _payload(self, row: Object, frame: Frame) -> bytes:
         if row.kind is Kind.STRING:
             text, _, _ = frame.payload.partition(b"\0")
-            # What stands behind the end of a text is left from other answers.
+            # Bytes behind the end of a text are left from other answers.
             return self._text(row, text).ljust(len(frame.payload), b"\0")
         size = _SIZES.get(row.kind, 0)
         # An answer that was mixed with another one may be longer than its type.

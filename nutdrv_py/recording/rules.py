@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What of a gateway's JSON may be told as it is: states, versions and measurements. Every other text is replaced.
+"""What of a gateway's JSON may be recorded as it is: states, versions and measurements. Every other text is replaced.
 
 The keys are those of the IQ Gateway's local API, firmware 7 to 8.3.
 """
@@ -45,13 +45,13 @@ WORDS = _words("""
     ok error true false yes no on off enabled disabled unknown none normal open closed close connected configured
     pv3p NC1 NC2 NO1 NO2 Aggregate Installed
 """) | {""}
-"""Texts that are harmless wherever they stand."""
+"""Texts that are harmless under any key."""
 
 NAMED = frozenset({"serial_nums"})
 """Objects whose keys are names of devices, however they look."""
 
 UNSUSPICIOUS = frozenset({"user_commanded_offgrid_vls_offset"})
-"""Keys of measurements that look as if they named somebody."""
+"""Keys of measurements that look like names of a person."""
 
 _STATE = re.compile(r"(?:[a-z]+|[A-Z]+)(?:[_.-](?:[a-z]+|[A-Z]+))*")
 _MOST_STATE = 48
@@ -65,7 +65,7 @@ _DIGITS = re.compile(
     r"(?:der|srt)\d{1,2}_state|l\dNAcVoltageInmV|(?:freq|voltage)_bias_(?:hz|v)_q\d(?:_phase[abc])?|comm_level_(?:2_4|5)_ghz"
     r"|ESS_R\d_To_R\d_in_progress|N[OC]\d|pv3p"
 )
-"""The keys of firmware that hold a digit; any other key with one may be somebody's name for a device."""
+"""The keys of firmware that hold a digit; any other key with one may be an owner's name for a device."""
 
 _SPELT = re.compile(r"eyJ|(?:[0-9A-Fa-f]{2}:){2}|.*[A-Z]{9}")
 """How a token, an address of the network or a serial number in letters alone begins, which may be keys too."""
@@ -77,7 +77,7 @@ _PERSONAL = _words("""
     email mail user username name site installation owner account address addr street city pass password passwd token secret
     session cookie ssid key imei iccid uuid guid pin host hostname plz gps location passcode passphrase pwd psk coord coords
 """)
-"""Words in a key that say that even a number tells who or where."""
+"""Words in a key whose number identifies a person or place."""
 
 _RUN_TOGETHER = re.compile(
     r"serial|zipcode|postal|passw|passc|passphrase|coord|(?:site|system|account|customer|owner|user)_?id$|latitud|latl|longitud"
@@ -89,7 +89,7 @@ _RUN_TOGETHER = re.compile(
 _PLACES = _words("""
     geo gps location coordinates position address site system owner account customer installation installer user contact
 """)
-"""Words in the key of an object whose ``id`` and whatever else it holds tell who or where."""
+"""Words in the key of an object whose values identify a person or place."""
 
 
 def version(text: str) -> bool:
@@ -102,7 +102,7 @@ def version(text: str) -> bool:
 def scrub(content: object, stand_ins: StandIns, key: str = "", depth: int = 0, *, place: bool = False) -> object:
     """JSON content with everything replaced that is not known to be harmless.
 
-    ``key`` is the name it stands under; with ``place`` one of the objects around it tells who or where.
+    ``key`` is its name; with ``place`` one of the objects around it identifies a person or place.
     """
     match content:
         case bool() | None:

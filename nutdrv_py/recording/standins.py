@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stand-ins for what must not be told: the same text always becomes the same other text, of the same form and length.
+"""Stand-ins for what must not be recorded: the same text always becomes the same other text, of the same form and length.
 
 A text is replaced run by run of letters and digits, so that a serial number is the same one alone and inside a longer text.
 The stand-ins of two recordings differ: they come from a key that is made for each and kept nowhere.
@@ -46,7 +46,7 @@ class StandIns:
             self._run(run)
 
     def text(self, original: str, where: str) -> str:
-        """Return the stand-in for a text that stood at ``where``."""
+        """Return the stand-in for a text at ``where``."""
         if (where, original) not in self._counted:
             self._counted.add((where, original))
             self.replaced[where] += 1
@@ -95,7 +95,7 @@ class StandIns:
 
 
 def _plain(letter: str) -> str:
-    """Signs outside ASCII that are neither letters nor digits tell something too."""
+    """Signs outside ASCII that are neither letters nor digits identify, too."""
     return letter if letter.isascii() or letter.isalnum() else "?"
 
 
