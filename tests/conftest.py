@@ -18,6 +18,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nutdrv_py import log
+from nutdrv_py.backends import rct
+from nutdrv_py.backends.rct import client
 from nutdrv_py.clock import Clock
 from nutdrv_py.core.variables import with_kinds
 from nutdrv_py.nut.snapshot import Variable
@@ -26,7 +28,10 @@ from tests.hasty import HastyLoop
 REPO = Path(__file__).parent.parent
 sys.path[:0] = [str(REPO / "drivers"), str(REPO / "tests" / "integration")]
 
-HASTY = ("backends/rct/", "backends/enphase/", "backends/test_replay.py", "systems/", "test_recording.py")
+HASTY = (
+    "tests/backends/rct/", "tests/backends/enphase/", "tests/backends/test_replay.py", "tests/systems/", "tests/test_recording.py",
+    "tests/test_documents.py", "tests/nut/test_kinds.py", "tests/exporters/test_page.py::test_both_kinds_of_house_batteries",
+)  # fmt: skip
 """Tests whose device and driver are tasks of one loop: its time runs ahead while nothing happens."""
 
 # What a driver keeps (tokens, histories) stays out of the machine's own folder, and out of other tests.
@@ -102,13 +107,21 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 @pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
     """Return asyncio, the only kind of loop that the driver runs on, and what it is made with."""
-    hasty = request.path.relative_to(REPO / "tests").as_posix().startswith(HASTY)
+    hasty = request.node.nodeid.startswith(HASTY)
     return "asyncio", {"loop_factory": HastyLoop} if hasty else {}
 
 
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture
+def quick_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the real time on an inverter's line: the gap between requests, and how long an answer is waited for."""
+    monkeypatch.setattr(client, "GAP", 0.0)
+    monkeypatch.setattr(client, "ANSWER", 0.2)
+    monkeypatch.setattr(rct, "CONFIRM", 0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -52,12 +52,14 @@ class Stage:
     """A scratch directory with NUT in it: configuration, sockets, and the processes that run, ended in the end.
 
     ``section`` are the lines of the UPS's section in ups.conf. As root all run as root, because the interpreter may be
-    where NUT's own user cannot read. ``poll`` is upsmon's interval in seconds, ``environ`` is added to the environment.
+    where NUT's own user cannot read. ``poll`` and ``deadtime`` are upsmon's, in seconds; ``environ`` is added to the
+    environment.
     """
 
     def __init__(
-        self, section: dict[str, str], *, ups: str, poll: int = 1, environ: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
+        self, section: dict[str, str], *, ups: str, poll: int = 1, deadtime: int = 15,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.ups = ups
         self._environ = dict(environ)
         self.folder = Path(tempfile.mkdtemp(prefix="nutdrv-"))
@@ -79,7 +81,7 @@ class Stage:
         self._write(
             "upsmon.conf",
             f"MONITOR {self.address} 1 demo demo primary\nMINSUPPLIES 1\nPOLLFREQ {poll}\nPOLLFREQALERT {poll}\nHOSTSYNC 1\n"
-            f'DEADTIME {15 * poll}\nFINALDELAY 0\nNOCOMMWARNTIME 300\nSHUTDOWNCMD "/bin/date >> {self.shutdown_file}"\n'
+            f'DEADTIME {deadtime}\nFINALDELAY 0\nNOCOMMWARNTIME 300\nSHUTDOWNCMD "/bin/date >> {self.shutdown_file}"\n'
             f"POWERDOWNFLAG {self.folder}/run/killpower\n"
             + "".join(f"NOTIFYFLAG {event} SYSLOG\n" for event in ("ONLINE", "ONBATT", "LOWBATT", "SHUTDOWN", "COMMBAD"))
             + "RUN_AS_USER root\n" * root,

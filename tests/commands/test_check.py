@@ -768,6 +768,7 @@ def test_a_gateway_whose_services_hang_is_left_alone_after_two(gateway: Gateway)
 # RCT
 
 
+@pytest.mark.usefixtures("quick_line")
 @pytest.mark.parametrize(
     ("house", "line", "topic", "level"),
     [
@@ -789,6 +790,7 @@ def test_what_an_inverter_can_do_is_told(house: dict[str, Any], line: dict[str, 
         assert all(request.command.name == "READ" for request in running.sim.requests)
 
 
+@pytest.mark.usefixtures("quick_line")
 @pytest.mark.parametrize(
     ("limit", "options", "level"),
     [*LIMITED, (10.0, {"charge_low_margin": 0.0}, FAILED), (10.0, {"charge_low_margin": 2.0}, WARNING), (97.0, {}, WARNING)],

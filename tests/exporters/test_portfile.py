@@ -271,19 +271,25 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(file: Path, monkey
     assert sorted(path.name for path in file.parent.iterdir()) == [".home.dev.lock", "home.dev"]
 
 
-CHILD = """
-import sys
+PARENT = """
+import os, sys
 from pathlib import Path
 from nutdrv_py.exporters.portfile import PortFile
-target = PortFile(Path(sys.argv[1]))
-print("go", flush=True)
-count = 0
-while True:
-    count += 1
-    target.show({"ups.status": "OL", "battery.charge": str(count), **{f"experimental.v{n}": str(count) for n in range(60)}})
-    if count % 7 == 0:
-        target.hide()
+for line in sys.stdin:
+    if child := os.fork():
+        os.waitpid(child, 0)
+        print("ended", flush=True)
+        continue
+    target = PortFile(Path(sys.argv[1]))
+    print(os.getpid(), flush=True)
+    count = 0
+    while True:
+        count += 1
+        target.show({"ups.status": "OL", "battery.charge": str(count), **{f"experimental.v{n}": str(count) for n in range(60)}})
+        if count % 7 == 0:
+            target.hide()
 """
+"""A process that makes a writer for each line it reads."""
 
 
 @pytest.mark.timeout(120)
@@ -291,22 +297,22 @@ def test_killed_at_any_moment_it_leaves_a_whole_file(file: Path) -> None:
     file.write_text("ups.location: cellar\n")
     chance = random.Random(3)
     counts = set()
-    for _ in range(100):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(file)], stdout=subprocess.PIPE)
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(chance.uniform(0, 0.06))
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        present = [path for path in (file, file.with_name("home.dev-nocomms")) if path.exists()]
-        assert present
-        for path in present:
-            found = read(path)
-            assert found["ups.location"] == "cellar"
-            numbers = {value for name, value in found.items() if name.startswith(("battery.charge", "experimental.v"))}
-            assert len(numbers) <= 1, "all of one moment"
-            counts |= numbers
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdin is not None and parent.stdout is not None
+        for _ in range(100):
+            print(file=parent.stdin, flush=True)
+            pid = int(parent.stdout.readline())
+            time.sleep(chance.uniform(0, 0.06))
+            os.kill(pid, signal.SIGKILL)
+            assert parent.stdout.readline() == "ended\n"
+            present = [path for path in (file, file.with_name("home.dev-nocomms")) if path.exists()]
+            assert present
+            for path in present:
+                found = read(path)
+                assert found["ups.location"] == "cellar"
+                numbers = {value for name, value in found.items() if name.startswith(("battery.charge", "experimental.v"))}
+                assert len(numbers) <= 1, "all of one moment"
+                counts |= numbers
     assert len(counts) > 3, "the writer was at work between the kills"
 
 

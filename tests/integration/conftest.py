@@ -90,6 +90,13 @@ class Client:
         self.sock.close()
 
 
+DEADTIME = 6
+"""Seconds of silence on battery after which upsmon acts, where a test waits for that; it looks every second."""
+
+LOOKS = {"looks": "3"}
+"""The option that fits an upsmon which looks every second."""
+
+
 class Watched(Stage):
     """A stage whose driver a test looks at from all sides."""
 

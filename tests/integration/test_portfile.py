@@ -23,7 +23,7 @@ from nutdrv_py.simulators import enphase, rct
 from nutdrv_py.simulators.nut import find_program
 from nutdrv_py.simulators.running import RunningDevice
 from tests.conftest import REPO
-from tests.integration.conftest import Watched, wait
+from tests.integration.conftest import LOOKS, Watched, wait
 
 PEER = "peer"
 AGES = ("experimental.data.age", "experimental.livedata.age", "experimental.token.days")
@@ -33,7 +33,7 @@ class Home(Watched):
     """A native section, and a section of dummy-ups that reads the port file."""
 
     def __init__(self, running: RunningDevice[Any], backend: str, section: dict[str, str], config: str) -> None:
-        super().__init__({"driver": "nutdrv_py", "backend": backend, "pollinterval": "2", **section}, ups="home")
+        super().__init__({"driver": "nutdrv_py", "backend": backend, "pollinterval": "2", **LOOKS, **section}, ups="home")
         self.running = running
         self.file = self.folder / "port" / "peer.dev"
         self.file.parent.mkdir(mode=0o700)

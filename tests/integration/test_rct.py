@@ -22,7 +22,7 @@ from nutdrv_py.protocols.rct.frame import Command, build
 from nutdrv_py.protocols.rct.objects import BY_NAME
 from nutdrv_py.protocols.rct.payload import encode
 from nutdrv_py.simulators.rct import RunningInverter, load_scenario
-from tests.integration.conftest import Watched, wait
+from tests.integration.conftest import DEADTIME, LOOKS, Watched, wait
 
 POLL = 2
 
@@ -31,8 +31,8 @@ class Home(Watched):
     """A stage with an RCT section for a running simulator."""
 
     def __init__(self, running: RunningInverter, **options: str) -> None:
-        section = {"driver": "nutdrv_py", "port": running.sim.host_port, "backend": "rct", "pollinterval": str(POLL), **options}
-        super().__init__(section, ups="home")
+        section = {"driver": "nutdrv_py", "port": running.sim.host_port, "backend": "rct", "pollinterval": str(POLL), **LOOKS, **options}
+        super().__init__(section, ups="home", deadtime=DEADTIME)
         self.running = running
 
 
@@ -243,7 +243,7 @@ def test_no_fault_of_the_line_on_the_grid_makes_upsmon_act() -> None:
         for fault in ({"offline": True}, {"corrupt": 1.0}):
             home.running.set(**fault)
             wait(home.stale, timeout=30, what=f"stale by {fault}")
-            time.sleep(18 if "offline" in fault else 1)
+            time.sleep(DEADTIME + 3 if "offline" in fault else 1)
             home.running.set(**{name: type(value)() for name, value in fault.items()})
             wait(lambda: "OL" in home.status(), timeout=75, what=f"recovery from {fault}")
         assert monitor.poll() is None
@@ -256,7 +256,7 @@ def test_a_system_without_a_power_switch_that_goes_dark_is_stale_and_nothing_is_
         home.upsmon()
         home.running.set(grid="outage")
         wait(home.stale, timeout=20)
-        time.sleep(18)
+        time.sleep(DEADTIME + 3)
         assert not home.shutdown_file.exists()
 
 

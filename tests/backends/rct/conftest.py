@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-import nutdrv_py.backends.rct as backend_module
-from nutdrv_py.backends.rct import Rct, client
+from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.simulators.rct import InverterSimulator, load_scenario
@@ -21,12 +20,8 @@ from tests.conftest import FakeClock
 
 
 @pytest.fixture(autouse=True)
-def _quick_line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Real time on the line is shortened: the gap between requests, and how long an answer is waited for."""
-    monkeypatch.setattr(client, "GAP", 0.0)
-    monkeypatch.setattr(client, "ANSWER", 0.2)
-    monkeypatch.setattr(backend_module, "CONFIRM", 0.01)
-    yield
+def _quick(quick_line: None) -> None:
+    """Each test here has a line without its pauses."""
 
 
 @dataclass
