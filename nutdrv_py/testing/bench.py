@@ -209,7 +209,9 @@ class Bench:
             if not more():
                 return
             await asyncio.sleep(0 if turn < 20 else 0.01)
-        self.fail("leftovers", f"{when}, {len(more())} tasks or threads ran on {AWAY:.0f} s after the end")
+        count = len(more())
+        what = "a task or thread" if count == 1 else f"{count} tasks or threads"
+        self.fail("leftovers", f"{when}, {what} ran on {AWAY:.0f} s after the end")
         for task in asyncio.all_tasks() - tasks:
             if task is not asyncio.current_task():
                 task.cancel()

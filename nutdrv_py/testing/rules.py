@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 __all__ = ["RULES", "Failure", "Rule", "rule"]
 
-NOTHING = "every server of the house would have been shut down for nothing"
-LATE = "no server would have been shut down in time, each would have lost its power while it ran"
-BLIND = "upsd would have known nothing of the battery"
+NOTHING = "as soon as the charge is low, every server of the house would be shut down for nothing"
+LATE = "no server would be shut down in time, each would lose its power while it runs"
+BLIND = "upsd would know nothing of the battery, and see no outage"
 PUBLIC = "anybody who asks upsd or reads the log would have it"
+UNSEEN = f"an outage that begins now would not be seen, and {LATE}"
 MADE_UP = "what is shown and reckoned with would be wrong, and with it the time at which servers are shut down"
 
 
@@ -80,9 +81,15 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     ),
     Rule(
         "calm",
-        "on the grid and without trouble there is OL and neither OB nor another token or alarm that upsmon holds against it",
+        "on the grid and with nothing wrong there is OL, and not OB",
         NOTHING,
         GRID_ALONE,
+    ),
+    Rule(
+        "alarm",
+        "on the grid and with nothing wrong there is no alarm, and none of CAL, BYPASS, OVER and OFF",
+        "upsmon takes a UPS that was in such a state and falls silent for dead, and would shut servers down for nothing",
+        "put into alarms and status only what is wrong now",
     ),
     Rule(
         "status",
@@ -137,21 +144,21 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     Rule(
         "stuck",
         "readings follow the device",
-        f"what was read once would be served as if it were new: {LATE}",
+        UNSEEN,
         "ask the device at each poll, or give the time of what was kept in Reading.at",
         ("charge",),
     ),
     Rule(
         "charge",
         "battery.charge is what the device tells, in percent",
-        f"LB would come at the wrong time or never: {LATE}",
+        f"LB would come at the wrong time or never, and {LATE}",
         "convert the charge to percent, 0 to 100, at each poll",
         ("charge",),
     ),
     Rule(
         "runtime",
         "battery.runtime is what the device tells, or what follows from the energy left, in seconds",
-        f"the remaining time would be wrong: {LATE}, or all too early",
+        "servers would be shut down too late, or too early",
         "convert the remaining time to seconds",
     ),
     Rule(
@@ -167,7 +174,7 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     Rule(
         "decline",
         "Decline holds the power that the battery loses, in W",
-        f"the charge would not be counted down while the device is silent: {LATE}",
+        f"the charge would not be counted down while the device is silent, and {LATE}",
         "give load in W, at least 0, and capacity in Wh",
         ("battery",),
     ),
@@ -204,14 +211,14 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     Rule(
         "own-low",
         "a backend makes no LB from the charge or the runtime",
-        "servers would have been shut down too early, whatever lowbatt and upsrw set",
+        "servers would be shut down too early, whatever lowbatt and upsrw set",
         "leave LB to the driver, which knows the marks that are set",
         ("charge",),
     ),
     Rule(
         "charge-missing",
         "a charge that is not told is neither 100 nor 0",
-        f"an empty battery would look full: {LATE}, or a full one empty, and all would have been shut down for nothing",
+        "an empty battery would look full or a full one empty, and servers would be shut down too late, or for nothing",
         NO_CHARGE,
         ("hide_charge",),
     ),
@@ -219,7 +226,7 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     Rule(
         "silence",
         "data of a silent device go stale within maxage",
-        f"what was heard last would be served for ever as if it were new: {LATE}",
+        UNSEEN,
         f"{NO_ANSWER}; or give the time of what was kept in Reading.at",
         ("silence",),
     ),
@@ -242,7 +249,7 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     Rule(
         "garbage",
         "data go stale while nothing can be understood",
-        f"what was heard last would be served for ever as if it were new: {LATE}",
+        UNSEEN,
         NO_ANSWER,
         ("garbage",),
     ),
@@ -251,7 +258,7 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     Rule(
         "unsaid",
         "data go stale while the device tells nothing of the grid",
-        f"an outage would not be seen: {LATE}",
+        UNSEEN,
         NO_ANSWER,
         ("hide_grid",),
     ),
@@ -260,14 +267,14 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     Rule(
         "old",
         "what was kept somewhere is not served as new",
-        f"a message of long ago would count: {LATE}, or for nothing",
+        "an outage of long ago would shut servers down for nothing, or one of now would not be seen",
         "take what is retained for no statement until a live one comes, or give its time in Reading.at",
         ("repeat",),
     ),
     Rule(
         "restart",
         "a restart of the device costs nothing but a moment",
-        NOTHING,
+        "at each update of its firmware upsd would know nothing of the battery, or see an outage that is none",
         "connect and log in anew when a session has ended",
         ("restart",),
     ),
@@ -280,7 +287,10 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     ),
     # Errors
     Rule(
-        "exit", "a backend never ends the process", f"the driver would be gone: {LATE}", "raise DeviceError in place of sys.exit"
+        "exit",
+        "a backend never ends the process",
+        "the driver's guard alone would keep the process alive, and the log ask the administrator to report a fault",
+        "raise DeviceError in place of sys.exit",
     ),
     Rule(
         "error",
@@ -337,7 +347,7 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
     Rule(
         "two-houses",
         "two devices of one class do not know of each other",
-        f"one house would be shown with the other's grid: {LATE}, or for nothing",
+        "one house would be shown with the other's grid, and its servers be shut down for nothing, or not in time",
         "keep what is remembered in self, not in the class",
     ),
     Rule(

@@ -20,12 +20,14 @@ from nutdrv_py.testing import Device, judged
 from nutdrv_py.testing.classes import class_faults
 from tests.conformance.described import MODBUS, OtherUpsd, Powerwall
 from tests.conformance.houses import Described, DevFile, Gateway, Inverter, faked
+from tests.conformance.pushed import Broker, Pushed
 
 ROWS: dict[str, tuple[type[Backend[Any]], type[Device]]] = {
     "skeleton": (Skeleton, faked()),
     "dummy": (Dummy, DevFile),
     "repeater": (Repeater, OtherUpsd),
     "mapping": (Mapping, Described),
+    "PushBackend": (Pushed, Broker),
     "rct": (Rct, Inverter),
     "enphase": (Enphase, Gateway),
     "tesla-powerwall": (Mapping, Powerwall),

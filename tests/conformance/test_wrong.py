@@ -9,6 +9,7 @@ import pytest
 
 from nutdrv_py.testing import judged
 from nutdrv_py.testing.rules import RULES
+from tests.conformance.page import PAGE, line
 from tests.conformance.right import FakeBox, Right
 from tests.conformance.wrong import WRONG, Wrong
 
@@ -23,8 +24,17 @@ def test_the_right_backend_passes_and_nothing_of_it_is_untested(tmp_path: Path) 
 def test_each_wrong_backend_is_found_by_its_own_rule(row: Wrong, tmp_path: Path) -> None:
     report = judged(row.backend, FakeBox, tmp_path, first=True)
     assert [failure.rule for failure in report.failures] == [row.rule], [failure.sentence for failure in report.failures]
+    shown = line(row, report.failures[0].sentence)
+    assert shown in PAGE.read_text(encoding="utf-8").splitlines(), f"type: python -m tests.conformance.page; {shown}"
+
+
+def test_the_sentence_that_the_page_shows_is_the_one_that_an_author_reads() -> None:
+    words = " ".join(PAGE.read_text(encoding="utf-8").split())
+    first = next(text for text in PAGE.read_text(encoding="utf-8").splitlines() if " | `night` | " in text)
+    assert f"``` {first.split(' | ')[2].removesuffix(' |')} ```" in words
 
 
 def test_each_rule_finds_a_wrong_backend() -> None:
     assert len(WRONG) >= 40
+    assert PAGE.read_text(encoding="utf-8").count("\n| ") >= len(WRONG) + len(RULES)
     assert {row.name for row in RULES} - {row.rule for row in WRONG} == set()

@@ -402,6 +402,14 @@ class Minutes(Right):
         return {**values, "battery.runtime": values["battery.runtime"] / 60} if "battery.runtime" in values else values
 
 
+@wrong("runtime", "the remaining time in hours, of a device that tells none")
+class Hours(Right):
+    def values(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        values = super().values({name: value for name, value in raw.items() if name != "left"})
+        power, charge = to_number(raw.get("battery")), to_number(raw.get("soc"))
+        return {**values, "battery.runtime": 100 * (charge or 0) / max(100.0, power or 0)} if "battery.charge" in values else values
+
+
 @wrong("power", "kW in place of W")
 class KiloWatts(Right):
     def values(self, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -466,7 +474,7 @@ class LowOnGrid(Right):
         return status | LB if raw.get("soc", 100) < 20 else status
 
 
-@wrong("calm", "an alarm that is only news")
+@wrong("alarm", "an alarm that is only news")
 class Newsy(Right):
     async def poll(self) -> Reading:
         return replace(await super().poll(), alarms=("a new firmware is there",))

@@ -38,7 +38,9 @@ async def _absent(bench: Bench, how: str, what: str, rules: tuple[str, str, str]
             if turned:
                 bench.fail(rule, f"{where}, {what}, upsd was given {turned[0].words}")
             elif not stage.now.stale:
-                still = still or (f"{where}, {limit:.0f} s {what}, upsd was still given {stage.now.words} as if it were new")
+                still = still or (
+                    f"{where}, after {limit:.0f} s {what}, upsd was still given {stage.now.words} as if it were new"
+                )
             if again and bench.can("recover") and not bench.failed("recovery", "missed-outage"):
                 await _again(bench, stage, token, what)
     if still and not bench.failed(on_grid, in_outage):

@@ -93,6 +93,7 @@ async def outage(bench: Bench) -> None:
         if bench.can("battery"):
             await _outage_stays(bench, stage, "discharge", f"with the battery giving {WATTS:.0f} W", device.battery(WATTS))
             _decline(bench, stage)
+            _left(bench, stage)
             what = f"with the sun charging the battery with {WATTS:.0f} W"
             await _outage_stays(bench, stage, "solar", what, device.battery(-WATTS))
         if bench.can("charge"):
@@ -123,6 +124,17 @@ def _decline(bench: Bench, stage: Stage) -> None:
     load = reading.decline.load
     if not WATTS / 2 <= load <= 20 * WATTS:
         bench.fail("decline", f"in an outage, with the battery giving {WATTS:.0f} W, Decline.load was {load:g}")
+
+
+def _left(bench: Bench, stage: Stage) -> None:
+    """Judge the remaining time by the energy that is left; a factor of four is between seconds and minutes."""
+    left, charge, capacity = stage.number("battery.runtime"), stage.number(CHARGE), stage.device.capacity
+    if left is None or not charge or capacity is None:
+        return
+    expected = charge / 100 * capacity * 3600 / WATTS
+    if not expected / 4 <= left <= expected * 4:
+        what = f"with the battery giving {WATTS:.0f} W of {charge / 100 * capacity:.0f} Wh that are left"
+        bench.fail("runtime", f"in an outage, {what}, upsd was given a remaining time of {left:.0f} s")
 
 
 async def late_start(bench: Bench) -> None:

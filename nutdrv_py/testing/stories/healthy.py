@@ -44,7 +44,8 @@ async def calm(bench: Bench) -> None:
         await stage.run(LONG)
         loud = [moment for moment in stage.moments if not moment.stale and (moment.status & LOUD or "ALARM" in moment.words)]
         if loud:
-            bench.fail("calm", f"on the grid, with nothing wrong, upsd was given {loud[0].words}")
+            rule = "calm" if Status.OB in loud[0].status else "alarm"
+            bench.fail(rule, f"on the grid, with nothing wrong, upsd was given {loud[0].words}")
         elif stage.now.stale:
             bench.fail("start", f"on the grid, with nothing wrong, the data went stale{_last_error(stage)}")
         late = sorted({name for moment in stage.moments for name in moment.values} - set(first.values))
