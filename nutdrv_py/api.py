@@ -3,7 +3,7 @@
 
 A backend subclasses :class:`Backend` (it asks its device) or :class:`PushBackend` (its device sends by itself), with a
 :class:`Config` for its options. ``poll`` returns a :class:`Reading`, or raises :class:`DeviceError` with a sentence.
-``drivers/skeleton.py`` shows them at work.
+docs/writing-a-backend.md explains each name, ``drivers/skeleton.py`` shows them at work.
 """
 
 from __future__ import annotations
