@@ -214,7 +214,7 @@ SECTIONS = [block for block in BLOCKS if _is_section(block)]
 @pytest.mark.parametrize("block", SECTIONS, ids=map(str, SECTIONS))
 def test_sections_are_read_by_the_driver_without_a_word(block: Block, tmp_path: Path) -> None:
     # The page on backends has written a package before, which is the skeleton under another name.
-    text = block.text.replace("/etc/", f"{tmp_path}/").replace("= solar", "= skeleton:Skeleton")
+    text = block.text.replace("/etc/", f"{tmp_path}/").replace("= solar\n", "= skeleton:Skeleton\n")
     (tmp_path / "ups.conf").write_text(text)
     (tmp_path / "ups.conf").chmod(0o640)
     for name in re.findall(r"credentials *= *(\S+)", text):
