@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py import __version__
+from nutdrv_py.simulators.nut import free_port
 from tests.conftest import REPO
+from tests.integration.conftest import Watched, wait
 
 
 def _run(*command: str | Path, cwd: Path | None = None, code: int = 0) -> str:
@@ -77,3 +79,35 @@ def test_the_wheel_is_a_driver_that_install_links_and_unlinks(built: Path, tmp_p
     assert f"removed {drivers}/nutdrv_py" in _run(program, "install", "--driverpath", drivers, "--remove")
     assert not list(drivers.iterdir())
     assert not (environment / "libexec").exists()
+
+
+@pytest.mark.timeout(300)
+def test_a_package_of_new_backend_is_installed_beside_the_wheel_passes_its_tests_and_is_served_by_upsd(built: Path, tmp_path: Path) -> None:
+    """No file of it is edited."""
+    environment = tmp_path / "environment"
+    _run(sys.executable, "-m", "venv", environment)
+    pip = (environment / "bin" / "pip", "install", "--quiet")
+    _run(*pip, built / f"nutdrv_py-{__version__}-py3-none-any.whl", "pytest")
+    program = environment / "bin" / "nutdrv_py"
+    _run(program, "new-backend", "solar", "--directory", tmp_path / "solar")
+    _run(*pip, tmp_path / "solar")
+    assert "backend = solar" in _run(program, "backends")
+    assert "passed" in _run(environment / "bin" / "python", "-m", "pytest", tmp_path / "solar")
+
+    port = free_port()
+    stage = Watched({"driver": "nutdrv_py", "backend": "solar", "port": f"127.0.0.1:{port}"}, ups="solar")
+    simulator = subprocess.Popen([program, "simulate", "solar", "--listen", f"127.0.0.1:{port}", "--scenario", "outage"], stdout=subprocess.DEVNULL)
+    try:
+        (stage.folder / "bin" / "nutdrv_py").unlink()
+        (stage.folder / "bin" / "nutdrv_py").symlink_to(program)
+        stage.start()
+        stage.upsd()
+        wait(lambda: stage.status() == "OB DISCHRG", 20)
+        served = stage.variables()
+        assert served["battery.charge"] == "81"
+        assert served["driver.version.data"] == "Solar house battery 0.1"
+        assert _run(program, "scan", "--seconds", "0.1", "--network", "127.0.0.1/32", "--port", "9", code=1)
+    finally:
+        stage.close()
+        simulator.kill()
+        simulator.wait(10)
