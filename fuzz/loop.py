@@ -87,7 +87,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     unheard: list[dict[str, Any]] = []
     _loop().set_exception_handler(lambda loop, context: unheard.append(context))
     found = _loop().run_until_complete(work)
-    assert not unheard, unheard.pop()
+    if unheard:
+        raise AssertionError(unheard.pop())
     return found
 
 

@@ -261,7 +261,7 @@ def test_a_port_file_that_nobody_keeps_any_more_is_taken_away_also_when_the_conf
 ) -> None:
     file = tmp_path / "rct.dev"
     file.write_text("ups.status: OL\n")
-    (tmp_path / "config.yml").write_text(f"device:\nportfile: {{path: {file}}}\nprometeus:\n")
+    (tmp_path / "config.yml").write_text(f"device:\nportfile: {{path: {file}}}\nmqtt: {{enable: true}}\n")
     command = [sys.executable, "-m", "nutdrv_py", "daemon", "-c", str(tmp_path / "config.yml"), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == (0 if words else 1), done.stderr
@@ -279,7 +279,7 @@ def test_a_driver_that_cannot_start_takes_the_port_file_away_that_it_left_when_i
         stage.start()
         wait(lambda: 'ups.status: "OL' in file.read_text(), timeout=20)
         os.kill(stage.pid, signal.SIGKILL)
-        (stage.folder / "etc" / wrong).open("a").write("\n    nonsense = 1\n" if wrong == "ups.conf" else "\nprometeus:\n")
+        (stage.folder / "etc" / wrong).open("a").write("\n    nonsense = 1\n" if wrong == "ups.conf" else "\nmqtt: {enable: true}\n")
         assert file.exists()
         assert stage.upsdrvctl("start").returncode != 0
         wait(lambda: not file.exists())
