@@ -7,18 +7,18 @@ or to the user as whom the program was started, and nobody else may change them.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.machine.files import MOST
-from nutdrv_py.machine.paths import layout, paths
-from nutdrv_py.machine.place import Place, Unsafe, place
+from nutdrv_py.machine.paths import paths
+from nutdrv_py.machine.place import Unsafe
+from nutdrv_py.machine.private import read_own
 
 __all__ = ["FOLDER", "VARIABLE", "folder", "found", "plugin"]
 
@@ -58,18 +58,14 @@ def plugin(name: str, where: Path | None = None) -> ModuleType | None:
     if full in sys.modules and sys.modules[full].__file__ == str(path):
         return sys.modules[full]
     try:
-        with place(path) as at:
-            if at.stat() is None:
-                return None
-            _check(at, path)
-            source = _read(at, path)
+        source = read_own(path, "is not loaded, because")
     except Unsafe:
         raise
-    except OSError:
-        # There is no such folder, or this user may not enter it.
+    except OSError as error:
+        if error.errno == errno.EFBIG or (error.errno == errno.EACCES and os.access(path.parent, os.X_OK)):
+            raise ConfigError(f"{path} cannot be read: {error.strerror}; type: ls -l {path}") from None
+        # There is no such file or folder, or this user may not look into it.
         return None
-    if len(source) > MOST:
-        raise ConfigError(f"{path} is larger than {MOST} bytes and no backend")
     module = ModuleType(full)
     module.__file__ = str(path)
     sys.modules[full] = module
@@ -81,34 +77,6 @@ def plugin(name: str, where: Path | None = None) -> ModuleType | None:
         reason = str(error) if isinstance(error, ImportError) else type(error).__name__
         raise ConfigError(f"{path}{f':{line}' if line else ''} cannot be loaded: {reason}") from error
     return module
-
-
-def _check(at: Place, path: Path) -> None:
-    if at.changer is not None:
-        _, _, wrong = at.changer.partition(" may change ")
-        advice = f"chown root {wrong} && chmod go-w {wrong}"
-        if os.stat(wrong).st_mode & stat.S_ISVTX:
-            # A folder for everybody, such as /tmp, must stay one.
-            advice = f"install -D -o root -m 0644 {path} {layout().confpath}/{FOLDER}/{path.name}"
-        raise ConfigError(f"{path} is not loaded, because {at.changer}; type: {advice}")
-
-
-def _read(at: Place, path: Path) -> bytes:
-    try:
-        with at.open() as file:
-            _check_file(path, os.fstat(file.fileno()))
-            return file.read(MOST + 1)
-    except Unsafe:
-        raise
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}; type: chmod a+r {path}") from None
-
-
-def _check_file(path: Path, state: os.stat_result) -> None:
-    if state.st_uid not in (0, os.geteuid()):
-        raise ConfigError(f"{path} is not loaded, because it belongs to another user; look into it, then type: chown root {path}")
-    if state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and state.st_gid != 0):
-        raise ConfigError(f"{path} is not loaded, because others may change it; look into it, then type: chmod go-w {path}")
 
 
 def _line(error: BaseException, path: Path) -> int | None:

@@ -16,7 +16,7 @@ from nutdrv_py.clock import Clock
 
 __all__ = ["KINDS", "Kind", "Login", "Options", "Place", "Source", "Spec", "Told", "host_and_port", "kind"]
 
-KINDS = ("http", "mqtt", "modbus", "file")
+KINDS = ("http", "mqtt", "modbus", "file", "command")
 """Each is a module of this package."""
 
 
@@ -29,7 +29,7 @@ class Spec(Protocol):
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Return host and TCP port; None for a file."""
+        """Return host and TCP port; None for a file or a program."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from nutdrv_py.clock import Clock
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.machine.files import read
 
-__all__ = ["MAIN", "PLACE", "places", "source", "spec"]
+__all__ = ["FORMATS", "MAIN", "MOST_BYTES", "PLACE", "parsed", "places", "said", "source", "spec"]
 
 PLACE = frozenset({"path"})
 MAIN = "path"
@@ -87,17 +87,10 @@ class File(Source):
         except OSError as error:
             raise DeviceError(f"{path} cannot be read: {error.strerror}") from None
         try:
-            document = _parsed(data, self._spec.format)
+            document = parsed(data, self._spec.format)
         except ValueError:
             raise DeviceError(f"{path} is not {self._spec.format}; let its writer write another file and rename it") from None
-        at = self._time(state)
-        told: dict[Place, Told] = {}
-        for place in places:
-            if isinstance(place, In):
-                value = jsonpath.dig(document, place.path)
-                if value is not None:
-                    told[place] = Told(value, at)
-        return told
+        return said(document, places, self._time(state))
 
     def _time(self, state: os.stat_result) -> float:
         """Return when the file was changed, in monotonic time.
@@ -118,7 +111,14 @@ def _read(path: Path) -> tuple[bytes, os.stat_result]:
     return data, states[0]
 
 
-def _parsed(data: bytes, format: str) -> object:
+def said(document: object, places: Collection[Place], at: float) -> Mapping[Place, Told]:
+    """Return what a document has at these places, said at ``at``."""
+    values = {place: jsonpath.dig(document, place.path) for place in places if isinstance(place, In)}
+    return {place: Told(value, at) for place, value in values.items() if value is not None}
+
+
+def parsed(data: bytes, format: str) -> object:
+    """Return what is written in ``data`` as nested values. Raises ValueError."""
     if format == "json":
         return jsonpath.decode(data)
     text = data.decode("utf-8", "replace")
