@@ -7,7 +7,7 @@ import argparse
 import asyncio
 import math
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from nutdrv_py.commands.doors import all_tools
 from nutdrv_py.commands.scan_inverters import hosts_of, read_network
@@ -86,22 +86,20 @@ async def _look(hosts: Sequence[str], port: int | None, seconds: float, say: Cal
     """Let each kind of device look at the same time; what cannot be looked for is said, and the rest goes on."""
     progress = _Progress(seconds)
     search = Search(seconds, hosts, port, progress.tried, say)
-    looks = [asyncio.ensure_future(_wait(found.find(search))) for _, found in all_tools() if found.find is not None]
+    finders = {name: found.find for name, found in all_tools() if found.find is not None}
     try:
-        await asyncio.wait(looks)
+        outcomes = await asyncio.gather(*(find(search) for find in finders.values()), return_exceptions=True)
     finally:
         progress.end()
     sections: list[Found] = []
-    for look in looks:
-        try:
-            sections += look.result()
-        except (ConfigError, StartError) as error:
-            say(str(error))
+    for name, outcome in zip(finders, outcomes, strict=True):
+        if isinstance(outcome, ConfigError | StartError):
+            say(str(outcome))
+        elif isinstance(outcome, BaseException):
+            say(f"internal error in the search of backend {name}: {type(outcome).__name__}; please report it")
+        else:
+            sections += outcome
     return sections
-
-
-async def _wait(found: Awaitable[Sequence[Found]]) -> Sequence[Found]:
-    return await found
 
 
 class _Progress:
