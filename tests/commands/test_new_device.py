@@ -32,10 +32,11 @@ def _read(path: Path) -> Description:
 @pytest.mark.parametrize(
     ("answers", "on", "off"),
     [
-        (["http", "My battery: 5 kWh", "/api", "grid.state", "on, connected", "off", "/api", "soc", "1"], "connected", "OFF"),
-        (["mqtt", "Mine", "a/grid", "", "on", "off", "a/soc", "charge", ""], "on", "off"),
+        (["http", "maybe", "", "", "My battery: 5 kWh", "/api", "grid.state", "on, connected", "off", "/api", "soc", "1"], "connected", "OFF"),
+        (["mqtt", "no", "", "Mine", "a/grid", "", "on", "off", "a/soc", "charge", ""], "on", "off"),
         (["telex", "modbus", "Mine", "826", "1,2", "240", "843", ""], 2, 240),
         (["file", "/run/state.json", "Mine", "grid", "true", "false", "", "it has no gauge"], True, False),
+        (["command", "'", "/bin/echo 'a b' --json", "Mine", "grid", "1", "0", "soc", ""], 1, 0),
     ],
 )
 def test_the_answers_become_a_file_that_the_driver_reads(
@@ -56,9 +57,11 @@ def test_the_answers_become_a_file_that_the_driver_reads(
 @pytest.mark.parametrize(
     ("answers", "sentence"),
     [
-        (["http", "Mine"], "not answered to the end"),
-        (["http", "Mine", "/api", "soc", "1", "0", "/api", "soc", ""], "says nothing about the grid"),
-        (["http", "Mine", "/api", "grid", "up", "UP", "/api", "soc", ""], "cannot mean both"),
+        (["http", "", "", "Mine"], "not answered to the end"),
+        (["http", "", "", "Mine", "/api", "soc", "1", "0", "/api", "soc", ""], "says nothing about the grid"),
+        (["http", "", "form", "no-path", "", "", "", "Mine", "/api", "grid", "up", "down", "/api", "soc", ""], "a path on the device is needed here"),
+        (["command", "battery", "Mine", "grid", "up", "down", "soc", ""], "whole path of a program"),
+        (["http", "", "", "Mine", "/api", "grid", "up", "UP", "/api", "soc", ""], "cannot mean both"),
     ],
 )
 def test_answers_that_make_no_description_write_nothing(
@@ -76,3 +79,30 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["nutdrv_py", "new-device", str(path)]) == 1
     assert "is there already" in capsys.readouterr().err
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("answers", "source", "credentials", "certificate"),
+    [
+        (["http", "yes", "basic"], "{http: 'https://{address}', basic: yes}", True, True),
+        (["http", "no", "form", "/api/login", "user", "pass", "token"],
+         """{http: 'http://{address}', login: {"post": "/api/login", "json": {"user": "{username}", "pass": "{password}"}, "token": "token"}}""", True, False),
+        (["http", "", "form", "/login", "-", "", ""], """{http: 'http://{address}', login: {"post": "/login", "json": {"password": "{password}"}}}""", True, False),
+        (["http", "", ""], "{http: 'http://{address}'}", False, False),
+        (["mqtt", "yes", "broker.pem", "yes"], """{mqtt: '{address}', tls: yes, ca: "broker.pem"}""", True, False),
+        (["mqtt", "yes", "", ""], "{mqtt: '{address}', tls: yes}", False, False),
+    ],
+)  # fmt: skip
+def test_login_and_encryption_are_asked_for_and_no_secret_is(
+    answers: list[str], source: str, credentials: bool, certificate: bool, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("NUT_CONFPATH", str(tmp_path))
+    place = ["/api", "grid"] if answers[0] == "http" else ["a/grid", ""]
+    _answer(monkeypatch, [*answers, "Mine", *place, "up", "down", "", "it has no gauge"])
+    assert main(["nutdrv_py", "new-device", "mine.yaml"]) == 0
+    assert f"source: {source}\n" in (tmp_path / "mine.yaml").read_text()
+    _read(tmp_path / "mine.yaml")
+    out = capsys.readouterr().out
+    assert (f"credentials = {tmp_path}/mine.conf" in out) == credentials == ("install -m 0640" in out)
+    assert ("certificate =" in out) == certificate
