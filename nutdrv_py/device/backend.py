@@ -10,14 +10,13 @@ import abc
 import importlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import MISSING, dataclass, field
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.findings import Finding
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, ConfigError, Result
-from nutdrv_py.machine.plugins import plugin
 
 __all__ = ["BUILT_IN", "ENTRY_POINTS", "Answers", "Backend", "Config", "Option", "Writable", "load", "names", "option"]
 
@@ -260,7 +259,7 @@ def load(name: str) -> type[Backend[Any]]:
     if not colon:
         raise ConfigError(f"there is no backend {name!r}; write backend = one of: {', '.join(sorted(names()))}, or module:Class")
     try:
-        found = getattr(plugin(module_name) or importlib.import_module(module_name), class_name)
+        found = getattr(_module(module_name), class_name)
     except ImportError as error:
         raise ConfigError(f"the backend {name!r} cannot be imported: {error}") from error
     except AttributeError:
@@ -268,3 +267,15 @@ def load(name: str) -> type[Backend[Any]]:
     if not (isinstance(found, type) and issubclass(found, Backend)):
         raise ConfigError(f"the backend {name!r}: {class_name} is not a nutdrv_py.Backend")
     return found
+
+
+def _module(name: str) -> ModuleType:
+    """Return the module: a file of the plug-in folder, else one that Python finds."""
+    if "." not in name:
+        # Imported here: a driver with a backend of this package stays small.
+        from nutdrv_py.machine.plugins import plugin
+
+        module = plugin(name)
+        if module is not None:
+            return module
+    return importlib.import_module(name)
