@@ -68,7 +68,8 @@ async def _contained(work: Coroutine[Any, Any, T]) -> T:
         return await work
     except (SystemExit, KeyboardInterrupt) as error:
         # asyncio lets it end the loop at once, past everything that waits for the task.
-        raise LeftError(repr(error)) from error
+        what = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else "KeyboardInterrupt"
+        raise LeftError(what) from error
 
 
 def _heard(task: asyncio.Future[Any]) -> None:

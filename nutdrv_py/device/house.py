@@ -17,7 +17,7 @@ from nutdrv_py.log import Trouble
 __all__ = ["LIMIT", "LOW_UNKNOWN", "MARGIN", "SIZE", "Believed", "HouseBattery"]
 
 CHARGE_GONE = 600.0
-"""Seconds without a charge after which, on the grid, none is shown."""
+"""Seconds without a charge after which none is shown, on the grid, or off it if it cannot be counted down."""
 
 LOW_UNKNOWN = 20.0
 """Percent: the low mark of a device that tells none."""
@@ -154,6 +154,9 @@ class HouseBattery:
         elif off_grid and self._charge is not None:
             if size:
                 self._charge = max(0.0, self._charge - max(self._drain.watts, LEAST_DRAIN) * passed / 36 / size)
+            elif now - self._charge_at > CHARGE_GONE:
+                # It cannot be counted down: shown as it was it would hide an empty battery, without it the driver warns.
+                self._charge = None
             self._counted_at = now
         elif not off_grid:
             self._counted_at = now

@@ -222,6 +222,13 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
         NO_CHARGE,
         ("hide_charge",),
     ),
+    Rule(
+        "charge-kept",
+        "in an outage a charge of long ago is not shown as it was",
+        f"an empty battery would look full, and {LATE}",
+        "count the charge down by the power that is drawn, or leave it out after some minutes without one",
+        ("hide_charge", "battery"),
+    ),
     # No answer
     Rule(
         "silence",

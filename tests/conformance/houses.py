@@ -253,6 +253,13 @@ battery: {power: {path: power}, capacity: 10000}
         self.write()
 
 
+class Sizeless(Described):
+    """One of a battery whose size nobody tells."""
+
+    capacity = None
+    DESCRIPTION = Described.DESCRIPTION.replace(", capacity: 10000", "")
+
+
 class DevFile(Device):
     """The file of dummy-ups."""
 

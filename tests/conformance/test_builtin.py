@@ -19,7 +19,7 @@ from nutdrv_py.device.backend import Backend, load, names
 from nutdrv_py.testing import Device, judged
 from nutdrv_py.testing.classes import class_faults
 from tests.conformance.described import MODBUS, OtherUpsd, Powerwall
-from tests.conformance.houses import Described, DevFile, Gateway, Inverter, faked
+from tests.conformance.houses import Described, DevFile, Gateway, Inverter, Sizeless, faked
 from tests.conformance.pushed import Broker, Pushed
 
 ROWS: dict[str, tuple[type[Backend[Any]], type[Device]]] = {
@@ -27,6 +27,7 @@ ROWS: dict[str, tuple[type[Backend[Any]], type[Device]]] = {
     "dummy": (Dummy, DevFile),
     "repeater": (Repeater, OtherUpsd),
     "mapping": (Mapping, Described),
+    "mapping without a size": (Mapping, Sizeless),
     "PushBackend": (Pushed, Broker),
     "rct": (Rct, Inverter),
     "enphase": (Enphase, Gateway),

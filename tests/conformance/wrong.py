@@ -371,6 +371,16 @@ class MissingIsEmpty(Right):
         return {"battery.charge": 0, **super().values(raw)}
 
 
+@wrong("charge-kept", "a charge that is missing is the last one")
+class LastCharge(Right):
+    last: int | None = None
+
+    def values(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        values = super().values(raw)
+        self.last = values.get("battery.charge", self.last)
+        return {**values, "battery.charge": self.last} if self.last is not None else values
+
+
 @wrong("stuck", "the charge of the start")
 class FirstCharge(Right):
     first: int | None = None

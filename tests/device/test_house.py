@@ -54,6 +54,15 @@ def test_without_a_charge_it_falls_by_the_power_off_the_grid_and_goes_on_the_gri
     assert look(made, 1700, None, off_grid=False).charge is None
 
 
+def test_a_charge_that_is_not_told_any_more_and_cannot_be_counted_down_is_not_shown_for_ever() -> None:
+    made = HouseBattery(1000, 60)
+    look(made, 1000)
+    assert look(made, 1500, None).charge == 80
+    seen = look(made, 1700, None)
+    assert (seen.charge, seen.decline.charge) == (None, None)
+    assert look(made, 1705, 60).charge == 60
+
+
 def test_an_old_charge_is_not_a_fresh_one() -> None:
     made = battery()
     look(made, 1000)

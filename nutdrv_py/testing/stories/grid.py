@@ -25,6 +25,12 @@ STEP = 7.0
 NEAR = 20.0
 """Percent of charge from which on it falls slowly."""
 
+LONG_GONE = 900.0
+"""Seconds without a charge after which it must have been counted down or be gone."""
+
+FALLEN = 0.5
+"""Percentage points that it must have fallen by then; the largest house battery loses more."""
+
 MARK = 10
 """Percent: the low mark that is set for the story of an empty battery."""
 
@@ -202,8 +208,10 @@ async def charge_missing(bench: Bench) -> None:
         async with bench.stage(f"{where}, without a charge") as stage:
             await stage.run(2 * stage.pace)
             if where == "in an outage":
-                await stage.tell(stage.device.outage())
+                await stage.tell(stage.device.outage(), *([stage.device.battery(WATTS)] if bench.can("battery") else []))
                 await _becomes(stage, Status.OB, stage.device.notices)
+                await stage.run(2 * stage.pace)
+            before = stage.number(CHARGE)
             for moment in await stage.after(HOLDS + 2 * stage.pace, stage.device.hide_charge()):
                 shown = to_number(moment.values.get(CHARGE))
                 if not moment.stale and shown is not None and (shown < 50 or shown > 95):
@@ -211,3 +219,10 @@ async def charge_missing(bench: Bench) -> None:
                     bench.fail("charge-missing", text)
             if stage.now.stale and isinstance(stage.polls[-1].error, NutdrvError):
                 bench.fail("charge-missing", f"{where}, the data went stale because the device told no charge")
+            elif where == "in an outage" and bench.can("battery"):
+                await stage.run(LONG_GONE)
+                shown = stage.number(CHARGE)
+                if before is not None and shown is not None and not stage.now.stale and shown > before - FALLEN:
+                    what = f"{LONG_GONE / 60:.0f} minutes after the device had told its charge for the last time"
+                    text = f"{where}, with the battery giving {WATTS:.0f} W, {what}, upsd was still given {shown:g} %"
+                    bench.fail("charge-kept", text)
