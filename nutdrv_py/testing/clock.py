@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from nutdrv_py.clock import Clock
 
-__all__ = ["BackendClock", "FakeClock"]
+__all__ = ["BackendClock", "DeviceClock", "FakeClock"]
 
 START = 500_000_000.0
 """Monotonic seconds at which a story begins: no machine has been up for so long, so that another clock shows."""
@@ -39,6 +39,9 @@ class FakeClock(Clock):
         self.busy: list[Callable[[], bool]] = []
         self.asleep = 0
         """How many waits of backends there are."""
+        self.linger = 0.0
+        """Real seconds that pass whenever a device has waited on this clock: what it sends then takes a while to arrive."""
+        self.sent = False
         self.patience = 5.0
         """Real seconds that are waited for what is under way."""
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
@@ -78,6 +81,9 @@ class FakeClock(Clock):
         """Let everything run that can, and real input and output come to an end."""
         for _ in range(TURNS):
             await asyncio.sleep(0)
+        if self.sent:
+            self.sent = False
+            await asyncio.sleep(self.linger)
         began, turns = time.monotonic(), 0
         while self._busy():
             turns += 1
@@ -90,8 +96,8 @@ class FakeClock(Clock):
                     await asyncio.sleep(0)
 
 
-class BackendClock(Clock):
-    """The same time for a backend, whose waits are counted."""
+class _View(Clock):
+    """The same time for somebody else."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -103,6 +109,19 @@ class BackendClock(Clock):
     def wall(self) -> float:
         """Seconds since 1970, moved likewise."""
         return self._clock.wall()
+
+
+class DeviceClock(_View):
+    """The time of a device that sends by itself: what it has sent after a wait is given time to arrive."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until time was moved so far."""
+        await self._clock.sleep(seconds)
+        self._clock.sent = self._clock.linger > 0
+
+
+class BackendClock(_View):
+    """The time of a backend, whose waits are counted."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait until time was moved so far."""

@@ -22,7 +22,7 @@ from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.machine.paths import Paths
 from nutdrv_py.nut.snapshot import Snapshot
-from nutdrv_py.testing.clock import BackendClock, FakeClock
+from nutdrv_py.testing.clock import BackendClock, DeviceClock, FakeClock
 from nutdrv_py.testing.device import Device
 
 __all__ = ["GRID", "Moment", "Poll", "Stage", "Stuck", "staged"]
@@ -31,6 +31,12 @@ GRID = Status.OL | Status.OB
 
 AWAY = 2.0
 """Real seconds that a backend gets to end what it has begun."""
+
+CONNECTING = 5
+"""Times ``delay`` that a connection takes."""
+
+BUSY = 25
+"""Times ``delay`` that a message may take on a busy machine."""
 
 HUNG = 0.05
 """Real seconds that one poll may take after two have hung."""
@@ -240,6 +246,10 @@ class Stage:
         await self.run(0)
         while not reached() and self.clock.now < end:
             await self.run(min(1.0, end - self.clock.now))
+        if not reached() and self.device.delay:
+            # A busy machine may need longer for what really takes time.
+            await asyncio.sleep(BUSY * self.device.delay)
+            await self.run(self.pace)
         return reached()
 
     async def tell(self, *changes: Any) -> None:
@@ -253,6 +263,8 @@ class Stage:
         """Start the driver."""
         self._task = asyncio.ensure_future(self.driver.run())
         await self.clock.settle()
+        if self.device.delay:
+            await asyncio.sleep(CONNECTING * self.device.delay)
 
     async def end(self) -> None:
         """End the driver."""
@@ -279,7 +291,8 @@ async def staged(
     """Start a device with its charge at 80 % on the grid, make a backend for it, with ``options`` changed, and end both."""
     clock = clock or FakeClock()
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a local folder
-    async with device(clock, folder) as fake:
+    clock.linger = max(clock.linger, device.delay)
+    async with device(DeviceClock(clock), folder) as fake:
         config = fake.config()
         named = {"ups": "home", "confpath": config.confpath or str(folder), "statepath": str(folder), "home": str(folder)}
         config = dataclasses.replace(config, **named, **options)  # type: ignore[arg-type]

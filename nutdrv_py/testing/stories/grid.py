@@ -219,7 +219,7 @@ async def charge_missing(bench: Bench) -> None:
                     bench.fail("charge-missing", text)
             if stage.now.stale and isinstance(stage.polls[-1].error, NutdrvError):
                 bench.fail("charge-missing", f"{where}, the data went stale because the device told no charge")
-            elif where == "in an outage" and bench.can("battery"):
+            elif where == "in an outage" and bench.can("battery") and not bench.failed("charge-missing"):
                 await stage.run(LONG_GONE)
                 shown = stage.number(CHARGE)
                 if before is not None and shown is not None and not stage.now.stale and shown > before - FALLEN:

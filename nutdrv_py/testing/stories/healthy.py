@@ -16,7 +16,7 @@ BLOCKED = 0.2
 """Real seconds for which the event loop may stand still at most; a busy machine alone makes some."""
 
 TRIES = 3
-"""Polls that must all have blocked."""
+"""Polls that are looked at, at least."""
 
 LOUD = Status.OB | Status.CAL | Status.BYPASS | Status.OVER | Status.OFF
 """Tokens that upsmon holds against a UPS that falls silent."""
@@ -34,9 +34,9 @@ async def calm(bench: Bench) -> None:
         await stage.run(3 * stage.pace)
         stage.measuring = False
         # A backend that hangs may have blocked, too.
-        blocks = sorted(poll.blocked for poll in stage.polls)[-TRIES:]
-        if len(blocks) >= TRIES and blocks[0] > BLOCKED:
-            bench.fail("blocking", f"the event loop stood still for more than {BLOCKED:g} s in each poll")
+        blocks = sorted(poll.blocked for poll in stage.polls)
+        if len(blocks) >= TRIES and blocks[len(blocks) // 2] > BLOCKED:
+            bench.fail("blocking", f"the event loop stood still for more than {BLOCKED:g} s in most polls")
         if not served or not any(poll.reading for poll in stage.polls):
             bench.fail("start", f"after {stage.device.returns:.0f} s on the grid upsd was given no data{_last_error(stage)}")
             return
