@@ -44,7 +44,7 @@ LEFT = 120.0
 """Seconds that a port file may be old when its keeper is started again: as long as a good reading is served."""
 
 LEAVE = 1.5
-"""Seconds in which all must have ended; systemd, and whoever watches, must not wait for a server that hangs."""
+"""Seconds in which all must have ended; systemd must not wait for a server that hangs."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         devices = [_settings(device) for device in exports.devices]
         check_packages(exports)
     except ConfigError:
-        # Nobody will keep the port files with this configuration, and dummy-ups would serve them for ever.
+        # With this configuration nothing updates the port files, and dummy-ups would serve them for ever.
         _abandon(path)
         raise
     for settings in devices:
@@ -115,7 +115,7 @@ async def _serve(exports: Exports, devices: Sequence[Settings]) -> int:
     clock = Clock()
     state = os.environ.get("STATE_DIRECTORY")
     folder = writable(*([Path(state)] if state else []), devices[0].paths.home, devices[0].paths.statepath, Path.cwd())
-    # Whom the port file is left to, else whom the history is.
+    # The owner of the port file, else that of the history.
     background.become_keeper(next(iter(port_files(exports.path)), folder / "history"))
     drivers = []
     for settings in devices:

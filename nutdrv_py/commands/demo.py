@@ -37,7 +37,7 @@ LOOKS = 8.0
 """Seconds after which a driver ends at once: its option looks, and one more."""
 
 PATIENCE = 45.0
-"""Seconds the demo waits for each step before it says what went wrong."""
+"""Seconds that the demo waits for each step before it prints what went wrong."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -75,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, write the file, say what to type next."""
+    """Ask, write the file, print what to type next."""
     path = paths().confpath / args.file
     if path.suffix != ".yaml" or path.exists():
         raise ConfigError(f"{path} is there already; give another name" if path.exists() else "give a name that ends with .yaml")

@@ -63,7 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Keep the file until a signal comes; with ``-s`` once. 2 when nothing says which UPS, 1 for another mistake."""
+    """Keep the file until a signal comes; with ``-s`` once. 2 when no UPS is named, 1 for another mistake."""
     log.to_stderr()
     log.set_debug_level(args.debug)
     if not (args.ups or args.config or os.environ.get("UPS") or os.environ.get("CONFIG_FILE")):
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         plan = read_plan(args.ups, args.config, os.environ)
     except ConfigError:
-        # Nobody will keep a file of ours with this configuration; that of another program is not touched.
+        # With this configuration nothing updates a file of ours; that of another program is not touched.
         with contextlib.suppress(OSError):
             take_away(file, ours=True)
         raise
@@ -180,7 +180,7 @@ async def _obey(file: PortFile, writer: Writer, reload: Reload) -> None:
 
 
 def _abandon(file: PortFile) -> bool:
-    """Nobody keeps the file any more, and dummy-ups would serve it for ever. False when it cannot be taken away."""
+    """Take the file away, because nothing updates it any more and dummy-ups would serve it for ever. False when that fails."""
     try:
         file.hide(final=True)
     except OSError as error:
@@ -192,7 +192,8 @@ def _abandon(file: PortFile) -> bool:
 
 
 async def _once(driver: Driver, file: PortFile, *, verbose: bool) -> int:
-    """One whole reading into the file, which stays. Without data it is renamed; a unit that begins with this starts anyway."""
+    """Write one whole reading into the file, which stays. Without data it is renamed; a unit that begins with this starts
+    anyway."""
     try:
         await driver.poller.once()
     finally:
@@ -200,7 +201,7 @@ async def _once(driver: Driver, file: PortFile, *, verbose: bool) -> int:
     try:
         if driver.snapshot.stale:
             print("There are no data; the reason was logged.")
-            # A young one of ours may stay for whoever keeps it next: without its file dummy-ups ends.
+            # A young one of ours may stay for its next keeper: without its file dummy-ups ends.
             if not file.ours:
                 file.hide()
             return 0

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ``nutdrv_py portfile`` is told: the command line, the environment, and the configuration of the enphase-monitor script."""
+"""The settings of ``nutdrv_py portfile``: the command line, the environment, and the configuration of the enphase-monitor
+script."""
 
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ _OFF = ("", "0", "no", "false", "off")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A configuration of the script, as far as it can be told when it is wrong otherwise.
+    """A configuration of the script, as far as it can be read when it is wrong otherwise.
 
     ``values`` are its assignments, ``state`` the folder that relative names belong to, ``file`` the port file.
     """
@@ -98,7 +99,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the command line, the environment and the configuration say together."""
+    """The command line, the environment and the configuration together."""
 
     settings: Settings
     file: PortFile
@@ -118,9 +119,9 @@ class Plan:
 
 
 def find(ups: str | None, config: str | None, environ: Mapping[str, str]) -> Script:
-    """Return what a configuration says, passing over what is wrong in it.
+    """Return the settings of a configuration without its wrong lines.
 
-    Raises :class:`ConfigError` when it cannot be read and ups.conf does not tell which file dummy-ups serves either.
+    Raises :class:`ConfigError` when it cannot be read and ups.conf does not name the file that dummy-ups serves either.
     """
     try:
         path = _path(ups, config or environ.get("CONFIG_FILE") or None, environ)
@@ -164,7 +165,7 @@ def _of_dummy(confpath: Path, ups: str) -> Path | None:
 
 
 def read_plan(ups: str | None, config: str | None, environ: Mapping[str, str]) -> Plan:
-    """Everything that was told. Raises :class:`ConfigError` for what cannot be meant so."""
+    """Return all settings. Raises :class:`ConfigError` for what cannot work."""
     path = _path(ups, config or environ.get("CONFIG_FILE") or None, environ)
     try:
         text = read_private(path).decode()
@@ -235,7 +236,7 @@ def _from_file_name(path: Path) -> str | None:
 
 
 def _entries(script: Script, backend: str, options: Collection[str]) -> tuple[list[Entry], list[str]]:
-    """Return the keys as options of a section, and a sentence for each that nobody knows: the script takes any key."""
+    """Return the keys as options of a section, and a sentence for each unknown one: the script takes any key."""
     known = sorted({*SPECIAL, *TESTS, *STEPS, "TEST", *ALIASES, ALERT_KEY, *(option.upper() for option in options)})
     entries, notes = [], []
     for key, value in script.values.items():

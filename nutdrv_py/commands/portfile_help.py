@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ``nutdrv_py portfile --help`` says besides its options: keys, files, units, test mode."""
+"""The text of ``nutdrv_py portfile --help`` besides its options: keys, files, units, test mode."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _settings(ups: str) -> Settings:
 
 
 def _claim(path: Path) -> None:
-    """Make the file now: nobody wants to hear after ten minutes that it cannot be written."""
+    """Make the file now, so that a file that cannot be written fails at once and not after ten minutes."""
     try:
         with place(path, follow=False) as at:
             os.close(at.create(path.name, 0o600))
@@ -208,7 +208,7 @@ class Tape:
             raise StartError(f"{path} cannot be written: {error.strerror}") from error
 
     async def _show(self, seconds: float) -> None:
-        """Say how far it is: in one line on a terminal, else once a minute."""
+        """Print how far it is: in one line on a terminal, else once a minute."""
         terminal = sys.stderr.isatty()
         try:
             while True:
@@ -221,7 +221,7 @@ class Tape:
                 print(file=sys.stderr, flush=True)
 
     def explain(self, path: Path) -> None:
-        """Say what is in the file and what is not."""
+        """Print what is in the file and what is not."""
         print(f"{path}: {self._polls} polls in {self.now() / 60:.1f} min, {self._good} of them good, {self._size / 1024:.0f} KiB")
         replaced = self.stand_ins.replaced
         if replaced:
@@ -232,6 +232,6 @@ class Tape:
 
 
 def _options(config: Config) -> dict[str, int | float | bool]:
-    """Those that are numbers and flags: they say how it was asked, and nothing of who asked."""
+    """Return the options that are numbers and flags: how the device was asked, and nothing about its owner."""
     found = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
     return {name: value for name, value in found.items() if isinstance(value, bool | int | float)}

@@ -61,7 +61,7 @@ def _port(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look around and print what there is; the exit code says whether there was anything."""
+    """Look around and print what there is; the exit code is 0 when there was anything."""
     try:
         network = read_network(args.network, anywhere=args.yes) if args.network else None
     except ConfigError as error:

@@ -29,7 +29,7 @@ _HOST = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]{0,62}\.)+[A-Za-z0-9-]{1,63}")
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway: ``where`` is its address, or its name when it told no address; ``serial`` is "" when it told none."""
+    """A gateway: ``where`` is its address, or its name when it announced no address; ``serial`` is "" when it announced none."""
 
     where: str
     serial: str
@@ -110,7 +110,8 @@ def _responder(zeroconf: Any, interfaces: Sequence[str] | None) -> Any:
 
 
 def _gateway(info: Any) -> Gateway | None:
-    """Return what an announcement says; None when it leads nowhere. It comes from the network, so nothing in it is trusted."""
+    """Return the gateway of an announcement; None when it leads nowhere. It comes from the network, so nothing in it is
+    trusted."""
     if info is None:
         return None
     properties: dict[Any, Any] = info.properties or {}

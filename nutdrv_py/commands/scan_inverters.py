@@ -19,7 +19,7 @@ __all__ = ["Inverter", "Network", "find_inverters", "hosts_of", "read_network"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MOST_HOSTS = 1024
-"""Addresses that are tried, at most: a /22. A house has fewer, and more would be somebody else's."""
+"""Addresses that are tried, at most: a /22. A house has fewer, and more would be foreign ones."""
 
 AT_A_TIME = 32
 """Connections under way at a time: small routers count them."""
@@ -61,7 +61,7 @@ def hosts_of(network: Network) -> list[str]:
 
 
 async def find_inverters(hosts: Sequence[str], port: int, progress: Callable[[int, int], None]) -> list[Inverter]:
-    """Try all of them once, :data:`AT_A_TIME` together; ``progress`` is told how many of how many are done."""
+    """Try all of them once, :data:`AT_A_TIME` together; ``progress`` is called with how many of how many are done."""
     free = asyncio.Semaphore(AT_A_TIME)
     done = 0
 
@@ -94,7 +94,7 @@ async def _try(host: str, port: int) -> Inverter | None:
 
 
 async def _hear(reader: asyncio.StreamReader, host: str) -> Inverter:
-    """Wait for the serial number; any other valid answer, meant for another client, says as much of what it is."""
+    """Wait for the serial number; any other valid answer, meant for another client, proves as much."""
     frames = FrameReader()
     sure = False
     with contextlib.suppress(OSError, TimeoutError):

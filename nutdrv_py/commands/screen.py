@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One UPS on one screen: lines of text as wide as the terminal; colour and box characters only where they can be shown.
 
-Nothing here is invented: what the driver does not say is not drawn.
+Nothing here is invented: what the driver does not publish is not drawn.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ UTF_8 = ("utf-8", "utf8")
 class Facts:
     """What is known of a UPS. ``variables`` hold nothing of the device while ``stale``.
 
-    ``age`` is seconds since the last good data, None when the driver does not say. ``since`` is the time (seconds since 1970) at
-    which the house was seen to leave the grid, None when nobody has seen it. ``missing`` says why there is no driver.
+    ``age`` is seconds since the last good data, None when the driver does not publish it. ``since`` is the time (seconds since
+    1970) at which the house was seen to leave the grid, None when that was not seen. ``missing`` is why there is no driver.
     """
 
     ups: str

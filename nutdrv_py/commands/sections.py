@@ -20,7 +20,7 @@ __all__ = ["NAME", "Section", "Seen", "chosen", "look", "ours"]
 NAME = "nutdrv_py"
 
 ANSWER = 3.0
-"""Seconds that a driver may take to say everything; NUT's own tools wait as long."""
+"""Seconds that a driver may take to send everything; NUT's own tools wait as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a running driver says. ``variables`` are those of the moment, also while ``stale``."""
+    """The values of a running driver. ``variables`` are those of the moment, also while ``stale``."""
 
     stale: bool
     variables: Mapping[str, str]
@@ -105,7 +105,7 @@ def _drivers(path: Path) -> dict[str, str]:
 
 
 def look(path: Path, *, timeout: float = ANSWER) -> Seen | None:
-    """Return what the driver at this socket says; None when it does not say all in time. Raises OSError when nobody listens
+    """Return the values of the driver at this socket; None when it does not send all in time. Raises OSError when nothing listens
     there."""
     variables: dict[str, str] = {}
     stale = True

@@ -106,6 +106,6 @@ async def _serve(kind: str, simulation: Simulation, scenario: str, simulator: An
 
 
 def _report(text: str) -> None:
-    # Whoever read our output may have gone; the simulator runs on for the driver.
+    # The reader of our output may have gone; the simulator runs on for the driver.
     with contextlib.suppress(BrokenPipeError):
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)

@@ -24,10 +24,10 @@ EVERY = 2.0
 """Seconds between two looks of --watch; drivers poll as often."""
 
 AGE = "experimental.data.age"
-"""The variable in which this driver tells the age of its data, in seconds; other drivers have none."""
+"""The variable in which this driver publishes the age of its data, in seconds; other drivers have none."""
 
 PRIVATE = "driver.parameter."
-"""What the section in ups.conf says; other drivers show passwords there."""
+"""Prefix of the section's options; other drivers show passwords there."""
 
 CLEAR = "\033[H\033[J"
 """To the top left, and nothing below: less flicker than clearing everything."""
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def facts(section: Section, before: Facts | None = None) -> Facts:
-    """Return what the driver says now. ``before`` is the last look, for the time at which the house left the grid."""
+    """Return the driver's values now. ``before`` is the last look, for the time at which the house left the grid."""
     now = time.time()
     missing, stale, variables = "", True, {}
     try:
@@ -81,7 +81,7 @@ def _age(variables: dict[str, str]) -> float | None:
 
 
 def _since(made: Facts, before: Facts | None) -> float | None:
-    """When the house left the grid: only known to who has seen it on the grid and then off it. A gap hides nothing of that."""
+    """When the house left the grid: only known if it was seen on the grid and then off it. A gap hides nothing of that."""
     if before is None or Status.OL in made.status:
         return None
     if before.since is not None:
@@ -101,7 +101,7 @@ def _json(found: Sequence[Facts]) -> str:
 
 
 def _object(one: Facts) -> dict[str, object]:
-    """What is not known is absent."""
+    """Return it as JSON; what is not known is absent."""
     numbers = {"charge": "battery.charge", "charge_low": "battery.charge.low", "runtime": "battery.runtime", "load": "ups.load"}
     known = {name: value for name, variable in numbers.items() if (value := one.number(variable)) is not None}
     power = {name.lower(): value for name, variable, *_ in FLOWS if (value := one.number(variable)) is not None}
@@ -140,6 +140,6 @@ def _watch(sections: Sequence[Section], *, as_json: bool) -> int:
 
 
 def _content(one: Facts) -> tuple[object, ...]:
-    """What counts as a change: not that time passes."""
+    """Return what counts as a change: not the time that passes."""
     passing = (AGE, "experimental.livedata.age")
     return one.missing, one.stale, tuple(sorted(item for item in one.variables.items() if item[0] not in passing))

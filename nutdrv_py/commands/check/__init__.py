@@ -104,12 +104,12 @@ def _line(ups: str, finding: Finding) -> str:
     where = f"{ups}: " if ups else ""
     advice = f"; {finding.advice}" if finding.advice else ""
     text = f"{finding.level.value:<8} {where}{finding.topic}: {finding.text}{advice}"
-    # What a device says must not move the cursor of a terminal.
+    # A device's text must not move the cursor of a terminal.
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 async def _check(sections: list[Section], who: Who, tell: Tell, *, login: bool) -> bool:
-    """All sections at the same time, told one after the other; whether something was too late."""
+    """Check all sections at the same time and print them one after the other; return whether something was too late."""
     within = Within(asyncio.get_running_loop().time() + TOTAL)
     queues: list[asyncio.Queue[Finding | None]] = [asyncio.Queue() for _ in sections]
     tasks = [
@@ -154,7 +154,7 @@ async def _configuration(section: Section, who: Who, within: Within, tell: Calla
     held: list[Finding] = []
     await within.tell(within.thread(read, FILES), held.append, "configuration", FILES)
     for finding in held:
-        # What the files' modes forbid was said already.
+        # What the files' modes forbid was reported already.
         if not any(text in finding.text for text in said):
             tell(finding)
     return settings

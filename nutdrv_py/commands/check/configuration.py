@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The files: who may read them, what stands in them, and whether the exporters they enable can work."""
+"""The files: which users may read them, what they hold, and whether the exporters they enable can work."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PLAIN = ("config",)
 """Options that name a file which may hold none."""
 
 ANSWER = 2.0
-"""Seconds for whoever listens on an exporter's port to answer."""
+"""Seconds for an answer from an exporter's port."""
 
 OWN_WORD = b"nutdrv_py"
 """What our own server calls itself in its answers."""
 
 
 def settings_of(section: Section) -> tuple[Loaded | None, list[Finding]]:
-    """Report the section's settings, None when they are wrong, and what there is to say of them. Blocks: it reads files."""
+    """Return the section's settings, None when they are wrong, and the findings about them. Blocks: it reads files."""
     path = section.paths.confpath / "ups.conf"
     if not ours(section.driver):
         text = f"[{section.ups}] is for driver {section.driver or 'none'}"
@@ -65,7 +65,7 @@ def _impatience(settings: Settings, path: Path) -> Iterator[Finding]:
 
 
 def permissions(section: Section, user: str, group: str) -> list[Finding]:
-    """Report whether ``user``, as whom this runs, may use the files and the state directory. Blocks."""
+    """Report whether ``user``, that of this process, may use the files and the state directory. Blocks."""
     found = list(_permissions(section, user, group))
     if found:
         return found
@@ -163,7 +163,7 @@ async def _machines(wake: Wake) -> Finding:
 
 
 async def _listener(host: str, port: int, within: Within) -> bool | None:
-    """Return whether our own server listens there; None when nobody does."""
+    """Return whether our own server listens there; None when nothing does."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
     head = await within.exchange(host, port, b"HEAD / HTTP/1.0\r\n\r\n", ANSWER)
     return None if head is None else OWN_WORD in head

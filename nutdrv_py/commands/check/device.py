@@ -21,7 +21,7 @@ RESOLVE = 4.0
 """Seconds for the name; a driver at boot does not wait longer either."""
 
 CONNECT = 3.0
-"""Seconds for the connection; on the local network more means that nobody is there."""
+"""Seconds for the connection; on the local network a device answers sooner."""
 
 FIXED = "give the device a fixed address in the router and write it as port = in ups.conf"
 
@@ -84,10 +84,10 @@ def _in_hosts(name: str, path: Path = Path("/etc/hosts")) -> bool:
 
 
 def resolved(host: str, addresses: Sequence[str], problem: str, *, in_hosts: bool) -> Finding:
-    """Report what to say of a name and the addresses found for it, or the ``problem`` of finding none.
+    """Report on a name and the addresses found for it, or the ``problem`` of finding none.
 
     A name in .local is answered by the device itself over multicast DNS: servers seldom ask that way, the gateway's answers are
-    faulty (IPv6 of the link, 169.254...), and at boot the driver may start before whoever asks.
+    faulty (IPv6 of the link, 169.254...), and at boot the driver may start before the resolver.
     """
     try:
         ipaddress.ip_address(host.partition("%")[0])

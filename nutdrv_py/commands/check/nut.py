@@ -91,7 +91,7 @@ def _interpreter(name: str, install: str) -> Iterator[Finding]:
 
 
 def driver(section: Section) -> tuple[list[Finding], Seen | None]:
-    """Report whether the driver runs and what it says. Blocks."""
+    """Report whether the driver runs; return its values, too. Blocks."""
     start = f"type: upsdrvctl start {section.ups}"
     again = f"type: upsdrvctl stop {section.ups}; upsdrvctl start {section.ups}"
     try:

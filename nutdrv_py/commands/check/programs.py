@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What NUT's programs and their files say on this machine."""
+"""Releases of NUT's programs, and words of their files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nutdrv_py.simulators.nut import find_program
 __all__ = ["found", "version", "words_of"]
 
 PATIENCE = 3.0
-"""Seconds for a program to say its version."""
+"""Seconds for a program to print its version."""
 
 
 def found(name: str) -> str | None:
@@ -26,7 +26,7 @@ def found(name: str) -> str | None:
 
 
 def version(name: str) -> tuple[int, ...] | None:
-    """Return the release of NUT that a program is of; None when it is not there or does not say. Blocks."""
+    """Return the release of NUT that a program is of; None when it is not there or prints none. Blocks."""
     program = found(name)
     if program is None:
         return None

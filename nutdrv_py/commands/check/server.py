@@ -22,7 +22,7 @@ ANSWER = 5.0
 """Seconds for upsd to answer."""
 
 HERE = ("127.0.0.1", PORT)
-"""Where upsd listens when upsd.conf says nothing (man upsd.conf)."""
+"""Where upsd listens when upsd.conf names nothing (man upsd.conf)."""
 
 ANY = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 """Addresses of LISTEN that mean all of them, and where such a server is asked."""
@@ -67,14 +67,14 @@ class Server:
         return self._line(lambda line: line.ask("GET", "VAR", self.source.ups, name)[-1])
 
     def driver(self) -> str | None:
-        """Return the name of the driver that upsd has the UPS from; None when it does not say."""
+        """Return the name of the driver that upsd has the UPS from; None when it does not publish it."""
         try:
             return self.variable("driver.name") or None
         except DeviceError:
             return None
 
     def clients(self) -> list[str]:
-        """Return the addresses of those who are logged in for the UPS: each upsmon that has it among its supplies."""
+        """Return the addresses of the clients that are logged in for the UPS: each upsmon that has it among its supplies."""
         program = _upsc()
         if program is not None:
             return _said(program, "-c", str(self.source)).split()

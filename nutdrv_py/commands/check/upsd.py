@@ -67,7 +67,7 @@ def _other_driver(section: Section, name: str) -> Finding:
     return failed(
         "upsd", f"it serves [{section.ups}] from the driver {name}, not from {section.driver}: {name} was never stopped, and "
         "upsd has not read ups.conf since",
-        # upsdrvctl knows only the driver that stands in ups.conf now.
+        # upsdrvctl knows only the driver that ups.conf names now.
         f"type: systemctl restart nut-driver@{section.ups} nut-server; if {name} was started by hand, end the process that "
         f"holds {socket} (ss -xlp names it), then type: upsd -c reload",
     )  # fmt: skip

@@ -22,7 +22,7 @@ from nutdrv_py.errors import ConfigError, DeviceError
 __all__ = ["client"]
 
 LATE = 2
-"""Seconds until upsd has what the driver says, and a look of upsmon has its answer."""
+"""Seconds until upsd has the driver's values, and a look of upsmon has its answer."""
 
 DEADTIME, POLLFREQ, POLLFREQALERT = 15, 5, 5
 """upsmon's defaults, in seconds (man upsmon.conf)."""
@@ -177,11 +177,11 @@ def _elsewhere(monitor: _Monitor, told: list[tuple[str, int]] | None) -> Finding
 
 
 def _here(place: Source, told: list[tuple[str, int]] | None, clients: Sequence[str]) -> bool:
-    """Return whether the server is this machine's, as far as can be told without asking a name service."""
+    """Return whether the server is this machine's, as far as is known without asking a name service."""
     if told is not None and place.port not in {port for _, port in told}:
         return False
     names = {os.uname().nodename.lower(), os.uname().nodename.partition(".")[0].lower()}
-    # Who connects to this machine by an address of it comes from that address.
+    # A client that connects to this machine by an address of it comes from that address.
     return place.local or place.host.lower() in names | {host.lower() for host, _ in told or ()} | set(clients)
 
 
@@ -214,7 +214,7 @@ def _setting(lines: Lines, name: str, default: int) -> int:
 
 
 def _patience(settings: Settings, path: Path, lines: Lines) -> Finding:
-    """A UPS that is on battery and silent for DEADTIME is taken for empty. Counted from the moment in which the data go stale."""
+    """Report whether DEADTIME is long enough. It begins when the data go stale; then upsmon takes a UPS on battery for empty."""
     dead = _setting(lines, "DEADTIME", DEADTIME)
     polls = max(_setting(lines, "POLLFREQ", POLLFREQ), _setting(lines, "POLLFREQALERT", POLLFREQALERT))
     interval, maxage = settings.config.pollinterval, settings.config.maxage

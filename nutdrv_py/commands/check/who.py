@@ -22,7 +22,7 @@ __all__ = ["Who", "become", "unreadable"]
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """The driver's user and group, and the user as whom things are looked at."""
+    """The driver's user and group, and the user of this process."""
 
     driver: str
     group: str
@@ -48,7 +48,7 @@ def become(sections: Sequence[Section]) -> Who:
 
 
 def unreadable(topic: str, path: Path, who: Who) -> Finding:
-    """Report what to say of a file of NUT's that this user may not read."""
+    """Report that this user may not read a file of NUT's."""
     text = f"user {who.here} may not read {path}, so it was not looked at"
     if who.here != who.driver:
         return warning(topic, text, "type the same with sudo")

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Within:
-    """What has to happen within a time. ``late`` tells whether something hung: then threads may be left behind."""
+    """What has to happen within a time. ``late`` is whether something hung: then threads may be left behind."""
 
     deadline: float
     """Time of the event loop at which all must be over."""
@@ -36,7 +36,7 @@ class Within:
         return max(0.0, min(seconds, self.deadline - asyncio.get_running_loop().time()))
 
     async def thread(self, function: Callable[[], T], seconds: float) -> T:
-        """Call what blocks in a thread that nobody waits for in the end. Raises TimeoutError."""
+        """Call what blocks in a thread that is abandoned at the deadline. Raises TimeoutError."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -94,7 +94,7 @@ class Within:
         return found
 
     async def exchange(self, host: str, port: int, request: bytes, seconds: float) -> bytes | None:
-        """Return what is answered to a request over TCP; empty when nothing comes in time, None when nobody listens."""
+        """Return what is answered to a request over TCP; empty when nothing comes in time, None when nothing listens."""
         try:
             async with asyncio.timeout(self.left(seconds)):
                 reader, writer = await asyncio.open_connection(host, port)
