@@ -76,7 +76,7 @@ def _command(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read it has enough (head, less); what is still to be written, also at the end of Python, goes nowhere.
+        # The reader has enough (head, less); what is still to be written, also at the end of Python, goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can go wrong, named after who must act.
+"""What can go wrong, named after what must be done.
 
 ::
 
@@ -7,12 +7,12 @@
     +-- ConfigError       the administrator: the start stops with exit 1 and this sentence
     +-- StartError        the machine: a directory, a socket, a user is not as it must be; exit 1
     +-- DeviceError       the device gave no usable answer; the poll failed, the driver goes on
-    |   +-- AuthError     the device or its cloud refused the login; ``rejected`` says whether trying again is useless
-    |   +-- StaleError    the device says itself that what it tells is stale: nothing is gained by waiting for ``maxage``
+    |   +-- AuthError     the device or its cloud refused the login; ``rejected``: trying again is useless
+    |   +-- StaleError    the device reports that its own data are stale: nothing is gained by waiting for ``maxage``
     +-- CommandError      an instant command or a setting could not be carried out; ``code`` goes to the client
     +-- ProtocolError     bytes that are not what the protocol allows
 
-The text of every error is a sentence for the person who has to act: what is wrong, where, what to type.
+The text of every error is a sentence for the administrator: what is wrong, where, what to type.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class DeviceError(NutdrvError):
 
 
 class StaleError(DeviceError):
-    """The device answers, and says that its data are stale; see the table above."""
+    """The device answers that its data are stale; see the table above."""
 
 
 class AuthError(DeviceError):
@@ -70,7 +70,7 @@ class AuthError(DeviceError):
 
 
 class CommandError(NutdrvError):
-    """An instant command or a setting was not carried out; ``code`` is what the client is told."""
+    """An instant command or a setting was not carried out; ``code`` is the client's answer."""
 
     def __init__(self, message: str, code: Result = Result.UNKNOWN) -> None:
         super().__init__(message)
@@ -81,7 +81,7 @@ class ProtocolError(NutdrvError):
     """Text that breaks the rules of its protocol."""
 
 
-# What an error may quote of a configuration: a password may stand where it does not belong.
+# What an error may quote of a configuration: a password may be in the wrong place.
 
 
 def word(text: str) -> str:

@@ -91,7 +91,7 @@ def _record(*args: Any, **more: Any) -> logging.LogRecord:
     try:
         message = record.getMessage()
     except (TypeError, ValueError):
-        return record  # the handler says what is wrong with it
+        return record  # the handler reports what is wrong with it
     if (shown := printable(_redacted(message))) != message:
         record.msg, record.args = shown, None
     if record.exc_info and record.exc_info[0] is not None:
