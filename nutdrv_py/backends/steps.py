@@ -64,7 +64,7 @@ class Steps(Backend[Config]):
         """Nothing: there is no token."""
 
     async def poll(self) -> Reading:
-        """What the step shows."""
+        """Return what the step shows."""
         if self.step.status is None:
             raise StaleError("test mode: nobody answers")
         values: dict[str, Value] = {

@@ -117,7 +117,7 @@ class Dummy(Backend[DummyConfig]):
             raise
 
     async def _whole(self) -> Content | None:
-        """The content, None when nothing has changed; waits for a writer to come to an end."""
+        """Return the content when its writer has finished; None when nothing has changed."""
         until = self.clock.monotonic() + PATIENCE
         while True:
             mark = await asyncio.to_thread(look, self._path)
@@ -138,7 +138,7 @@ class Dummy(Backend[DummyConfig]):
             await self.clock.sleep(AGAIN)
 
     def _young(self, mark: Mark) -> bool:
-        """Whether the file was changed a moment ago, by its own time and by ours: the wall's clock may jump."""
+        """Return whether the file was changed a moment ago, by its own time and by ours: the wall's clock may jump."""
         now = self.clock.monotonic()
         if self._seen is None or self._seen[0] != mark:
             self._seen = mark, now
@@ -195,12 +195,12 @@ class Dummy(Backend[DummyConfig]):
 
     @property
     def commands(self) -> frozenset[str]:
-        """The instant commands that the file declares with ``#@ command``."""
+        """Return the instant commands that the file declares with ``#@ command``."""
         return frozenset(self._declared)
 
     @property
     def writable(self) -> Mapping[str, Writable]:
-        """The variables declared with ``#@ rw`` that the file has now."""
+        """Return the variables declared with ``#@ rw`` that the file has now."""
         return {self._values[key].name: rule for key, rule in self._settable.items() if key in self._values}
 
     async def set(self, name: str, value: str) -> None:
@@ -245,7 +245,7 @@ def _items(data: bytes) -> tuple[Item, ...]:
 
 
 def _useless(command: Command) -> str:
-    """Why the command could only do harm; empty when it is good."""
+    """Return why the command could only do harm; empty when it is good."""
     for name, value in command.values:
         if name.lower() == "ups.status":
             try:

@@ -42,10 +42,10 @@ def check(config: DummyConfig) -> None:
 
 
 def file_of(config: DummyConfig) -> str:
-    """The path of the file."""
+    """Return the path of the file."""
     return os.path.join(config.confpath, config.port)
 
 
 def loops(config: DummyConfig) -> bool:
-    """Whether the file is begun anew at its end: ``mode``, else by its name as dummy-ups decides it."""
+    """Return whether the file is begun anew at its end: ``mode``, else by its name as dummy-ups decides it."""
     return config.mode != ONCE if config.mode else not config.port.endswith(".dev")

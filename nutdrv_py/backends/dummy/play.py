@@ -99,7 +99,7 @@ class Overlay:
         self._set[name.lower()] = _Set(name, value, values.get(name.lower()))
 
     def over(self, values: Mapping[str, Text]) -> dict[str, Text]:
-        """The file's values with what was set over them."""
+        """Return the file's values with what was set over them."""
         self._set = {key: item for key, item in self._set.items() if values.get(key) == item.instead}
         result = dict(values)
         for key, item in self._set.items():

@@ -29,12 +29,12 @@ class Content:
 
     @property
     def cut(self) -> bool:
-        """Whether it may be the first part of something that is being written: empty, or no line feed at the end."""
+        """Return whether it may be the first part of something that is being written: empty, or no line feed at the end."""
         return not self.data.endswith(b"\n")
 
 
 def read(path: str) -> Content:
-    """The file's content. Raises :class:`DeviceError`."""
+    """Return the file's content. Raises :class:`DeviceError`."""
     try:
         # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -52,12 +52,12 @@ class Mark:
 
     @classmethod
     def of(cls, stat: os.stat_result) -> Mark:
-        """The mark in what ``stat`` says."""
+        """Return the mark in what ``stat`` says."""
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def look(path: str) -> Mark | None:
-    """The mark of the file, None while it cannot be seen."""
+    """Return the mark of the file, None while it cannot be seen."""
     try:
         return Mark.of(os.stat(path))
     except (OSError, ValueError):
@@ -73,7 +73,7 @@ class _Place:
 
 
 def _places(path: str) -> tuple[_Place, ...]:
-    """Where changes of the file show: its folder and that of what it links to. Raises :class:`OSError`."""
+    """Return where changes of the file show: its folder and that of what it links to. Raises :class:`OSError`."""
     found = []
     for each in dict.fromkeys((path, os.path.realpath(path))):
         folder, name = os.path.split(each)
@@ -104,7 +104,7 @@ class Inotify:
         return number
 
     def events(self) -> Iterator[tuple[int, int, bytes]]:
-        """What has happened: the folder's number, the kind of event, the name of the file."""
+        """Yield what has happened: the folder's number, the kind of event, the name of the file."""
         try:
             data = os.read(self.fd, BUFFER)
         except BlockingIOError:
@@ -147,12 +147,12 @@ class Watch:
 
     @property
     def settling(self) -> bool:
-        """Whether the file changed a moment ago and is better not read yet. Ends although a writer goes on and on."""
+        """Return whether the file changed a moment ago and is better not read yet. Ends although a writer goes on and on."""
         return self._settle is not None and not self._ripe
 
     @property
     def notified(self) -> bool:
-        """Whether the operating system tells of changes; else the file is looked at."""
+        """Return whether the operating system tells of changes; else the file is looked at."""
         return self._inotify is not None
 
     def take(self) -> None:

@@ -19,7 +19,7 @@ _BRACKETS = re.compile(r"\s*(?:\[[^\[\]]*\]\s*)+")
 
 
 def status_of(text: str) -> tuple[Status, tuple[str, ...]]:
-    """The tokens of ``ups.status``, and the words among them that are none (ALARM is none: alarms make it).
+    """Return the tokens of ``ups.status``, and the words among them that are none (ALARM is none: alarms make it).
 
     Raises :class:`DeviceError` for a status that does not say where the power comes from, or says it twice.
     """
@@ -32,14 +32,14 @@ def status_of(text: str) -> tuple[Status, tuple[str, ...]]:
 
 
 def alarms_in(text: str) -> tuple[str, ...]:
-    """The alarms in ``ups.alarm``: each pair of brackets holds one, as drivers write it; else the text is one."""
+    """Return the alarms in ``ups.alarm``: each pair of brackets holds one, as drivers write it; else the text is one."""
     if _BRACKETS.fullmatch(text):
         return tuple(alarm.strip() for alarm in re.findall(r"\[([^\[\]]*)\]", text) if alarm.strip())
     return (text.strip(),) if text.strip() else ()
 
 
 def compose(values: Mapping[str, Text], alarms: tuple[str, ...]) -> tuple[Reading, tuple[str, ...]]:
-    """The reading, and the words of ``ups.status`` that mean nothing. Raises :class:`DeviceError` as :func:`status_of`."""
+    """Return the reading, and the words of ``ups.status`` that mean nothing. Raises :class:`DeviceError` as :func:`status_of`."""
     said = values.get("ups.status")
     if said is None:
         raise DeviceError("there is no ups.status to say where the power comes from; add a line such as ups.status: OL")

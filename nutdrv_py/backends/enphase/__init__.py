@@ -102,7 +102,7 @@ class Enphase(Backend[EnphaseConfig]):
     # The poll
 
     async def poll(self) -> Reading:
-        """The relay first, published at once when it has changed; then what is due, one request at a time."""
+        """Read the relay first and publish it at once when it has changed; then read what is due, one request at a time."""
         now = self.clock.monotonic()
         try:
             await self.session.meet()
@@ -202,7 +202,7 @@ class Enphase(Backend[EnphaseConfig]):
 
     @property
     def _full(self) -> float:
-        """Seconds from one full poll to the next."""
+        """Return the seconds from one full poll to the next."""
         config = self.config
         return float(min(config.pollfreq, config.pollfreqalert, ALERT_MOST) if self._alert else config.pollfreq)
 
@@ -257,7 +257,7 @@ class Enphase(Backend[EnphaseConfig]):
     # The reading
 
     def _raw(self) -> dict[str, object]:
-        """The payloads that still count."""
+        """Return the payloads that still count."""
         now = self.clock.monotonic()
         ages = {endpoint.name: endpoint.age for endpoint in ENDPOINTS}
         slack = 2.5 * max(self.config.pollfreq, self.config.pollinterval)
@@ -268,7 +268,7 @@ class Enphase(Backend[EnphaseConfig]):
         return raw
 
     def _reading(self, *, early: bool = False) -> Reading:
-        """Everything that is known now; ``early`` when the relay has just moved and the powers are those from before."""
+        """Return everything that is known now; ``early`` when the relay has just moved and the powers are those from before."""
         token = self.session.authority.token
         return self._house.reading(
             self._raw(),
@@ -281,7 +281,7 @@ class Enphase(Backend[EnphaseConfig]):
 
     @property
     def ages(self) -> Mapping[str, float]:
-        """Seconds since each endpoint has answered, by its name."""
+        """Return the seconds since each endpoint has answered, by its name."""
         now = self.clock.monotonic()
         return {name: now - datum.at for name, datum in self._data.items()}
 

@@ -105,17 +105,17 @@ class Charge:
 
     @property
     def drain(self) -> float:
-        """W that the battery loses off the grid, as far as is known."""
+        """Return the power in W that the battery loses off the grid, as far as is known."""
         return self._drain.watts
 
     @property
     def measured(self) -> bool:
-        """Whether :attr:`drain` follows from a power that was told."""
+        """Return whether :attr:`drain` follows from a power that was told."""
         return self._drain.measured
 
     @property
     def most(self) -> float:
-        """W that the batteries give at most."""
+        """Return the power in W that the batteries give at most."""
         return most_power(self.size, MOST_POWER)
 
     @property
@@ -125,12 +125,12 @@ class Charge:
 
     @property
     def verylow(self) -> float:
-        """Percent at which the system stops, the last one told; 0 when it never was."""
+        """Return the percent at which the system stops, the last one told; 0 when it never was."""
         return self._verylow.value or 0.0
 
     @property
     def low(self) -> float:
-        """The low mark in percent that follows from the device's own limits, remembered for the life of the driver."""
+        """Return the low mark in percent that follows from the device's own limits, remembered for the life of the driver."""
         limits = [limit.value + MARGIN for limit in (self._verylow, self._exit) if limit.value is not None]
         return min(HIGHEST_LOW, max([LEAST_LOW, *limits]))
 
@@ -172,7 +172,7 @@ class Charge:
     def _choose(
         self, live: tuple[object, float] | None, control: tuple[object, float] | None, now: float
     ) -> Told | None:
-        """The fresher of the sources that can be believed."""
+        """Return the fresher of the sources that can be believed."""
         slow = self._from_control(control)
         fast = self._from_live(live)
         if fast is not None and self._doubtful(fast, slow, now):
@@ -184,7 +184,7 @@ class Charge:
         return slow if slow.at > fast.at else fast
 
     def _doubtful(self, fast: Told, slow: Told | None, now: float) -> bool:
-        """Whether livedata say what a gateway says that has just started, or fell at once while secctrl did not."""
+        """Return whether livedata say what a gateway says that has just started, or fell at once while secctrl did not."""
         zero = fast.charge == 0 or fast.backup == 0
         if zero and self._empty_at is not None and abs(fast.at - self._empty_at) <= COMPARABLE:
             return True
@@ -211,7 +211,8 @@ class Charge:
         return Told(charge, self._carrying(encharge, charge, energy), energy, at)
 
     def _carrying(self, encharge: float | None, charge: float, energy: float | None) -> float | None:
-        """The charge of the IQ Batteries; a 0 beside energy left, or beside a charge that nothing else holds, was not told."""
+        """Return the charge of the IQ Batteries; a 0 beside energy left, or beside a charge that nothing else holds, was not
+        told."""
         if encharge is None:
             return None if self._mixed else charge
         if encharge > 0 or (charge == 0 and not energy):

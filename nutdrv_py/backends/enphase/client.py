@@ -218,7 +218,7 @@ class Gateway:
         return Answer(body, _date(response.headers.get("Date")))
 
     def _transport(self) -> httpx.AsyncBaseTransport | None:
-        """What carries the requests; None for the network itself. A recording listens here, and is played here."""
+        """Return what carries the requests; None for the network itself. A recording listens here, and is played here."""
         return None
 
     async def _traced(self, event: str, info: dict[str, Any]) -> None:

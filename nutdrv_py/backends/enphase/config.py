@@ -78,7 +78,7 @@ class Credentials:
 
     @property
     def account(self) -> bool:
-        """Whether there is an account to log in with."""
+        """Return whether there is an account to log in with."""
         return bool(self.username and self.password)
 
 
@@ -108,7 +108,7 @@ def gateway_url(port: str) -> str:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether the host is this machine by its address; such a server needs no certificate of an authority."""
+    """Return whether the host is this machine by its address; such a server needs no certificate of an authority."""
     try:
         return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
     except ValueError:
@@ -121,13 +121,13 @@ def _resolved(config: EnphaseConfig, name: str) -> Path:
 
 
 def credentials(config: EnphaseConfig) -> Credentials:
-    """What the options and the credentials file say; the file wins. Raises :class:`ConfigError`."""
+    """Return what the options and the credentials file say; the file wins. Raises :class:`ConfigError`."""
     found = Credentials(config.username, config.password, config.token)
     return dataclasses.replace(found, **read_credentials(config, config.credentials, ("username", "password", "token")))
 
 
 def token_path(config: EnphaseConfig) -> Path:
-    """Where the token is kept: ``tokenfile``, else in the first writable of the NUT user's home and statepath."""
+    """Return where the token is kept: ``tokenfile``, else in the first writable of the NUT user's home and statepath."""
     if config.tokenfile:
         return _resolved(config, config.tokenfile)
     name = f"nutdrv_py-{config.ups}.token"
@@ -166,7 +166,7 @@ _FINGERPRINT = re.compile(r"^(?:sha256[ :=]*)?((?:[0-9a-f]{2}:?){31}[0-9a-f]{2})
 
 
 def fingerprints(path: Path) -> frozenset[str]:
-    """The SHA-256 fingerprints that a file of certificates (PEM) or fingerprints names. Raises :class:`ConfigError`."""
+    """Return the SHA-256 fingerprints that a file of certificates (PEM) or fingerprints names. Raises :class:`ConfigError`."""
     import hashlib
     import ssl
 
@@ -190,5 +190,5 @@ def fingerprints(path: Path) -> frozenset[str]:
 
 
 def pinned(config: EnphaseConfig) -> frozenset[str] | None:
-    """The fingerprints the user trusts, None for ``pin`` and ``any``."""
+    """Return the fingerprints the user trusts, None for ``pin`` and ``any``."""
     return None if config.certificate in ("pin", "any") else fingerprints(_resolved(config, config.certificate))

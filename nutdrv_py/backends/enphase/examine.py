@@ -214,7 +214,7 @@ async def _relay_elsewhere(gateway: Gateway, path: str, wait: float, token: Toke
 
 
 def _system(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Finding]:
-    """Whether this system can see an outage, has a battery, and measures anything."""
+    """Report whether this system can see an outage, has a battery, and measures anything."""
     able, kind = can_see_outage(raw)
     try:
         state = site.grid(raw["relay"])
@@ -275,7 +275,7 @@ def _battery(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Findi
 
 
 def _low(raw: Mapping[str, object], config: EnphaseConfig, limits: Charge) -> Finding:
-    """The low mark that a driver would begin with; what upsrw has set in one that runs is not known here."""
+    """Report the low mark that a driver would begin with; what upsrw has set in one that runs is not known here."""
     told = to_number(find(raw, "secctrl.VLS_Limit")) is not None
     return low_mark(config, limits.low, limits.verylow if told else None, MARGIN)
 

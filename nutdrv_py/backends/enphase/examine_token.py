@@ -48,7 +48,7 @@ class _Collected(Trouble):
 async def examine_token(
     config: EnphaseConfig, serial: str, clock: Clock, gateway_time: float | None, *, login: bool
 ) -> list[tuple[Finding, Token | None]]:
-    """What there is to say of the token, and the token if it can be used."""
+    """Report what there is to say of the token, and the token if it can be used."""
     account = credentials(config)
     trouble = _Collected()
     patient = dataclasses.replace(config, login_timeout=min(LOGIN, config.login_timeout))

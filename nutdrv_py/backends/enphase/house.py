@@ -76,7 +76,7 @@ class House:
         live_age: float | None,
         early: bool = False,
     ) -> Reading:
-        """What the payloads in ``raw`` say, each received at its time in ``times``.
+        """Return what the payloads in ``raw`` say, each received at its time in ``times``.
 
         ``early`` when the relay has just moved and the powers are those from before: then they make neither LB nor OVER.
         """

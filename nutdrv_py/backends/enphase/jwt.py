@@ -78,9 +78,9 @@ class Token:
         return cls(text, str(payload.get("aud", "")), str(payload.get("enphaseUser", "")), start, float(expires))
 
     def left(self, now: float) -> float:
-        """Seconds of life left; negative when it is over."""
+        """Return the seconds of life left; negative when it is over."""
         return self.expires - now
 
     def due(self, now: float) -> bool:
-        """Whether it is time to renew it."""
+        """Return whether it is time to renew it."""
         return self.left(now) < min(RENEW_BEFORE, (self.expires - self.issued) / 3)

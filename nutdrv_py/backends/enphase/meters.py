@@ -62,7 +62,7 @@ def measured(raw: Raw) -> dict[str, object]:
 
 
 def meter_kinds(raw: Raw) -> set[str] | None:
-    """The measurement types of the enabled meters; None when the meters are not known (not asked, or not answered)."""
+    """Return the measurement types of the enabled meters; None when the meters are not known (not asked, or not answered)."""
     listed = raw.get("meters")
     if not isinstance(listed, list):
         return None
@@ -70,7 +70,8 @@ def meter_kinds(raw: Raw) -> set[str] | None:
 
 
 def meters(raw: Raw, state: Grid) -> dict[str, object]:
-    """The reports by what they measure: net, total, production, storage; ``bus`` is the one that tells the house's voltage.
+    """Return the reports by what they measure: net, total, production, storage; ``bus`` is the one that tells the house's
+    voltage.
 
     A total that equals the net is wrong (firmware 8.3.1598 and 8.3.5433) and left out; where the CT measures the
     total, it is production and net together, because the gateway has reckoned that net from it. Without an enabled meter there is

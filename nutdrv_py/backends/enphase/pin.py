@@ -41,11 +41,11 @@ class Pin:
 
     @property
     def changeable(self) -> bool:
-        """Whether a new certificate may be accepted at all: only with ``pin``."""
+        """Return whether a new certificate may be accepted at all: only with ``pin``."""
         return self._named is None and not self._any
 
     def trusts(self, fingerprint: str) -> bool:
-        """Whether a certificate may see the token; with ``pin`` the very first one becomes the trusted one."""
+        """Return whether a certificate may see the token; with ``pin`` the very first one becomes the trusted one."""
         if self._any:
             return True
         if self._named is not None:
@@ -60,7 +60,7 @@ class Pin:
             self.remember(serial, self._fingerprint, key)
 
     def same_key(self, key: str) -> bool:
-        """Whether a certificate holds the remembered key: whoever shows it has the gateway's private key."""
+        """Return whether a certificate holds the remembered key: whoever shows it has the gateway's private key."""
         return bool(key) and key == self._key
 
     def remember(self, serial: str, fingerprint: str, key: str) -> None:

@@ -103,7 +103,7 @@ def _no_battery(raw: Raw) -> bool:
 
 
 def load(raw: Raw, state: Grid) -> Flow | None:
-    """What the house uses, in W; None when nothing measures it.
+    """Return what the house uses, in W; None when nothing measures it.
 
     On the grid it takes a consumption meter: livedata's load, else what the house's meters and batteries add up to. In an
     island the meters' own powers read 0, so livedata's load or, if that is nothing, the balance of battery and PV counts.

@@ -52,7 +52,7 @@ class Rehearsal(Enphase):
 
     @property
     def step(self) -> Step:
-        """What is shown."""
+        """Return what is shown."""
         return self._step
 
     @step.setter

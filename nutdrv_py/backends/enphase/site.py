@@ -104,7 +104,7 @@ class Grid(enum.Enum):
 
     @property
     def on_grid(self) -> bool:
-        """Whether the relay to the grid is closed."""
+        """Return whether the relay to the grid is closed."""
         return self is Grid.ON_GRID
 
 
@@ -122,7 +122,7 @@ TRANSFER_REASON = {
 
 
 def grid(relay: object) -> Grid:
-    """The state from /ivp/ensemble/relay. Raises DeviceError when it does not say: never OB, never OL from an error.
+    """Return the state from /ivp/ensemble/relay. Raises DeviceError when it does not say: never OB, never OL from an error.
 
     The first word of ``mains_oper_state`` decides (closed, open); ``mains_admin_state`` tells a commanded island (open)
     from an outage (closed); a second word with admin closed means that the relay is about to close again.
@@ -166,7 +166,7 @@ class Identity:
 
     @property
     def major(self) -> int | None:
-        """The first number of the firmware: 8 for "D8.3.5433"; None when there is none."""
+        """Return the first number of the firmware: 8 for "D8.3.5433"; None when there is none."""
         match = re.match(r"[A-Za-z]?(\d+)\.", self.software)
         return int(match.group(1)) if match else None
 
@@ -201,7 +201,7 @@ class Packs:
 
 
 def packs(raw: Raw) -> Packs | None:
-    """The batteries in the inventory; None while that is unknown."""
+    """Return the batteries in the inventory; None while that is unknown."""
     if "inventory" not in raw:
         return None
     listed = list(devices(raw["inventory"], "ENCHARGE"))
@@ -211,7 +211,7 @@ def packs(raw: Raw) -> Packs | None:
 
 
 def controller_lost(raw: Raw) -> bool:
-    """Whether the System Controller or Meter Collar is in the inventory but does not communicate."""
+    """Return whether the System Controller or Meter Collar is in the inventory but does not communicate."""
     inventory = raw.get("inventory")
     found = [device for kind in ("ENPOWER", "COLLAR") for device in devices(inventory, kind)]
     return bool(found) and all(device.get("communicating") is False for device in found)
@@ -236,7 +236,7 @@ def acb_capacity(raw: Raw) -> float | None:
 
 
 def battery_voltage(charge: float, highest: float = HIGHEST_VOLTAGE) -> float:
-    """An estimate in V from the charge, by the curve of a lithium iron phosphate cell. The gateway tells no DC voltage.
+    """Return an estimate in V from the charge, by the curve of a lithium iron phosphate cell. The gateway tells no DC voltage.
 
     ``highest`` is the voltage of the full battery.
     """
@@ -247,7 +247,8 @@ def battery_voltage(charge: float, highest: float = HIGHEST_VOLTAGE) -> float:
 
 
 def live_age(live: object, gateway_time: float | None, here: float) -> float | None:
-    """Seconds since livedata was made, by the gateway's own clock if it told the time; None when livedata does not say."""
+    """Return the seconds since livedata was made, by the gateway's own clock if it told the time; None when livedata does not
+    say."""
     made = read(find({"l": live}, "l.meters"), "last_update")
     return None if made is None else (gateway_time if gateway_time is not None else here) - made
 

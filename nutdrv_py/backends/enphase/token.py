@@ -45,7 +45,7 @@ class Backoff:
         self.reason = ""
 
     def left(self) -> float:
-        """Seconds until the next try is allowed; 0 when it is now."""
+        """Return the seconds until the next try is allowed; 0 when it is now."""
         return max(0.0, self._until - self._clock.monotonic())
 
     def failed(self, error: AuthError) -> None:
@@ -92,7 +92,7 @@ class Authority:
             self._renewal.cancel()
 
     async def current(self, serial: str) -> Token:
-        """The token to use for the gateway ``serial``; fetched if there is none. Raises :class:`AuthError`."""
+        """Return the token to use for the gateway ``serial``; fetched if there is none. Raises :class:`AuthError`."""
         if self.token is None:
             self.token = self.stored(serial)
         if self.token is None:
@@ -139,7 +139,7 @@ class Authority:
             self._trouble.clear("renewal", "The token has been renewed")
 
     def stored(self, serial: str) -> Token | None:
-        """The token given by hand, else the one in the file, whichever lasts longer and is for this gateway."""
+        """Return the token given by hand, else the one in the file, whichever lasts longer and is for this gateway."""
         found: list[Token] = []
         for text, origin in ((self._credentials.token, "the token of the configuration"), (self._read(), str(self._path))):
             if not text:

@@ -79,7 +79,7 @@ class Rct(Contact):
     # The poll
 
     async def poll(self) -> Reading:
-        """The grid first, published at once when it has changed; then charge and power; then what is due."""
+        """Read the grid first and publish it at once when it has changed; then charge and power; then what is due."""
         await self._connect()
         # Of this address only: another inverter's switch may measure nothing.
         switch = f"{self.config.port} measures the grid"
@@ -95,7 +95,7 @@ class Rct(Contact):
             raise
 
     async def _whole(self) -> Reading:
-        """The first poll: rounds until everything has been asked once, so that clients see all variables from the start."""
+        """Make the first poll: rounds until everything has been asked once, so that clients see all variables from the start."""
         began = self.clock.monotonic()
         reading = await self._round()
         while not self._schedule.complete(self._inventory.parts) and self.clock.monotonic() - began < FIRST:
@@ -150,7 +150,7 @@ class Rct(Contact):
 
     @property
     def _slow(self) -> bool:
-        """Whether the line is too slow for all of grid, charge, power and faults in each poll."""
+        """Return whether the line is too slow for all of grid, charge, power and faults in each poll."""
         return look.is_slow(self.config, self.line.pace)
 
     def _due(self) -> list[Object]:
@@ -239,7 +239,7 @@ class Rct(Contact):
         return discover({name: datum.value for name, datum in self.line.values.items()})
 
     def _current(self) -> Mapping[str, Datum]:
-        """The answers that still count."""
+        """Return the answers that still count."""
         now = self.clock.monotonic()
         ages = look.ages(self.config, self.line.pace)
         parts = self._inventory.parts
@@ -254,7 +254,7 @@ class Rct(Contact):
 
     @property
     def answers(self) -> Answers | None:
-        """The inverter's objects, while it answers but does not tell of the grid."""
+        """Return the inverter's objects, while it answers but does not tell of the grid."""
         if self._answering_at is None or self.clock.monotonic() - self._answering_at > AGES[Group.FAST]:
             return None
         current = self._current().items()
@@ -268,7 +268,7 @@ class Rct(Contact):
 
     @property
     def ages(self) -> Mapping[str, float]:
-        """Seconds since the grid has told of itself, and since charge, power and load were answered."""
+        """Return the seconds since the grid has told of itself, and since charge, power and load were answered."""
         now, values = self.clock.monotonic(), self.line.values
         found = {name: now - values[row].at for name, row in QUANTITIES.items() if row in values}
         if self._house.told_at > float("-inf"):

@@ -110,7 +110,7 @@ class Battery:
 
     @property
     def broken(self) -> bool:
-        """Whether the battery reports an error of its own."""
+        """Return whether the battery reports an error of its own."""
         return bool(self._word.confirmed & faults.BATTERY_ERROR)
 
     def transferred(self) -> None:
@@ -177,7 +177,7 @@ class Battery:
         return LOW_UNKNOWN if moment.now - self._began >= LIMIT_WAIT else None
 
     def _emptiness(self, moment: Moment, charge: float | None, *, towers: bool) -> bool:
-        """Whether the battery's own electronics say that it is empty, whatever the charge; both towers must."""
+        """Return whether the battery's own electronics say that it is empty, whatever the charge; both towers must."""
         values, times = moment.values, moment.times
         prefixes = ("battery", "battery_placeholder[0]") if towers else ("battery",)
         words = [faults.battery_word(values[name]) for prefix in prefixes if (name := f"{prefix}.status2") in values]

@@ -170,17 +170,17 @@ class Line:
 
     @property
     def values(self) -> Mapping[str, Datum]:
-        """What is known, by the object's name; whoever reads it looks at the age."""
+        """Return what is known, by the object's name; whoever reads it looks at the age."""
         return MappingProxyType(self._values)
 
     @property
     def damage(self) -> Damage:
-        """What the reader of frames had to throw away."""
+        """Return what the reader of frames had to throw away."""
         return self._reader.damage
 
     @property
     def pace(self) -> float:
-        """Seconds the line needs for one answer, while others wait for theirs; 0 before any was given."""
+        """Return the seconds the line needs for one answer, while others wait for theirs; 0 before any was given."""
         return self._pace.seconds
 
     @property

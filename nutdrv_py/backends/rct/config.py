@@ -43,7 +43,7 @@ class RctConfig(Config):
 
 
 def address(port: str) -> tuple[str, int]:
-    """Host and TCP port for host, host:port or [address]:port. Raises :class:`ConfigError`."""
+    """Return host and TCP port for host, host:port or [address]:port. Raises :class:`ConfigError`."""
     wrong = ConfigError(f"port = {without_login(port)!r} is not a host or host:port such as 192.168.1.50 or 192.168.1.50:{PORT}")
     text = f"[{port}]" if port.count(":") > 1 and not port.startswith("[") else port
     if not text or re.search(r"[\s/@?#\\]", text):

@@ -92,7 +92,7 @@ class Contact(Backend[RctConfig]):
         self._not_before = self.clock.monotonic() + pause
 
     def _unanswered(self, why: str) -> DeviceError:
-        """A poll has brought nothing about the grid: count it, and do what may help."""
+        """Count a poll that has brought nothing about the grid, and do what may help."""
         now = self.clock.monotonic()
         self._silent += 1
         if self.line.damage.bootloader >= self._called + CALLS:
@@ -124,5 +124,5 @@ class Contact(Backend[RctConfig]):
 
     @property
     def _untold(self) -> float:
-        """Seconds since the grid has been told."""
+        """Return the seconds since the grid has been told."""
         return self.clock.monotonic() - self._house.told_at

@@ -153,7 +153,7 @@ def _battery(values: Mapping[str, object], *, there: bool | None) -> Finding:
 
 
 def _low(values: Mapping[str, object], config: RctConfig) -> Finding:
-    """The low mark that a driver would begin with; what upsrw has set in one that runs is not known here."""
+    """Report the low mark that a driver would begin with; what upsrw has set in one that runs is not known here."""
     least = site.number(values, LIMIT)
     stop = None if least is None else round(least * 100, 1)
     device = LOW_UNKNOWN if stop is None else min(99.0, stop + config.charge_low_margin)

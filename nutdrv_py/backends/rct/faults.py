@@ -133,7 +133,7 @@ class Confirmed:
 
 
 def active(registers: Iterable[int | None]) -> frozenset[int]:
-    """The numbers of the faults that the registers show; a register that is not known shows none."""
+    """Return the numbers of the faults that the registers show; a register that is not known shows none."""
     return frozenset(
         32 * index + bit for index, register in enumerate(registers) if register for bit in range(32) if register >> bit & 1
     )
@@ -150,12 +150,12 @@ def _texts(numbers: Iterable[int], use: Use) -> tuple[str, ...]:
 
 
 def alarms(numbers: Iterable[int]) -> tuple[str, ...]:
-    """The texts of the faults that are alarms; those of the grid are not, and an outage is full of them."""
+    """Return the texts of the faults that are alarms; those of the grid are not, and an outage is full of them."""
     return _texts(numbers, Use.ALARM)
 
 
 def reasons(numbers: Iterable[int]) -> tuple[str, ...]:
-    """The texts of the faults that tell what the grid did."""
+    """Return the texts of the faults that tell what the grid did."""
     return _texts(numbers, Use.GRID)
 
 
@@ -200,7 +200,7 @@ _BATTERY: tuple[BatteryBit, ...] = (
 
 
 def battery_status(word: int) -> tuple[str, Status]:
-    """The text of a status word and the tokens its bits stand for."""
+    """Return the text of a status word and the tokens its bits stand for."""
     rows = [row for row in _BATTERY if word >> row.bit & 1]
     status = Status(0)
     for row in rows:

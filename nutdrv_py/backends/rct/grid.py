@@ -77,7 +77,7 @@ class GridWatch:
 
     @property
     def suspicious(self) -> bool:
-        """Whether an outage has been seen that is not confirmed yet."""
+        """Return whether an outage has been seen that is not confirmed yet."""
         return self._polls > 0 and self.off_grid is not True
 
     def forget_suspicion(self) -> None:

@@ -47,17 +47,17 @@ class House:
 
     @property
     def off_grid(self) -> bool | None:
-        """Whether the house is off the grid; None until two polls, or one that shows the grid, have told it."""
+        """Return whether the house is off the grid; None until two polls, or one that shows the grid, have told it."""
         return self._watch.off_grid
 
     @property
     def suspicious(self) -> bool:
-        """Whether an outage has been seen that is not confirmed yet."""
+        """Return whether an outage has been seen that is not confirmed yet."""
         return self._watch.suspicious
 
     @property
     def switch_alive(self) -> bool:
-        """Whether the grid's side of the Power Switch was ever seen with voltage, before a restart too."""
+        """Return whether the grid's side of the Power Switch was ever seen with voltage, before a restart too."""
         return self._watch.alive
 
     @switch_alive.setter
@@ -123,7 +123,8 @@ class House:
     def reading(
         self, data: Mapping[str, Datum], options: RctConfig, inventory: Inventory, *, early: bool = False
     ) -> Reading:
-        """What the answers say that are not too old. ``early``: the grid has just changed and the powers are from before."""
+        """Return what the answers say that are not too old. ``early``: the grid has just changed and the powers are from
+        before."""
         off_grid = self._watch.off_grid
         if off_grid is None:
             raise DeviceError("the state of the grid is not known yet: it waits for its confirmation")

@@ -65,7 +65,8 @@ class Inventory:
 
     @property
     def parts(self) -> frozenset[Part]:
-        """The parts whose objects are asked. What is only there in larger systems is asked once it is known to be there."""
+        """Return the parts whose objects are asked. What is only there in larger systems is asked once it is known to be
+        there."""
         found = {Part.INVERTER}
         found |= {Part.SWITCH} if self.switch is not False else set()
         found |= {Part.BATTERY} if self.battery is not False else set()
@@ -78,7 +79,7 @@ class Inventory:
 
 
 def discover(values: Values) -> Inventory:
-    """What the answers so far say. ``values`` by the object's name."""
+    """Return what the answers so far say. ``values`` by the object's name."""
     return Inventory(
         switch=_flag(values.get("rb485.available")),
         battery=_battery(values),
@@ -100,7 +101,8 @@ def _named(value: object) -> bool | None:
 
 
 def _battery(values: Values) -> bool | None:
-    """A battery that sleeps shows zeros everywhere, so only the type says that there is none, and no charge may contradict."""
+    """Return whether there is a battery. One that sleeps shows zeros everywhere, so only the type says that there is none,
+    and no charge may contradict."""
     kind = values.get("power_mng.battery_type")
     if to_number(values.get("battery.soc")):
         return True
@@ -137,7 +139,7 @@ class Schedule:
             self._next[row.name] = 0.0
 
     def quick(self, group: Group, parts: frozenset[Part], now: float) -> list[Object]:
-        """The objects of the grid or the fast group, without those that stay unanswered."""
+        """Return the objects of the grid or the fast group, without those that stay unanswered."""
         return [
             row
             for row in OBJECTS
@@ -145,7 +147,7 @@ class Schedule:
         ]
 
     def due(self, parts: frozenset[Part], now: float) -> list[Object]:
-        """The other objects that are due: who it is first, then the oldest."""
+        """Return the other objects that are due: who it is first, then the oldest."""
         found = [
             row
             for row in OBJECTS
@@ -172,19 +174,19 @@ class Schedule:
         return sorted((*quick, *self.due(parts, now)), key=waited, reverse=True)
 
     def new(self, rows: Iterable[Object]) -> list[Object]:
-        """Those of the objects that have not been asked on this connection."""
+        """Return those of the objects that have not been asked on this connection."""
         return [row for row in rows if row.name not in self._asked]
 
     def unanswered(self, rows: Iterable[Object]) -> list[Object]:
-        """Those of the objects that have never been answered."""
+        """Return those of the objects that have never been answered."""
         return [row for row in rows if row.name not in self._known]
 
     def answering(self, rows: Iterable[Object]) -> list[Object]:
-        """Those of the objects whose last request was answered, or that have not been asked."""
+        """Return those of the objects whose last request was answered, or that have not been asked."""
         return [row for row in rows if row.name not in self._failed]
 
     def complete(self, parts: frozenset[Part]) -> bool:
-        """Whether each object of the parts has been asked on this connection."""
+        """Return whether each object of the parts has been asked on this connection."""
         return not self.new(row for row in OBJECTS if row.part in parts)
 
     def settle(

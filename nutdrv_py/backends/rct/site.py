@@ -56,7 +56,7 @@ _STATES: Mapping[object, Value] = {
 
 
 def _date(raw: object) -> Value | None:
-    """A Unix time as a date; the inverter's clock runs in local time as if it were UTC. Nothing for what is no date."""
+    """Return a Unix time as a date; the inverter's clock runs in local time as if it were UTC. Nothing for what is no date."""
     seconds = to_number(raw)
     if seconds is None or not 1e9 <= seconds <= 4e9:
         return None
@@ -64,7 +64,7 @@ def _date(raw: object) -> Value | None:
 
 
 def _positive(raw: object) -> Value | None:
-    """A number above 0; firmware says 0 for what it does not know."""
+    """Return a number above 0; firmware says 0 for what it does not know."""
     value = to_number(raw)
     return value if value and value > 0 else None
 
@@ -139,12 +139,12 @@ BATTERY_FIELDS: tuple[Field, ...] = (
 
 
 def number(values: Values, name: str) -> float | None:
-    """The object's number, None when it is not known."""
+    """Return the object's number, None when it is not known."""
     return to_number(values.get(name))
 
 
 def phases(values: Values, name: str) -> tuple[float, float, float] | None:
-    """The three numbers of an object with one per phase; None unless all are known."""
+    """Return the three numbers of an object with one per phase; None unless all are known."""
     found = [number(values, f"{name}[{index}]") for index in range(3)]
     first, second, third = found
     return None if first is None or second is None or third is None else (first, second, third)
@@ -156,13 +156,13 @@ def grid_side(values: Values) -> tuple[float, float, float] | None:
 
 
 def house_alive(values: Values) -> bool | None:
-    """Whether the inverter's side has voltage on any phase; None when that is not known."""
+    """Return whether the inverter's side has voltage on any phase; None when that is not known."""
     volts = phases(values, "g_sync.u_l_rms")
     return None if volts is None else any(volt >= ALIVE for volt in volts)
 
 
 def faults(values: Values) -> frozenset[int]:
-    """The numbers of the active faults."""
+    """Return the numbers of the active faults."""
     found = [values.get(register) for register in REGISTERS]
     return active(register if isinstance(register, int) else None for register in found)
 
@@ -172,14 +172,14 @@ _SIZE = re.compile(r"\b(?:PS|PI|DC|PST|IS)\b ?(\d{1,2}(?:\.\d)?)\b")
 
 
 def model(values: Values) -> str:
-    """The model out of the device's name, which the user may have changed; the family when there is none in it."""
+    """Return the model out of the device's name, which the user may have changed; the family when there is none in it."""
     name = values.get("android_description")
     found = _MODEL.search(name) if isinstance(name, str) else None
     return found.group() if found else _NO_MODEL
 
 
 def auxiliary_firmware(values: Values) -> str:
-    """The versions of the battery management and of the Power Switch."""
+    """Return the versions of the battery management and of the Power Switch."""
     rows = (("BMS", "battery.bms_software_version"), ("Power Switch", "rb485.version_main"))
     return ", ".join(f"{name} {int(version)}" for name, key in rows if (version := number(values, key)))
 
@@ -191,7 +191,7 @@ def packs(values: Values) -> int:
 
 
 def nominal_power(values: Values, configured: float | None) -> float | None:
-    """W the inverter can give: as configured, as it says, or by its model ("PS 6.0": 6000)."""
+    """Return the power in W the inverter can give: as configured, as it says, or by its model ("PS 6.0": 6000)."""
     if configured:
         return float(configured)
     told = number(values, "p_rec_lim[2]")
@@ -203,14 +203,15 @@ def nominal_power(values: Values, configured: float | None) -> float | None:
 
 
 def household_load(values: Values, *, off_grid: bool) -> float | None:
-    """W the house takes; off the grid what the inverter gives, which is all there is."""
+    """Return the power in W the house takes; off the grid what the inverter gives, which is all there is."""
     load, output = number(values, "g_sync.p_ac_load_sum_lp"), number(values, "g_sync.p_ac_sum_lp")
     found = (output if output is not None else load) if off_grid else load
     return None if found is None else max(0.0, found)
 
 
 def charge(values: Values, second: float | None) -> float | None:
-    """Percent of charge: that of the first battery, or with the ``second``, in percent, that of both by what they hold."""
+    """Return the percent of charge: that of the first battery, or with the ``second``, in percent, that of both by what they
+    hold."""
     first = number(values, "battery.soc")
     if first is None:
         return None
@@ -232,7 +233,7 @@ def _number_of(found: Iterable[Value | None]) -> float | None:
 
 
 def _health(values: Values, name: str) -> float:
-    """The state of health; firmware that does not know it says 0."""
+    """Return the state of health; firmware that does not know it says 0."""
     soh = number(values, name)
     return soh if soh is not None and 0 < soh <= 1 else 1.0
 
@@ -267,7 +268,7 @@ def battery_power(values: Values) -> float | None:
 
 
 def modules(values: Values) -> dict[str, Value]:
-    """The variables of each battery module that has a serial number: cells as one list per module, in their order."""
+    """Return the variables of each battery module that has a serial number: cells as one list per module, in their order."""
     found: dict[str, Value] = {}
     for index in range(7):
         serial = values.get(f"battery.module_sn[{index}]")

@@ -105,16 +105,16 @@ class Repeater(Backend[RepeaterConfig]):
 
     @property
     def commands(self) -> frozenset[str]:
-        """The source's instant commands, when there are credentials for them."""
+        """Return the source's instant commands, when there are credentials for them."""
         return self._inventory.commands if self.line.may_write else frozenset()
 
     @property
     def writable(self) -> Mapping[str, Writable]:
-        """What the source lets set, when there are credentials for it."""
+        """Return what the source lets set, when there are credentials for it."""
         return self._inventory.writable if self.line.may_write else {}
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened here: each poll connects when it must."""
+        """Open nothing: each poll connects when it must."""
         if self._exposed:
             self._exposed = False
             log.warning(
@@ -130,7 +130,7 @@ class Repeater(Backend[RepeaterConfig]):
             await asyncio.to_thread(self.line.close)
 
     async def poll(self) -> Reading:
-        """All variables of the source. Raises :class:`DeviceError`; :class:`StaleError` when they are stale there."""
+        """Read all variables of the source. Raises :class:`DeviceError`; :class:`StaleError` when they are stale there."""
         self._wait_for_retry()
         try:
             values = await self._thread(self._fetch, ANSWER)
@@ -159,7 +159,7 @@ class Repeater(Backend[RepeaterConfig]):
         await self._tell("INSTCMD", self.source.ups, name, *([] if param is None else [param]))
 
     async def shutdown(self) -> None:
-        """Never: others live on that UPS."""
+        """Refuse: others live on that UPS."""
         raise CommandError(f"shutdown not supported: the UPS is that of {self.source}; switch it off there", Result.FAILED)
 
     def examine(self, *, login: bool) -> AsyncIterator[Finding]:

@@ -50,7 +50,7 @@ class Source:
 
     @property
     def local(self) -> bool:
-        """Whether the server is this machine by its loopback address."""
+        """Return whether the server is this machine by its loopback address."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -58,7 +58,7 @@ class Source:
 
 
 def source(port: str) -> Source:
-    """What ``ups``, ``ups@host`` or ``ups@host:port`` means, IPv6 addresses in brackets. Raises :class:`ConfigError`."""
+    """Return what ``ups``, ``ups@host`` or ``ups@host:port`` means, IPv6 addresses in brackets. Raises :class:`ConfigError`."""
     found = _FORM.fullmatch(port)
     wrong = ConfigError(f"port = {without_login(port)!r} does not name the UPS of a NUT server; {EXAMPLE}")
     if found is None or not found["ups"].isprintable() or not found["ups"].isascii():

@@ -102,12 +102,12 @@ class Line:
 
     @property
     def opened(self) -> bool:
-        """Whether there is a connection."""
+        """Return whether there is a connection."""
         return self._client is not None
 
     @property
     def may_write(self) -> bool:
-        """Whether there are credentials that the server did not refuse."""
+        """Return whether there are credentials that the server did not refuse."""
         return bool(self._login) and not self.rejected
 
     def begin(self, seconds: float) -> None:
@@ -115,7 +115,7 @@ class Line:
         self._deadline = self._clock.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds that are left of it."""
+        """Return the seconds that are left of it."""
         return self._deadline - self._clock.monotonic()
 
     def open(self) -> None:
@@ -152,7 +152,8 @@ class Line:
         telnet.close()
 
     def ask(self, *words: str) -> tuple[str, ...]:
-        """One sentence, one line as answer, in words. Raises :class:`Refusal` for ERR, :class:`DeviceError` for no answer."""
+        """Send one sentence; return the line of the answer, in words. Raises :class:`Refusal` for ERR, :class:`DeviceError`
+        for no answer."""
         if not all(word.isascii() and word.isprintable() for word in words):
             raise CommandError("only printable ASCII can be sent to a NUT server", Result.INVALID)
         if self._client is None:
@@ -168,7 +169,8 @@ class Line:
         return answer
 
     def rows(self, kind: str, *names: str) -> list[tuple[str, ...]]:
-        """The rows of LIST ``kind`` for this UPS, without their first two words (kind and UPS); those spoiled are counted."""
+        """Return the rows of LIST ``kind`` for this UPS, without their first two words (kind and UPS); those spoiled are
+        counted."""
         begin = self.ask("LIST", kind, self.source.ups, *names)
         if begin[:3] != ("BEGIN", "LIST", kind):
             raise self._nonsense()
@@ -192,7 +194,7 @@ class Line:
         return _parse(line) if len(line) <= LONGEST_LINE else ()
 
     def _receive(self) -> bytes:
-        """The next line with its line feed, as bytes: what is not ASCII goes the way of everything unprintable."""
+        """Return the next line with its line feed, as bytes: what is not ASCII goes the way of everything unprintable."""
         got: str | bytes | None = None
         if self.left() > 0:
             self._client._timeout = self.left()
@@ -227,7 +229,7 @@ class Line:
 
 @functools.lru_cache(KEPT_LINES)
 def _parse(line: bytes) -> tuple[str, ...]:
-    """The words of a line; none when it breaks the rules of quoting."""
+    """Return the words of a line; none when it breaks the rules of quoting."""
     for item in Reader().feed(line):
         return item.words if isinstance(item, Words) else ()
     return ()

@@ -31,12 +31,12 @@ UNNAMED = "alarm"
 
 
 def is_mirrored(name: str) -> bool:
-    """Whether a variable or instant command of that name is repeated as it is."""
+    """Return whether a variable or instant command of that name is repeated as it is."""
     return _NAME.fullmatch(name) is not None and not name.startswith(_OWN) and name != _OWN_COMMAND
 
 
 def mirror(source: object, values: Mapping[str, str], identity: str) -> Reading:
-    """A reading of the variables ``values``, which came from ``source`` to the repeater ``identity``.
+    """Return a reading of the variables ``values``, which came from ``source`` to the repeater ``identity``.
 
     Raises :class:`DeviceError` when they do not say what the status is, or came through this repeater before.
     """

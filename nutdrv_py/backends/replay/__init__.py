@@ -118,7 +118,8 @@ class Replay(Backend[ReplayConfig]):
 
     @property
     def _due(self) -> float | None:
-        """Seconds until something is to be done: the next poll, or the end after the last one. None when that is past."""
+        """Return the seconds until something is to be done: the next poll, or the end after the last one. None when that is
+        past."""
         following, speed = self._stage.following, self.config.speed
         if self._started is None or (speed == 0 and following is not None):
             return 0.0

@@ -32,7 +32,7 @@ class ReplayConfig(Config):
 
 
 def file_of(config: ReplayConfig) -> Path:
-    """The path of the file. Raises :class:`ConfigError`."""
+    """Return the path of the file. Raises :class:`ConfigError`."""
     if "\0" in config.port:
         raise ConfigError("port holds a NUL byte; write the name of a file")
     return Path(config.confpath or ".") / config.port

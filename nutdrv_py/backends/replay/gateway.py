@@ -38,7 +38,7 @@ _FAILURES: Mapping[str, Callable[[str], Exception]] = {
 
 
 def config_of(options: Mapping[str, int | float | bool], own: Config) -> EnphaseConfig:
-    """The options with which it was recorded; those of the section that plays it where they say something of the UPS."""
+    """Return the options with which it was recorded; those of the section that plays it where they say something of the UPS."""
     fields = {item.name for item in dataclasses.fields(EnphaseConfig)}
     known = {name: value for name, value in options.items() if name in fields}
     config = EnphaseConfig(**{"port": URL, "certificate": "any", **known})  # type: ignore[arg-type]

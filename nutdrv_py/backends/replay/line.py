@@ -29,7 +29,7 @@ ISLAND = f"{BY_NAME['prim_sm.island_flag'].oid:08X}"
 
 
 def config_of(options: Mapping[str, int | float | bool], own: Config) -> RctConfig:
-    """The options with which it was recorded; those of the section that plays it where they say something of the UPS."""
+    """Return the options with which it was recorded; those of the section that plays it where they say something of the UPS."""
     fields = {item.name for item in dataclasses.fields(RctConfig)}
     known = {name: value for name, value in options.items() if name in fields}
     config = RctConfig(**{"port": f"{HOST}:{PORT}", **known})  # type: ignore[arg-type]
@@ -102,16 +102,16 @@ class _Line(Line):
 
     @property
     def unseen(self) -> bool:
-        """Whether the recorded poll has looked at the grid more often than we have."""
+        """Return whether the recorded poll has looked at the grid more often than we have."""
         return self.opened is not None and not self._tracks.exhausted(ISLAND)
 
     @property
     def _talks(self) -> bool:
-        """Whether anything was heard in this poll; if not, nothing is to be had from other ones."""
+        """Return whether anything was heard in this poll; if not, nothing is to be had from other ones."""
         return bool(self._now(self._heard_at))
 
     def _now(self, times: list[float]) -> range:
-        """Which of the times are in this poll, or after the one before."""
+        """Return which of the times are in this poll, or after the one before."""
         return range(bisect.bisect_right(times, self._stage.since), bisect.bisect_right(times, self._stage.poll.ended))
 
     def _overhear(self) -> None:
@@ -120,7 +120,7 @@ class _Line(Line):
             self._take(self._slower[index].data)
 
     def _next_state(self) -> LineState | None:
-        """What happens next to the connection, if it is in this poll or was before it."""
+        """Return what happens next to the connection, if it is in this poll or was before it."""
         if self._state < len(self._states) and self._states[self._state].at <= self._stage.poll.ended:
             return self._states[self._state]
         return None
@@ -157,14 +157,14 @@ class _Line(Line):
 
 
 def _slower(event: Bytes) -> bool:
-    """Whether it is the answer of an object that does not tell of the grid: that one is judged look by look."""
+    """Return whether it is the answer of an object that does not tell of the grid: that one is judged look by look."""
     reader = FrameReader()
     frames = [*reader.feed(event.data), *reader.flush()]
     return bool(frames) and frames[0].oid in BY_OID and BY_OID[frames[0].oid].group is not Group.GRID
 
 
 def _cues(stage: Stage) -> dict[str, list[Cue[bytes]]]:
-    """The answers by object; an empty one where a request was not answered before it was made again."""
+    """Return the answers by object; an empty one where a request was not answered before it was made again."""
     cues: dict[str, list[Cue[bytes]]] = {}
     waiting: set[str] = set()
     reader = FrameReader()

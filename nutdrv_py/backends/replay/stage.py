@@ -45,17 +45,17 @@ class Stage:
 
     @property
     def poll(self) -> Poll:
-        """The poll that is played."""
+        """Return the poll that is played."""
         return self.recording.polls[self.index]
 
     @property
     def since(self) -> float:
-        """The end of the poll before."""
+        """Return the end of the poll before."""
         return self.recording.polls[self.index - 1].ended if self.index > 0 else float("-inf")
 
     @property
     def following(self) -> Poll | None:
-        """The next one; None at the end."""
+        """Return the next one; None at the end."""
         polls = self.recording.polls
         return polls[self.index + 1] if self.index + 1 < len(polls) else None
 
@@ -76,11 +76,11 @@ class PlayedClock(Clock):
         self._stage = stage
 
     def monotonic(self) -> float:
-        """Seconds since some time before the beginning."""
+        """Return the seconds since some time before the beginning."""
         return START + self._stage.now
 
     def wall(self) -> float:
-        """The time of day at which it was recorded."""
+        """Return the time of day at which it was recorded."""
         return self._stage.recording.began + self._stage.now
 
     async def sleep(self, seconds: float) -> None:
@@ -98,7 +98,7 @@ class Tracks(Generic[Item]):
         self._next = dict.fromkeys(cues, 0)
 
     def ask(self, name: str) -> Cue[Item] | None:
-        """The answer for now; None for what was never asked.
+        """Return the answer for now; None for what was never asked.
 
         Each answer of the present poll is given once, in its order; then the newest again. What was asked only later is
         answered with the first there is: a newer version of the backend may ask in another order.
@@ -119,7 +119,7 @@ class Tracks(Generic[Item]):
         return cues[index]
 
     def exhausted(self, name: str) -> bool:
-        """Whether there is nothing more to come for this question in the present poll."""
+        """Return whether there is nothing more to come for this question in the present poll."""
         times = self._times.get(name, [])
         behind = bisect.bisect_right(times, self._stage.poll.ended)
         return max(self._next.get(name, 0), bisect.bisect_right(times, self._stage.since)) >= behind
