@@ -18,7 +18,7 @@ def check_loopback(host: str) -> None:
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to this address, not yet listening."""
+    """Return a TCP socket bound to this address, not yet listening."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -30,7 +30,7 @@ _PLACES = (
 
 
 def find_program(name: str) -> str:
-    """A program of NUT's. Debian's upsd and upsmon in /sbin are wrappers that may do nothing, so /lib/nut comes first."""
+    """Return a program of NUT's. Debian's upsd and upsmon in /sbin are wrappers that may do nothing, so /lib/nut comes first."""
     for folder in _PLACES:
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK):
@@ -42,7 +42,7 @@ def find_program(name: str) -> str:
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses now."""
+    """Return a loopback port that nobody uses now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -94,7 +94,7 @@ class Stage:
         return f"{self.ups}@127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """The environment in which NUT's programs use the scratch directory."""
+        """Return the environment in which NUT's programs use the scratch directory."""
         state = str(self.folder / "run")
         return {
             **os.environ,
@@ -148,7 +148,7 @@ class Stage:
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=self.environment())
 
     def variables(self) -> dict[str, str]:
-        """What upsc says; empty when it says nothing."""
+        """Return what upsc says; empty when it says nothing."""
         lines = self.upsc().stdout.splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 

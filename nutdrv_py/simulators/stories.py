@@ -24,7 +24,7 @@ class Timed(Protocol):
 
     @property
     def at(self) -> float:
-        """Seconds of simulator time after the start."""
+        """Return the seconds of simulator time after the start."""
 
 
 Story = TypeVar("Story")

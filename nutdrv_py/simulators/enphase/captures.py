@@ -89,7 +89,7 @@ class Captures:
     # -- what was not captured ---------------------------------------------------------------------------------------
 
     def relay(self) -> Document | None:
-        """The relay object: its own file, else the copy in ``/ivp/ensemble/status``."""
+        """Return the relay object: its own file, else the copy in ``/ivp/ensemble/status``."""
         own = self.parsed("/ivp/ensemble/relay")
         if isinstance(own, dict):
             return own
@@ -98,7 +98,7 @@ class Captures:
         return copy if isinstance(copy, dict) else None
 
     def relay_refused(self) -> bool:
-        """Whether the gateway answered 401 where the relay state would have been."""
+        """Return whether the gateway answered 401 where the relay state would have been."""
         return any(
             answer is not None and answer.status == 401
             for answer in (self.answer("/ivp/ensemble/relay"), self.answer("/ivp/ensemble/status"))
@@ -217,7 +217,7 @@ def _lines(item: Document, phases: int) -> list[Reading]:
 
 
 def _added(one: Reading, other: Reading, sign: int = 1) -> Reading:
-    """Two flows through the same place: powers add up (-1: subtract), voltage and frequency are those of the first."""
+    """Return two flows through the same place: powers add up (-1: subtract), voltage and frequency are those of the first."""
     watts, voltamps = one.watts + sign * other.watts, one.voltamps + sign * other.voltamps
     return Reading(
         watts=round(watts, 3),

@@ -74,7 +74,7 @@ def _login_mfa(_: Cloud) -> Answer:
 
 
 def _login_cookie(cloud: Cloud) -> Answer:
-    """A login whose session comes as a cookie alone, as it comes to a browser."""
+    """Return a login whose session comes as a cookie alone, as it comes to a browser."""
     return json_answer({}, headers=(("Set-Cookie", f"{_SESSION_COOKIE}={cloud.open_session()}; path=/; Secure; HttpOnly"),))
 
 

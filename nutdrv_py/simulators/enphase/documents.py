@@ -242,7 +242,7 @@ class _Pack:
 
 
 def _packs(view: View) -> list[_Pack]:
-    """All packs; the last ones are those that do not talk, before them those switched off."""
+    """Return all packs; the last ones are those that do not talk, before them those switched off."""
     site = view.site
     count = site.setup.packs
     return [
@@ -284,7 +284,7 @@ def _led(site: Site) -> int:
 
 
 def _device(serial: str, part: str, state: tuple[int, str], view: View, *, communicating: bool = True) -> Document:
-    """The keys every device of the inventory starts with."""
+    """Return the keys every device of the inventory starts with."""
     return {
         "part_num": part,
         "serial_num": serial,
@@ -305,7 +305,7 @@ def _encharge_state(view: View) -> tuple[int, str]:
 
 
 def _encharge(pack: _Pack, view: View) -> Document:
-    """One battery: percent, °C, Wh."""
+    """Return one battery: percent, °C, Wh."""
     site = view.site
     seven = view.version < (8,)
     device = _device(pack.serial, "836-00000-r00", _encharge_state(view), view, communicating=pack.communicating)
@@ -464,7 +464,7 @@ NO_GENERATOR, GENERATOR_OPEN, GENERATOR_CLOSED = 5, 0, 1
 
 
 def live_flow(kind: str, watts: float, phases: tuple[float, ...]) -> Document:
-    """One flow of live data: mW and mVA, in total and by phase; missing phases are 0."""
+    """Return one flow of live data: mW and mVA, in total and by phase; missing phases are 0."""
     factor = POWER_FACTORS.get(kind, 1.0)
     padded = (*phases, 0.0, 0.0, 0.0)[:3]
     names = ("a", "b", "c")
@@ -638,7 +638,7 @@ def _phase_readings(kind: str, view: View) -> list[Reading]:
 
 
 def _sum(parts: list[Reading], view: View) -> Reading:
-    """The totals of a meter: voltage and current are sums over the phases, from 8.3 on the power factor too."""
+    """Return the totals of a meter: voltage and current are sums over the phases, from 8.3 on the power factor too."""
     factor = sum(part.factor for part in parts)
     apparent = sum(part.voltamps for part in parts)
     watts = sum(part.watts for part in parts)
@@ -657,7 +657,7 @@ def _sum(parts: list[Reading], view: View) -> Reading:
 
 
 def reading_document(reading: Reading, eid: int, now: int) -> Document:
-    """One reading of ``/ivp/meters/readings``."""
+    """Return one reading of ``/ivp/meters/readings``."""
     return {
         "eid": eid,
         "timestamp": now,
@@ -701,7 +701,7 @@ def readings(view: View) -> list[Document]:
 
 
 def report_line(reading: Reading) -> Document:
-    """One line of ``/ivp/meters/reports``."""
+    """Return one line of ``/ivp/meters/reports``."""
     return {
         "currW": reading.watts,
         "actPower": reading.watts,
@@ -720,7 +720,7 @@ def report_line(reading: Reading) -> Document:
 
 
 def report(kind: str, total: Reading, parts: list[Reading], now: int) -> Document:
-    """One report: totals and lines. A system of two phases shows an unused third line of zeros."""
+    """Return one report: totals and lines. A system of two phases shows an unused third line of zeros."""
     lines = [*parts, *[Reading()] * CHANNELS][:CHANNELS] if len(parts) > 1 else parts
     return {
         "createdAt": now,

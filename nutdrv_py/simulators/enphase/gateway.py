@@ -244,12 +244,12 @@ class GatewaySimulator:
 
     @property
     def login_url(self) -> str:
-        """Address of the cloud's login service."""
+        """Return the address of the cloud's login service."""
         return self.url + cloud.LOGIN_PATH
 
     @property
     def token_url(self) -> str:
-        """Address of the cloud's token service (route A)."""
+        """Return the address of the cloud's token service (route A)."""
         return self.url + cloud.TOKEN_PATH
 
     @property
@@ -289,7 +289,7 @@ class GatewaySimulator:
 
     @property
     def streaming(self) -> bool:
-        """Whether live data moves."""
+        """Return whether live data moves."""
         return self._stream_ends is not None and not self.frozen
 
     def issue_token(
@@ -347,7 +347,7 @@ class GatewaySimulator:
 
     @property
     def offline(self) -> bool:
-        """Whether the gateway is cut off: the port refuses connections. Setting it acts at once."""
+        """Return whether the gateway is cut off: the port refuses connections. Setting it acts at once."""
         return self._offline
 
     @offline.setter
@@ -426,7 +426,7 @@ class GatewaySimulator:
     # -- telling -----------------------------------------------------------------------------------------------------
 
     def _visible_state(self) -> dict[str, str]:
-        """What the command line reports when it changes."""
+        """Return what the command line reports when it changes."""
         site = self.site
         reachable = not self._offline and site.gateway_powered
         return {

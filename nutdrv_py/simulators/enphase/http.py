@@ -116,13 +116,13 @@ def html_answer(title: str, status: int, script: str = "") -> Answer:
 
 
 def unauthorized(login_page: str = "/home") -> Answer:
-    """The gateway's 401: an HTML page that sends a browser to its login page, even if JSON was asked for."""
+    """Return the gateway's 401: an HTML page that sends a browser to its login page, even if JSON was asked for."""
     script = f"<script>setTimeout(() => {{ location.href = location.origin + '{login_page}'; }}, 500);</script>\r\n"
     return html_answer("401 Authorization Required", 401, script)
 
 
 def not_found() -> Answer:
-    """The gateway's answer for a path it does not have."""
+    """Return the gateway's answer for a path it does not have."""
     return json_answer({"error": "404 - Not Found"}, 404)
 
 
@@ -275,12 +275,12 @@ class Listener:
 
     @property
     def host(self) -> str:
-        """Address the port is on."""
+        """Return the address the port is on."""
         return self._address[0]
 
     @property
     def open(self) -> bool:
-        """Whether connections are accepted."""
+        """Return whether connections are accepted."""
         return self._socket is not None
 
     def reserve(self, host: str, port: int) -> None:

@@ -142,7 +142,7 @@ class Flows:
 
     @property
     def storage(self) -> float:
-        """All batteries together, W; + = discharging."""
+        """Return all batteries together, W; + = discharging."""
         return self.encharge + self.acb
 
 
@@ -226,32 +226,32 @@ class Site:
 
     @property
     def has_mid(self) -> bool:
-        """Whether something can cut the house off the grid."""
+        """Return whether something can cut the house off the grid."""
         return self.setup.mid != "none"
 
     @property
     def islanded(self) -> bool:
-        """The house is cut off from the grid and lives on its own (or is dark)."""
+        """Return whether the house is cut off from the grid and lives on its own (or is dark)."""
         return self.grid != "on"
 
     @property
     def grid_present(self) -> bool:
-        """Whether the utility's side of the relay is alive."""
+        """Return whether the utility's side of the relay is alive."""
         return self.grid in ("on", "island", "reclosing")
 
     @property
     def blackout(self) -> bool:
-        """The house is dark: no grid, and the batteries cannot carry it."""
+        """Return whether the house is dark: no grid, and the batteries cannot carry it."""
         return self.flows.blackout
 
     @property
     def gateway_powered(self) -> bool:
-        """Whether the gateway has power. Not backed up, it dies with the grid (or with the batteries)."""
+        """Return whether the gateway has power. Not backed up, it dies with the grid (or with the batteries)."""
         return self.gateway_backed_up or (self.grid_present and not self.blackout)
 
     @property
     def relay(self) -> RelayWords:
-        """What the relay says now. Without a MID it can only ever say "closed"."""
+        """Return what the relay says now. Without a MID it can only ever say "closed"."""
         if not self.has_mid:
             return RELAY_WORDS["on"]
         if self.grid == "island" and self.grid_seconds < SYNCHRONIZING_SECONDS:
@@ -312,7 +312,7 @@ class Site:
         return self.setup.empty if self.islanded else max(self.reserve, self.setup.empty)
 
     def _edge_seconds(self, flows: Flows) -> tuple[float, float]:
-        """Seconds until the IQ Batteries and the AC Batteries reach the edge they are heading for."""
+        """Return the seconds until the IQ Batteries and the AC Batteries reach the edge they are heading for."""
         return (
             _seconds_to_edge(flows.encharge, self.soc, self.capacity_wh, self._discharge_floor(flows)),
             _seconds_to_edge(flows.acb, self.acb_soc, self.acb_capacity_wh, self.reserve),
@@ -339,7 +339,7 @@ class Site:
     # -- the energy balance ------------------------------------------------------------------------------------------
 
     def _demand(self) -> float:
-        """What the house wants now, W: the set load with its seeded wobble, constant within one step."""
+        """Return what the house wants now, W: the set load with its seeded wobble, constant within one step."""
         if not self.setup.wobble:
             return self.load
         bucket = int((self.seconds + _EPSILON) // STEP_SECONDS)
@@ -507,7 +507,7 @@ SITE_CHANGES: Mapping[str, Callable[[Site, Any], None]] = {
 
 
 def _seconds_to_edge(watts: float, soc: float, capacity_wh: float, floor: float) -> float:
-    """Seconds until a battery at this power is full (charging) or at its floor (discharging)."""
+    """Return the seconds until a battery at this power is full (charging) or at its floor (discharging)."""
     if not watts or not capacity_wh:
         return float("inf")
     room_percent = 100 - soc if watts < 0 else soc - floor

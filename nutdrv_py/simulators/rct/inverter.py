@@ -239,12 +239,12 @@ class InverterSimulator:
 
     @property
     def line(self) -> Line:
-        """How the line behaves now."""
+        """Return how the line behaves now."""
         return self._wire.line
 
     @property
     def clients(self) -> int:
-        """Number of connected clients."""
+        """Return the number of connected clients."""
         return len(self._clients)
 
     @property
@@ -254,11 +254,11 @@ class InverterSimulator:
 
     @property
     def reachable(self) -> bool:
-        """Whether connections are accepted."""
+        """Return whether connections are accepted."""
         return self.house.network and not self.line.offline
 
     def value(self, name: str) -> Any:
-        """What an object has now, overrides included; raw payloads are bytes."""
+        """Return what an object has now, overrides included; raw payloads are bytes."""
         if name not in BY_NAME:
             raise ValueError(f'The inverter has no object "{name}"{nearest(name, BY_NAME)}.')
         self.catch_up()
@@ -311,7 +311,7 @@ class InverterSimulator:
             del self._overrides[name]
 
     def _visible_state(self) -> dict[str, str]:
-        """What the command line reports when it changes."""
+        """Return what the command line reports when it changes."""
         house = self.house
         # In steps of 10 %, rounded to the nearest, so that a charge resting on a step does not flicker.
         charge = int(house.charges[0] / 10 + 0.5) * 10
@@ -432,7 +432,7 @@ _COMMANDS: Mapping[Command, Callable[[InverterSimulator, int], None]] = {
 
 
 def _escaped_crc(recent: bytes, frame: Frame) -> bool:
-    """Whether the request, as it stands last in what a client sent, had escapes in its CRC."""
+    """Return whether the request, as it stands last in what a client sent, had escapes in its CRC."""
     if frame.command is not Command.READ:
         return False
     escaped, raw = read_request(frame.oid), read_request(frame.oid, raw_crc=True)

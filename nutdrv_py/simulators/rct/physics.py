@@ -86,12 +86,12 @@ class Mode(enum.Enum):
 
 
 def output_watts(dc: float) -> float:
-    """What the inverter puts out, W, of solar and battery power together, W; less than nothing without any."""
+    """Return what the inverter puts out, W, of solar and battery power together, W; less than nothing without any."""
     return dc * EFFICIENCY - OWN_WATTS
 
 
 def input_watts(ac: float) -> float:
-    """What solar generator and battery must give together, W, for this output, W."""
+    """Return what solar generator and battery must give together, W, for this output, W."""
     return (ac + OWN_WATTS) / EFFICIENCY
 
 
@@ -168,7 +168,7 @@ class HouseSetup:
                 raise ValueError(f"The house's faults are numbers of bits from 0 to {FAULT_BITS - 1}, not {bit!r}.")
 
     def changed(self, changes: Mapping[str, Any]) -> HouseSetup:
-        """The setup with these changes; wrong names and values are errors."""
+        """Return the setup with these changes; wrong names and values are errors."""
         known_keys(changes, HOUSE_NAMES, "house")
         values = plain_words(changes, _WORDS)
         right_types(values, HouseSetup(), "house")
@@ -227,7 +227,7 @@ class House:
 
     @property
     def has_battery(self) -> bool:
-        """Whether a battery with at least one module is there."""
+        """Return whether a battery with at least one module is there."""
         return self.setup.battery and self.setup.modules > 0
 
     @property
@@ -252,47 +252,47 @@ class House:
 
     @property
     def grid_present(self) -> bool:
-        """Whether there is voltage on the grid's side of the Power Switch."""
+        """Return whether there is voltage on the grid's side of the Power Switch."""
         return self.setup.grid != "outage"
 
     @property
     def connected(self) -> bool:
-        """Whether the inverter is connected with the grid."""
+        """Return whether the inverter is connected with the grid."""
         return self.setup.grid == "on"
 
     @property
     def fed(self) -> bool:
-        """Whether the house is connected with a living grid: without a Power Switch nothing ever parts them."""
+        """Return whether the house is connected with a living grid: without a Power Switch nothing ever parts them."""
         return self.connected or (self.grid_present and not self.setup.switch)
 
     @property
     def powered(self) -> bool:
-        """Whether there is voltage on the house's side."""
+        """Return whether there is voltage on the house's side."""
         return self.fed or self.mode is Mode.ISLAND
 
     @property
     def islanded(self) -> bool:
-        """Whether the Power Switch has parted the house from the grid."""
+        """Return whether the Power Switch has parted the house from the grid."""
         return self.setup.switch and not self.connected
 
     @property
     def empty(self) -> bool:
-        """Whether the battery blocks for want of charge."""
+        """Return whether the battery blocks for want of charge."""
         return self.has_battery and (self.mode is Mode.EXHAUSTED or max(self.charges[: self.towers]) <= _EPSILON)
 
     @property
     def full(self) -> bool:
-        """Whether the battery takes nothing more."""
+        """Return whether the battery takes nothing more."""
         return self.has_battery and self._room() <= _EPSILON
 
     @property
     def resting(self) -> bool:
-        """Whether the inverter waits beside the grid for energy."""
+        """Return whether the inverter waits beside the grid for energy."""
         return self.mode is Mode.GRID and self.flows.solar == 0 and self.flows.battery == 0
 
     @property
     def network(self) -> bool:
-        """Whether the network module of the inverter has power."""
+        """Return whether the network module of the inverter has power."""
         if self.mode is Mode.ASLEEP:
             return False
         if self.grid_present or self.mode is Mode.ISLAND or (self.mode is Mode.EXHAUSTED and self.sun > 0):
@@ -302,7 +302,7 @@ class House:
 
     @property
     def sun(self) -> float:
-        """What the generators could give, W."""
+        """Return what the generators could give, W."""
         return 0.0 if self.setup.night else self.setup.pv
 
     @property
@@ -319,7 +319,7 @@ class House:
         return frozenset(found.union(*(bits for holds, bits in rules if holds)))
 
     def wobble(self, what: str, most: float) -> float:
-        """A small deviation of up to ``most`` to either side: new every second, the same each time it is asked."""
+        """Return a small deviation of up to ``most`` to either side: new every second, the same each time it is asked."""
         return random.Random(f"{self.setup.seed} {what} {int(self.seconds)}").uniform(-most, most)
 
     # -- by phase and by generator -----------------------------------------------------------------------------------
@@ -333,11 +333,11 @@ class House:
         return self.load_watts(phase) if self.mode is Mode.ISLAND else self.flows.inverter / 3
 
     def grid_watts(self, phase: int) -> float:
-        """What a phase takes from the grid, W."""
+        """Return what a phase takes from the grid, W."""
         return self.load_watts(phase) - self.inverter_watts(phase) if self.fed else 0.0
 
     def solar_watts(self, generator: int) -> float:
-        """What a generator gives, W."""
+        """Return what a generator gives, W."""
         return self.flows.solar * self.setup.pv_split[generator] / sum(self.setup.pv_split)
 
     def house_volts(self, phase: int) -> float:
@@ -374,7 +374,7 @@ class House:
         return sum(sum(self.cell_volts(tower, module)) for module in range(self.modules)) if tower < self.towers else 0.0
 
     def tower_watts(self, tower: int) -> float:
-        """What a tower gives, W; below 0 it takes."""
+        """Return what a tower gives, W; below 0 it takes."""
         return self.flows.battery * self._share(tower) if tower < self.towers else 0.0
 
     def tower_amps(self, tower: int) -> float:
@@ -402,7 +402,7 @@ class House:
         return part / whole if whole > _EPSILON else 1 / self.towers
 
     def _allowed(self, watts: float, most: float) -> float:
-        """What of a wanted battery power, W, charge and strength allow."""
+        """Return what of a wanted battery power, W, charge and strength allow."""
         if watts > 0:
             return min(watts, most) if self._above(self.floor) > _EPSILON else 0.0
         return max(watts, -self.most_watts) if self._room() > _EPSILON else 0.0
@@ -432,7 +432,7 @@ class House:
             self._settle()
 
     def _edge_seconds(self) -> float:
-        """Seconds until a limit of the charge is reached, an exhausted island recovers, or the inverter connects."""
+        """Return the seconds until a limit of the charge is reached, an exhausted island recovers, or the inverter connects."""
         edges = [float("inf")]
         if self.setup.grid == "reclosing":
             edges.append(self.setup.reclose_seconds - self.grid_seconds)
@@ -462,7 +462,7 @@ class House:
                 self.charges[tower] = self._within(self.charges[tower], percent * share)
 
     def _within(self, charge: float, percent: float) -> float:
-        """A charge less ``percent``, which never crosses the limit it is heading for."""
+        """Return a charge less ``percent``, which never crosses the limit it is heading for."""
         rest = charge - percent
         if percent > 0:
             return rest if rest > self.floor + _EPSILON else min(charge, self.floor)

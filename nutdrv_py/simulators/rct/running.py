@@ -32,5 +32,5 @@ class RunningInverter(RunningDevice[InverterSimulator]):
         super().__init__(simulator, "inverter-simulator", host=host, port=port)
 
     def value(self, name: str) -> Any:
-        """What an object has now; see :meth:`InverterSimulator.value`."""
+        """Return what an object has now; see :meth:`InverterSimulator.value`."""
         return self.call(lambda: self.sim.value(name))

@@ -79,7 +79,7 @@ class View:
 
 
 def payload(row: Object, value: Any, *, filler: bytes = b"") -> bytes:
-    """The payload of an object's answer. ``filler`` is what stands behind the NUL of a text field, again and again."""
+    """Return the payload of an object's answer. ``filler`` is what stands behind the NUL of a text field, again and again."""
     if isinstance(value, bytes):
         return value
     if row.kind is Kind.CELLS_RESIST:
@@ -216,7 +216,7 @@ def _generator_volts(house: House, generator: int) -> float:
 
 
 def _target_volts(house: House, generator: int) -> float:
-    """What the tracker aims at: ``u_target``, as RctMon's models name it; ``mpp.fixed_voltage`` is a setting."""
+    """Return what the tracker aims at: ``u_target``, as RctMon's models name it; ``mpp.fixed_voltage`` is a setting."""
     return _GENERATOR_VOLTS[generator] - 4 if house.sun else 0.0
 
 
@@ -229,7 +229,7 @@ Row = Callable[[View], Any]
 
 
 def _series(name: str, row: Callable[[House, int], Any], count: int = 3) -> dict[str, Row]:
-    """Rows of objects that differ by an index only; ``name`` has ``{}`` in its place."""
+    """Return the rows of objects that differ by an index only; ``name`` has ``{}`` in its place."""
 
     def at(index: int) -> Row:
         return lambda view: row(view.house, index)

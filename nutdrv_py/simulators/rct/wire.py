@@ -103,7 +103,7 @@ class Line:
                 raise ValueError(f'The inverter has no object "{name}"{nearest(str(name), BY_NAME)}.')
 
     def changed(self, changes: Mapping[str, Any]) -> Line:
-        """The line with these changes; wrong names and values are errors."""
+        """Return the line with these changes; wrong names and values are errors."""
         known_keys(changes, LINE_NAMES, "line")
         values = plain_words(changes, _WORDS)
         right_types(values, Line(), "line")
@@ -123,12 +123,12 @@ class Wire:
         self._chance = random.Random(seed)
 
     def strikes(self, share: float) -> bool:
-        """Whether something that happens in this share of the cases happens now."""
+        """Return whether something that happens in this share of the cases happens now."""
         # Without a draw when it is off: one quirk does not shift what another one hits.
         return share > 0 and self._chance.random() < share
 
     def answer(self, oid: int, payload: bytes, *, collided: bool = False) -> bytes:
-        """All that comes over the line instead of one answer."""
+        """Return all that comes over the line instead of one answer."""
         line = self.line
         parts = [self._modem()] if line.modem and self.strikes(MODEM_SHARE) else []
         if line.echo:
@@ -139,7 +139,7 @@ class Wire:
         return b"".join(parts)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """The same bytes in the portions in which they arrive."""
+        """Yield the same bytes in the portions in which they arrive."""
         if not self.line.pieces:
             yield data
             return
@@ -160,7 +160,7 @@ class Wire:
         return whole[: self._chance.randint(1, len(whole) - 3)] if self.strikes(line.cut) else whole
 
     def _frame(self, oid: int, payload: bytes, *, flip: int = 0) -> bytes:
-        """An answer; ``flip`` is what the line turns over in the CRC."""
+        """Return an answer; ``flip`` is what the line turns over in the CRC."""
         line = self.line
         lead = b"\0" * line.lead_zero
         command = Command.RESPONSE if len(payload) <= SHORT_MOST else Command.LONG_RESPONSE
@@ -174,7 +174,7 @@ class Wire:
         return lead + b"+" + _escape(body) + (crc if line.raw_crc else _escape(crc))
 
     def _foreign(self) -> bytes:
-        """An answer to somebody else."""
+        """Return an answer to somebody else."""
         return self._chance.choice((self._other_object, self._other_object, self._follower, self._stranger, self._events))()
 
     def _other_object(self) -> bytes:
@@ -182,7 +182,7 @@ class Wire:
         return self._frame(row.oid, self._payload_of(row.name))
 
     def _follower(self) -> bytes:
-        """The charge of another inverter, behind this one: nothing that belongs to this house."""
+        """Return the charge of another inverter, behind this one: nothing that belongs to this house."""
         lead = b"\0" * self.line.lead_zero
         charge = bytes.fromhex(self._chance.choice(("3d4ccccd", "3f7d70a4")))
         return build(Command.PLANT_RESPONSE, PLANT_OID, charge, PLANT_ADDRESS, raw_crc=self.line.raw_crc, lead=lead)
