@@ -84,18 +84,18 @@ class Driver:
 
     @property
     def reading(self) -> Reading | None:
-        """The reading that is served, None while the data are stale: what exporters may show."""
+        """Return the reading that is served, None while the data are stale: what exporters may show."""
         return None if self._served.stale else self._served.reading
 
     @property
     def answers(self) -> Answers | None:
-        """What the device answers of which no reading can be made."""
+        """Return what the device answers of which no reading can be made."""
         found = self._offer(lambda: self.backend.answers, None)
         return found if isinstance(found, Answers) else None
 
     @property
     def good_at(self) -> float | None:
-        """Monotonic time at which the device said what is served; None before the first reading."""
+        """Return monotonic time at which the device said what is served; None before the first reading."""
         return self._state.taken if self._served.reading is not None else None
 
     def summary(self) -> str:
@@ -254,7 +254,7 @@ class Driver:
 
     @property
     def marks(self) -> Marks:
-        """The low marks in force, and which of them upsrw may set."""
+        """Return the low marks in force, and which of them upsrw may set."""
         state = self._state
         if state.shown is None:
             return Marks()
@@ -262,14 +262,14 @@ class Driver:
 
     @property
     def writable(self) -> Mapping[str, Writable]:
-        """The variables of the backend that upsrw may set: not the marks that ups.conf fixes."""
+        """Return the variables of the backend that upsrw may set: not the marks that ups.conf fixes."""
         fixed, nothing = self.settings.fixed_marks, dict[str, Writable]()
         offer = self._offer(lambda: usable(self.backend.writable), nothing)
         return {name: rule for name, rule in offer.items() if name.lower() not in fixed}
 
     @property
     def device_commands(self) -> frozenset[str]:
-        """The instant commands of the backend."""
+        """Return the instant commands of the backend."""
         return self._offer(lambda: frozenset(name for name in self.backend.commands if NAME.fullmatch(str(name))), frozenset())
 
     def _offer(self, look: Callable[[], T], nothing: T) -> T:

@@ -88,7 +88,7 @@ class Poller:
 
     @property
     def lively(self) -> bool:
-        """Whether polls come to an end."""
+        """Return whether polls come to an end."""
         limit = max(LONGEST_POLL, float(self.settings.config.maxage)) + COMMAND_LIMIT
         return self._clock.monotonic() - self._began < limit
 

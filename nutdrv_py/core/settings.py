@@ -48,7 +48,7 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
-        """The times that decide how long a reading is served."""
+        """Return the times that decide how long a reading is served."""
         return Limits(float(self.config.pollinterval), float(self.config.maxage), float(self.config.looks))
 
     def wishes(self, written: Mapping[str, float], *, says_low: bool) -> Wishes:
@@ -62,17 +62,17 @@ class Settings:
 
     @property
     def fixed_marks(self) -> frozenset[str]:
-        """The low marks that ups.conf fixes, so that upsrw cannot set them."""
+        """Return the low marks that ups.conf fixes, so that upsrw cannot set them."""
         return frozenset(self.overrides) | (frozenset({f"{CHARGE}.low"}) if self.config.lowbatt is not None else frozenset())
 
     @property
     def secrets(self) -> tuple[object, ...]:
-        """The values of the sensitive options."""
+        """Return the values of the sensitive options."""
         options = backend_options(type(self.config)).items()
         return tuple(getattr(self.config, name) for name, option in options if option.sensitive)
 
     def unchangeable(self, new: Settings) -> list[str]:
-        """The options in which ``new`` differs and that a reload cannot change."""
+        """Return the options in which ``new`` differs and that a reload cannot change."""
         differing = [_FIXED[name] for name in _FIXED if getattr(self, name, None) != getattr(new, name, None)]
         for name, settled in backend_options(self.backend.Config).items():
             if not settled.reload and getattr(self.config, name) != getattr(new.config, name, None):
@@ -81,10 +81,10 @@ class Settings:
 
 
 def backend_options(config: type[Config]) -> dict[str, Option]:
-    """The options a backend declares, by name, the common ones first."""
+    """Return the options a backend declares, by name, the common ones first."""
     return {item.name: item.metadata["option"] for item in dataclasses.fields(config) if "option" in item.metadata}
 
 
 def default(config: type[Config], name: str) -> object:
-    """The default of a backend's option; :data:`dataclasses.MISSING` when it has none."""
+    """Return the default of a backend's option; :data:`dataclasses.MISSING` when it has none."""
     return next(item.default for item in dataclasses.fields(config) if item.name == name)

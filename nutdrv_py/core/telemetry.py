@@ -59,17 +59,17 @@ class View:
 
     @property
     def texts(self) -> dict[str, str]:
-        """The variables' values by name, as upsc shows them."""
+        """Return the variables' values by name, as upsc shows them."""
         return {name: variable.value for name, variable in self.variables.items()}
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The finite values of the variables that are numbers, by name."""
+        """Return the finite values of the variables that are numbers, by name."""
         return {name: float(variable.value) for name, variable in self.variables.items() if variable.kind.what is What.NUMBER}
 
     @property
     def age(self) -> float | None:
-        """Seconds since the last good data; None when there never were any."""
+        """Return the seconds since the last good data; None when there never were any."""
         return None if self.at is None else max(0.0, self.now - self.at)
 
 
@@ -127,7 +127,7 @@ class Source:
         self._listeners.append(listener)
 
     def view(self) -> View:
-        """The device now."""
+        """Return the device now."""
         driver = self._driver
         snapshot, reading = driver.snapshot, driver.reading
         now, mono = driver.clock.wall(), driver.clock.monotonic()
@@ -152,7 +152,7 @@ class Source:
         )
 
     def health(self) -> Health:
-        """How the driver does now."""
+        """Return how the driver does now."""
         backend = self._driver.backend
         return Health(
             ups=self.ups,

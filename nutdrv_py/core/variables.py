@@ -34,7 +34,7 @@ _MIRRORED = (("ups.mfr", "device.mfr"), ("ups.model", "device.model"), ("ups.ser
 
 
 def sanitize(text: str) -> str:
-    """``text`` as upsd can hold it: printable ASCII, at most 255 bytes once escaped.
+    """Return ``text`` as upsd can hold it: printable ASCII, at most 255 bytes once escaped.
 
     Umlauts and the like become their usual spelling, control characters a blank. upsd would drop them byte by byte.
     """
@@ -49,7 +49,7 @@ def sanitize(text: str) -> str:
 
 
 def format_value(name: str, value: Value) -> str:
-    """The value as text: whole numbers plain, others with the fixed number of decimals of their name, never an exponent.
+    """Return the value as text: whole numbers plain, others with the fixed number of decimals of their name, never an exponent.
 
     A fixed number, because clients such as Telegraf take "230" and "230.1" for different types.
     """
