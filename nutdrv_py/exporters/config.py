@@ -286,7 +286,7 @@ class _Reader:
         return f"{self._path}:{node.start_mark.line + 1}"
 
     def _entries(self, node: yaml.Node | None, what: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
-        """Key, its node and the value's of a mapping; an empty one has none."""
+        """Yield key, its node and the value's of a mapping; an empty one has none."""
         if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"):
             return
         if not isinstance(node, yaml.MappingNode):
@@ -476,7 +476,7 @@ def _converted(text: str, kind: type) -> object:
 
 
 def _check(section: object, where: str) -> None:
-    """Combinations that cannot work."""
+    """Refuse combinations that cannot work."""
     match section:
         case Mqtt():
             if not section.mqtt_host:

@@ -122,7 +122,7 @@ class Backlog:
             return zlib.decompress(self._hand.data)
 
     def done(self, *, lost: int | None = 0) -> None:
-        """The set in hand has been dealt with; ``lost`` of its points were refused for good, None: all."""
+        """Drop the set in hand, which has been dealt with; ``lost`` of its points were refused for good, None: all."""
         with self._changed:
             batch, self._hand = self._hand, None
             if batch is None:
@@ -134,7 +134,7 @@ class Backlog:
                 self._trouble.clear("full", f"InfluxDB has the points that were kept; dropped since the start: {self.dropped}")
 
     def put_back(self) -> None:
-        """The set in hand could not be delivered."""
+        """Put back the set in hand, which could not be delivered."""
         with self._changed:
             batch, self._hand = self._hand, None
             if batch is not None:
@@ -231,7 +231,7 @@ class Delivery(threading.Thread):
                 return
 
     def _deliver(self, send: Send, lines: bytes) -> bool:
-        """Whether the server has given its last word on the set in hand; if not, it is in the backlog again."""
+        """Send the set in hand; return whether it is dealt with, else it is in the backlog again."""
         try:
             send(lines)
         except RefusedError as error:

@@ -59,7 +59,8 @@ class MqttExporter(Exporter):
 
     @property
     def dropped(self) -> int:
-        """Messages that a newer one replaced before the broker took them, or that were lost with a connection."""
+        """Return the number of messages that a newer one replaced before the broker took them, or that were lost with a
+        connection."""
         return self._outbox.replaced + self._lost
 
     async def start(self) -> None:
@@ -118,14 +119,14 @@ class MqttExporter(Exporter):
             self._timers.pop(name).cancel()
 
     def sent(self, mid: int) -> None:
-        """There is room for another."""
+        """Send the next message, because there is room for it."""
         self._flight.discard(mid)
         if not self._flight:
             self._all_sent.set()
         self._pump()
 
     def arrived(self, topic: str, payload: bytes, retained: bool) -> None:
-        """Home Assistant has started, or a retained value of an earlier run has been found."""
+        """Handle the start of Home Assistant, or a retained value of an earlier run."""
         if not self._connected:
             return
         if topic == f"{self._options.discovery_prefix}/status":
@@ -221,7 +222,7 @@ class MqttExporter(Exporter):
 
 
 def _places(sources: Iterable[Source], options: Mqtt) -> dict[str, Place]:
-    """RctMon knows one inverter: alone it has RctMon's topics, several have their name between."""
+    """Return the topics of each source. A single inverter has RctMon's topics, several have their name between."""
     sources = tuple(sources)
     alone = sum(source.backend == "rct" for source in sources) == 1
     prefix, found = options.topic_prefix, {}

@@ -48,7 +48,7 @@ class Outbox:
         self._waiting[rank][topic] = None
 
     def withdraw(self, topic: str) -> None:
-        """The topic has no value any more: a retained one is taken back, any other forgotten."""
+        """Withdraw the value of a topic: a retained one is taken back, any other forgotten."""
         before = self._wanted.get(topic)
         if before is None:
             return
@@ -59,7 +59,7 @@ class Outbox:
             del self._wanted[topic]
 
     def again(self, ranks: Iterable[Rank] = tuple(Rank)) -> None:
-        """Everything of these ranks is to be sent once more."""
+        """Send everything of these ranks once more."""
         wished = frozenset(ranks)
         for topic, message in self._wanted.items():
             if message.rank in wished:

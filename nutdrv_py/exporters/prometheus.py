@@ -75,7 +75,7 @@ OWN: tuple[Own, ...] = (
 
 
 def metric_name(variable: str) -> str:
-    """nut_exporter's name for a variable: what a metric's name may not have becomes ``_``."""
+    """Return nut_exporter's name for a variable: what a metric's name may not have becomes ``_``."""
     return f"{NUT}_{re.sub('[^a-zA-Z0-9_]', '_', variable)}"
 
 
@@ -110,10 +110,10 @@ class PrometheusExporter(Exporter):
         web.add(options.bind_address, options.bind_port, PATH, self._answer)
 
     async def start(self) -> None:
-        """Nothing: the web server does the rest."""
+        """Do nothing: the web server does the rest."""
 
     async def stop(self) -> None:
-        """Nothing: the web server does the rest."""
+        """Do nothing: the web server does the rest."""
 
     def _answer(self, headers: Mapping[str, str]) -> Answer:
         encode, content_type = self._exposition.choose_encoder(headers.get("accept", ""))
@@ -278,7 +278,7 @@ def _driver(families: _Families, view: View, health: Health) -> None:
 
 
 def _variables(families: _Families, view: View) -> None:
-    """NUT's variables as nut_exporter names them; none while the data are stale, not even the driver's own."""
+    """Add NUT's variables as nut_exporter names them; none while the data are stale, not even the driver's own."""
     if view.stale:
         return
     texts = view.texts

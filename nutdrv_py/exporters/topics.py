@@ -70,12 +70,12 @@ class Place:
 
     @property
     def slug(self) -> str:
-        """Letters, digits and ``_`` only, all that Home Assistant takes for an identifier."""
+        """Return the name in letters, digits and ``_`` only, all that Home Assistant takes for an identifier."""
         return slug(f"{self.prefix}_{word(self.ups)}")
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """Subscriptions for all topics that only this source publishes."""
+        """Return the subscriptions for all topics that only this source publishes."""
         groups = () if self.rctmon is None else tuple(f"{self.rctmon}/{group}/+" for group in RCTMON_GROUPS)
         return (f"{self.base}/+", *groups)
 
@@ -89,14 +89,15 @@ def slug(text: str) -> str:
 
 
 def nut_values(place: Place, variables: Mapping[str, str]) -> dict[str, str]:
-    """Topics and texts of the NUT variables, without ``driver.*``. An empty one has none: an empty payload means "no value"."""
+    """Return topics and texts of the NUT variables, without ``driver.*``. An empty one has none: an empty payload means "no
+    value"."""
     return {
         f"{place.base}/{word(name)}": text for name, text in variables.items() if text and not name.startswith("driver.")
     }
 
 
 def rctmon_values(place: Place, raw: Mapping[str, object]) -> dict[str, str]:
-    """RctMon's topics and texts for the inverter's objects; none for a place without them."""
+    """Return RctMon's topics and texts for the inverter's objects; none for a place without them."""
     if place.rctmon is None:
         return {}
     found = ((topic, value_text(raw.get(name))) for topic, name in RCTMON)

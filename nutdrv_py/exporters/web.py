@@ -131,7 +131,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(place, _Handler)
 
     def server_bind(self) -> None:
-        """Without the look into the name service that http.server takes here."""
+        """Bind without the name service, which http.server asks here."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 

@@ -79,7 +79,7 @@ def _move_on(descriptor: int, old: os.stat_result) -> None:
 
 
 def _give(descriptor: int, old: os.stat_result) -> None:
-    """The owner and group of the old file, or at least its group: dummy-ups reads it as another user."""
+    """Give the new file owner and group of the old one, or at least its group: dummy-ups reads it as another user."""
     for owner in (old.st_uid, -1):
         with contextlib.suppress(PermissionError):
             os.fchown(descriptor, owner, old.st_gid)
@@ -110,7 +110,7 @@ def lock_of(path: Path) -> Path:
 
 
 def lock(at: Place) -> int:
-    """Be the only keeper of the file until the descriptor is closed. Raises BlockingIOError when there is another one."""
+    """Lock the file for this keeper until the descriptor is closed. Raises BlockingIOError when there is another one."""
     try:
         descriptor = at.lock_file(lock_of(at.path).name)
     except Unsafe:

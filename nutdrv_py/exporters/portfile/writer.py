@@ -54,7 +54,7 @@ class Writer:
         return self._clock.monotonic() - self._turned_at > STUCK
 
     def tell(self, variables: Mapping[str, str] | None) -> None:
-        """What is known now; None while the data are stale."""
+        """Take in what is known now; None while the data are stale."""
         self._known = self._known or variables is not None
         self._latest = variables
         self._news.set()
