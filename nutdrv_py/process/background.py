@@ -112,7 +112,7 @@ class Ready:
         self._fd = fd
 
     def tell(self) -> None:
-        """The socket listens and the first state can be served: let the parent exit 0."""
+        """Let the parent exit 0: the socket listens and the first state can be served."""
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.write(self._fd, b"0")
@@ -132,7 +132,7 @@ class Ready:
 
 
 def background() -> Ready:
-    """Fork: the parent stays in here until the child is ready, then exits 0, or 1 if the child died; the child returns.
+    """Fork; the parent stays in here until the child is ready, then exits 0, or 1 if the child died; the child returns.
 
     Threads, event loop and TLS must not exist yet.
     """

@@ -92,7 +92,7 @@ def data(driver: Driver) -> str:
 
 
 def dump(args: Arguments, settings: Settings, level: int) -> int:
-    """-d N: N+1 updates, then the data; without socket, pid file or harm to a running driver."""
+    """Run -d N: N+1 updates, then the data; without socket, pid file or harm to a running driver."""
 
     async def collect() -> int:
         backend = settings.backend(settings.config, Clock())
@@ -112,7 +112,7 @@ def dump(args: Arguments, settings: Settings, level: int) -> int:
 
 
 def killpower(settings: Settings, socket_path: Path) -> int:
-    """-k: by the running driver, else by the device itself."""
+    """Run -k: by the running driver, else by the device itself."""
     code = older.killpower_running(socket_path, LONGEST_POLL)
     if code is not None:
         log.log.info("Request to killpower via running driver instance returned code %d", code)
@@ -139,7 +139,7 @@ def killpower(settings: Settings, socket_path: Path) -> int:
 
 
 def command(args: Arguments, progname: str) -> int:
-    """-c: over the socket, or as a signal with -P."""
+    """Run -c: over the socket, or as a signal with -P."""
     name = f"driver.{args.command}"
     if args.pid is not None:
         number = {"exit": signal.SIGTERM, "reload-or-exit": signal.SIGUSR1}.get(args.command or "", signal.SIGHUP)

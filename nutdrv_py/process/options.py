@@ -72,7 +72,7 @@ class Arguments:
 
     @property
     def debug_level(self) -> int:
-        """Debug level wished for: -D, else ``NUT_DEBUG_LEVEL`` (which does not keep the process in the foreground)."""
+        """Return the debug level wished for: -D, else ``NUT_DEBUG_LEVEL`` (which does not keep the process in the foreground)."""
         text = os.environ.get("NUT_DEBUG_LEVEL", "")
         return self.debug or (int(text) if text.isdigit() else 0)
 

@@ -127,7 +127,7 @@ class Server:
 
     @property
     def clients(self) -> int:
-        """Connections now."""
+        """Return the number of connections now."""
         return len(self._clients)
 
     def dump(self) -> bytes:
@@ -138,7 +138,7 @@ class Server:
         return self._dumped[1]
 
     def join(self, client: _Client) -> bool:
-        """A client has come; false when there are too many.
+        """Take in a new client; return False when there are too many.
 
         One that is too many takes the place of the client that was silent for longest, among those of the process which has
         the most: so upsd, which has one connection and sends PING, always gets in and is not driven out.

@@ -48,7 +48,7 @@ async def tell_status(summary: Callable[[], str]) -> None:
 
 
 def monotonic_usec() -> str:
-    """``MONOTONIC_USEC=...`` as systemd wants it with RELOADING=1."""
+    """Return ``MONOTONIC_USEC=...`` as systemd wants it with RELOADING=1."""
     return f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 

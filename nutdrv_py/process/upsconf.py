@@ -154,7 +154,7 @@ def load(
     before: Sequence[Entry] = (),
     environ: Mapping[str, str] = os.environ,
 ) -> Loaded:
-    """Settings of section ``ups`` for the program ``progname``.
+    """Return the settings of section ``ups`` for the program ``progname``.
 
     ``arguments`` are ``-x`` options that came after ``-a`` and override the section, ``before`` those that came before it.
     Raises :class:`ConfigError` for anything that cannot be meant so.
