@@ -167,7 +167,7 @@ class Tape:
             await asyncio.sleep(max(0.0, began + self._config.pollinterval - self.now()))
 
     async def poll(self) -> Reading | None:
-        """One poll, and all that is heard in it; None when it failed."""
+        """Poll once and record all that is heard in it; None when it failed."""
         self.take([{"t": round(self.now(), 3), "poll": "begins"}])
         reading: Reading | None = None
         try:
