@@ -155,7 +155,7 @@ class FrameReader:
         return self._read(self._buffer + data, final=False)
 
     def flush(self) -> list[Frame]:
-        """The line is silent: what has begun will not be continued. The frames that this completes."""
+        """Return the frames that a silent line completes: what has begun will not be continued."""
         return self._read(self._buffer, final=True)
 
     def reset(self) -> None:
