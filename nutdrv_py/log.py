@@ -205,7 +205,7 @@ class Trouble:
         return True
 
     def clear(self, topic: str, message: str = "") -> bool:
-        """The topic is fine (again); true when it was not before."""
+        """Clear a topic that is fine again; return whether it was in trouble."""
         was = self._seen.pop(topic, None) is not None
         if was and message:
             log.info("%s", message)
