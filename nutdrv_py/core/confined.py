@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Work with a time limit whose cancellation stays its own.
 
-``asyncio.timeout`` cancels the task that it stands in, and trusts all that runs there to count cancellations. anyio 3, which
-httpx of Debian 12 stands on, does not: when a limit of its own ends at the same moment, or a connection is being made, a
+``asyncio.timeout`` cancels the task that it is in, and trusts all that runs there to count cancellations. anyio 3, which
+httpx of Debian 12 uses, does not: when a limit of its own ends at the same moment, or a connection is being made, a
 cancellation is left over, which then ends the driver. In a task of its own, such a rest ends with the work.
 """
 

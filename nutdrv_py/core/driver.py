@@ -62,7 +62,7 @@ class Driver:
         """Called by each beat while polls come to an end: it feeds the watchdog."""
         self.keep: Callable[[Memory], None] = lambda memory: None
         """Called with what the next driver should know of the battery; it must not block."""
-        # A device that says LB itself is repeated as it is.
+        # A device that makes LB itself is repeated as it is.
         self._recall = Recall(None if backend.says_low else memory)
         backend.seen = seen_before(memory, clock.wall())
         self._remarks = Remarks(self.trouble)
@@ -95,7 +95,7 @@ class Driver:
 
     @property
     def good_at(self) -> float | None:
-        """Return monotonic time at which the device said what is served; None before the first reading."""
+        """Return monotonic time at which the device reported what is served; None before the first reading."""
         return self._state.taken if self._served.reading is not None else None
 
     def summary(self) -> str:

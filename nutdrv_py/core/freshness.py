@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What upsd may see of a device, and when: all that decides on it is in this file and in :mod:`~nutdrv_py.core.lowbattery`.
 
-Two rules about this file. First, all that decides stands here: no other module asks how old a reading is. Second, nothing here
+Two rules about this file. First, all that decides is here: no other module asks how old a reading is. Second, nothing here
 knows a clock, a task, a log or a backend: every time is an argument, in monotonic seconds.
 
 The rules that it keeps (tests/core/test_model.py visits every history and proves them against a model of upsmon):
@@ -9,13 +9,13 @@ The rules that it keeps (tests/core/test_model.py visits every history and prove
 1. On the grid, neither DATASTALE nor an orderly end comes before upsmon has had ``looks`` seconds to see a status without
    ALARM, CAL, BYPASS, OVER, OFF and OB. Those tokens are withdrawn first, then the time is waited. A new process begins as if it
    had just shown one: it does not know what the one before it showed.
-2. The grid is what the device said last about the grid. No error, age, restart or reload changes OL or OB.
+2. The grid is what the device reported last about the grid. No error, age, restart or reload changes OL or OB.
 3. LB comes only with OB and, once served, stays until OL, until a fresh charge or runtime is above its mark again, or while a
    generator charges the battery.
 4. LB is derived from charge and runtime for every backend (:mod:`~nutdrv_py.core.lowbattery`).
 5. A reading ages from the moment it was taken, not from the moment it was handed over.
-6. Off the grid the data are stale as soon as they are older than ``maxage``, or the device says so itself, but not before upsmon
-   has had ``looks`` seconds to see OB: it shuts down for the silence of a UPS only if it knows that it is on battery.
+6. Off the grid the data are stale as soon as they are older than ``maxage``, or the device reports so itself, but not before
+upsmon has had ``looks`` seconds to see OB: it shuts down for the silence of a UPS only if it knows that it is on battery.
 
 upsmon's side of it: clients/upsmon.c, parse_status() and is_ups_critical(), of NUT 2.8.0 to 2.8.5.
 """
@@ -101,7 +101,7 @@ class _Heard(_Event):
 
 
 class Polled(_Heard):
-    """A poll ended well. ``reading.at`` says when the device said it; None: at ``at``."""
+    """A poll ended well. ``reading.at`` is when the device reported it; None: at ``at``."""
 
     __slots__ = ()
 
@@ -126,7 +126,7 @@ class Disowned(_Event):
 
 @dataclass(frozen=True, slots=True)
 class Accepted(_Event):
-    """The device has taken a value that a client has set; it is shown before the next poll tells it."""
+    """The device has taken a value that a client has set; it is shown before the next poll returns it."""
 
     name: str
     value: str
@@ -159,7 +159,7 @@ class Tick(_Event):
 
 
 class Opened(_Event):
-    """From now on upsd can see what is served; nobody has seen what was served before."""
+    """From now on upsd can see what is served; nothing was seen before."""
 
     __slots__ = ()
 
@@ -179,14 +179,14 @@ class State:
     reading: Reading | None = None
     """The device's last word, as it was given."""
     taken: float = float("-inf")
-    """When it was said."""
+    """Monotonic time of that report."""
     held: tuple[Reading, float] | None = None
-    """An incomplete first reading and when it was said."""
+    """An incomplete first reading and the monotonic time of it."""
     shown: Reading | None = None
     """What is served of it from ``at`` on; its status holds LB as it was decided."""
     low: Low = Low()  # noqa: RUF009 - a frozen value
     grid: Status = Status(0)  # noqa: RUF009
-    """OL or OB, as the device said last; neither before it has said so."""
+    """OL or OB, as the device reported last; neither before its first report."""
     heard: bool = False
     """Whether a poll has come to an end, well or not."""
     failing: bool = False
@@ -204,7 +204,7 @@ class Served:
     reading: Reading | None
     stale: bool
     age: float
-    """Seconds since the device said it; infinite when it never did."""
+    """Seconds since the device reported it; infinite when it never did."""
     ready: bool
     """Whether the socket may be opened: a state, be it a stale one, can be served."""
     may_end: bool
@@ -300,7 +300,7 @@ def _loud(reading: Reading) -> bool:
 
 
 def _muted(reading: Reading, grid: Status) -> Reading:
-    # OFF alone says nothing of the grid; without it the status would be empty, so the grid's last state is said again.
+    # OFF alone is no state of the grid; without it the status would be empty, so the grid's last state is served again.
     return replace(reading, alarms=(), status=(reading.status & ~_MUTABLE) | grid)
 
 

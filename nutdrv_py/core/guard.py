@@ -65,7 +65,7 @@ def guarded(reading: Reading, secrets: Iterable[str] = (), *, fsd: bool = False)
     """Return ``reading`` without what must not be seen, and what was dropped of it.
 
     Values that hold one of ``secrets`` are dropped too; ``fsd`` lets a forced shutdown through. Raises
-    :class:`~nutdrv_py.errors.DeviceError` when the status does not say where the power comes from.
+    :class:`~nutdrv_py.errors.DeviceError` when the status has neither OL, OB nor OFF.
     """
     status, wrong = _status(reading.status, fsd=fsd)
     dropped = list(wrong)

@@ -4,13 +4,13 @@
 Pure: readings, wishes and times come in, a new :class:`Low` goes out. The rules:
 
 1. LB only with OB. It begins when the charge is at or below its mark, when the runtime has been so for :data:`SHORT` seconds, or
-   when the device says LB for a reason of its own.
+   when the device reports LB for a reason of its own.
 2. Each reason stays until OL, or until a fresh value of the same quantity is above its mark. A value that vanishes takes nothing
    back, nor does one that was counted down.
 3. A mark that is not known makes no LB. :func:`mark` is the one order in which marks are looked for.
 4. While a generator carries the house and the charge rises, charge and runtime make no LB, and what they have made is taken back:
-   a generator often starts at the low mark. Both must have been told within :data:`RELIEF_AGE`; a charge that falls all the same,
-   or one too close to the device's own limit, ends the relief. Then the rules above hold as always.
+   a generator often starts at the low mark. Both must have been reported within :data:`RELIEF_AGE`; a charge that falls all the
+   same, or one too close to the device's own limit, ends the relief. Then the rules above hold as always.
 5. With ``ignorelb`` the device's own LB does not count, and the comparison is that of NUT drivers/main.c and dstate.c: whole
    numbers, strictly below, at once.
 """
@@ -46,7 +46,7 @@ RELIEF_RESERVE = 3.0
 """Percentage points above the device's own limit at which no generator gives relief: hosts need them if it stops."""
 
 RELIEF_LIMIT = 10.0
-"""Percent; minimum of that limit, because a device may not tell it."""
+"""Percent; minimum of that limit, because a device may not report it."""
 
 HIGHEST = 99.0
 """Percent; no mark is raised above it."""
@@ -64,7 +64,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What was set here for LB. ``says_low``: the device says LB itself, so the marks that it tells make none here."""
+    """What was set here for LB. ``says_low``: the device makes LB itself, so its own marks make none here."""
 
     charge: Wish = Wish()
     runtime: Wish = Wish()
@@ -93,9 +93,9 @@ class Low:
     reasons: frozenset[str] = frozenset()
     """``device``, :data:`CHARGE`, :data:`RUNTIME`; empty: no LB."""
     told: frozenset[str] = frozenset()
-    """The quantities that the device told when it said LB; while one of them is missing, its LB is not taken back."""
+    """The quantities that the device reported with its LB; while one of them is missing, its LB is not withdrawn."""
     known: tuple[float | None, float | None] = (None, None)
-    """The marks of charge and runtime that the device told last: it may leave them out of a reading."""
+    """The marks of charge and runtime that the device reported last: it may leave them out of a reading."""
     short_since: float | None = None
     """Monotonic time since which the runtime has been at or below its mark."""
     relief: Relief | None = None
@@ -105,7 +105,7 @@ class Low:
 def wished(name: str, reading: Reading, wishes: Wishes, known: float | None = None) -> float | None:
     """Return the low mark of :data:`CHARGE` (percent) or :data:`RUNTIME` (seconds) that is asked for; None when there is none.
 
-    The order: override.*, ``lowbatt``, upsrw; the device's (told as a variable, or as told before); default.*; what the backend
+    The order: override.*, ``lowbatt``, upsrw; the device's (a variable, or its last value); default.*; what the backend
     reckons.
     """
     decline = reading.decline or _NO_DECLINE
@@ -133,7 +133,7 @@ def in_force(name: str, reading: Reading, wishes: Wishes, known: float | None = 
 
 
 def after(low: Low, reading: Reading, wishes: Wishes, at: float, *, fresh: bool) -> Low:
-    """Return what holds with ``reading`` at monotonic time ``at``; ``fresh``: told by the device, not counted down."""
+    """Return what holds with ``reading`` at monotonic time ``at``; ``fresh``: reported by the device, not counted down."""
     known = (
         _remembered(CHARGE, reading, low.known[0]),
         _remembered(RUNTIME, reading, low.known[1]),
@@ -177,7 +177,7 @@ def after(low: Low, reading: Reading, wishes: Wishes, at: float, *, fresh: bool)
 def _relief(before: Relief | None, reading: Reading, at: float, *, fresh: bool) -> Relief | None:
     """Return the relief by a generator at monotonic time ``at``."""
     if not fresh:
-        # What is counted down tells nothing of a generator; the age decides.
+        # A value that is counted down is no news of a generator; the age decides.
         return before
     decline, charge = reading.decline or _NO_DECLINE, _value(CHARGE, reading)
     if not decline.recharged or charge is None:

@@ -113,7 +113,7 @@ class Poller:
             await pause(self._clock, max(0.0, rest), self._wake)
 
     async def once(self) -> None:
-        """Ask the device once and take over what it says: the body of the loop, and all that ``-d`` needs."""
+        """Poll the device once and take over its answers: the body of the loop, and all that ``-d`` needs."""
         async with self._device:
             began = self._clock.monotonic()
             failure = await self._poll()

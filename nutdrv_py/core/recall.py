@@ -18,7 +18,7 @@ from nutdrv_py.device.reading import Decline, Reading, Status
 __all__ = ["KEPT", "Memory", "Recall", "due", "noted", "parsed", "seen_before"]
 
 KEPT = 86400.0
-"""Seconds after which a remembered charge says nothing any more."""
+"""Maximum age of a remembered charge, in seconds."""
 
 EACH = 60.0
 """Seconds between two notes off the grid, at most."""
@@ -115,7 +115,7 @@ def due(last: Memory | None, new: Memory) -> bool:
 
 
 class Recall:
-    """Completes readings by what was remembered, until the device itself has told a charge."""
+    """Completes readings by what was remembered, until the device itself has reported a charge."""
 
     def __init__(self, memory: Memory | None) -> None:
         self._memory = self._noted = memory

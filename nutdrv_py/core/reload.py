@@ -56,7 +56,7 @@ class Reload:
             raise CommandError(sentence, Result.INVALID)
 
     async def _read(self, load: Callable[[], Settings]) -> list[str] | None:
-        """Read and take over, once for all who ask until it begins; return what needs a restart, None for a faulty file.
+        """Read and take over, once for all callers until it begins; return what needs a restart, None for a faulty file.
 
         Clients that ask without end get two readings in a second: each holds the event loop for some milliseconds.
         """

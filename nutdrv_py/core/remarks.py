@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the log says of the data that are served: once per change, in a sentence for the administrator."""
+"""Sentences in the log about the data that are served: once per change, for the administrator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCKED = 2.0
 
 
 class Remarks:
-    """Writes to the log through ``trouble``, which leaves out what was said before."""
+    """Writes to the log through ``trouble``, which leaves out what was logged before."""
 
     def __init__(self, trouble: Trouble) -> None:
         self._trouble = trouble
@@ -35,7 +35,7 @@ class Remarks:
         )
 
     def served(self, before: Served, now: Served, state: State, maxage: float, detection: str) -> None:
-        """Note what has changed from ``before`` to ``now``; ``detection`` says by what LB will come."""
+        """Note what has changed from ``before`` to ``now``; ``detection`` is by what LB will come."""
         old, new = before.reading, now.reading
         if new is None:
             return

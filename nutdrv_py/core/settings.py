@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the driver was told, checked and typed."""
+"""The driver's settings, checked and typed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIXED = {   # fields of Settings, and what they are called in ups.conf
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the driver was told, checked."""
+    """All settings of the driver, checked."""
 
     ups: str
     progname: str

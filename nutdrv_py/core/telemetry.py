@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What exporters may know of a device: one :class:`View` at a moment, and the driver's own :class:`Health`.
 
-Exporters look when it suits them, or are told of each change. While the data are stale a view holds none of them: nothing that
-looks at it can repeat an old value as new. What a device answers that does not tell of the grid is not old: it is in ``raw``.
+Exporters look at any time, or are called with each change. While the data are stale a view holds none of them: nothing that
+looks at it can repeat an old value as new. What a device answers without the state of the grid is not old: it is in ``raw``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class View:
     raw: Mapping[str, object]
     """The device's own names: of RCT the objects by name, of Enphase the payloads by endpoint."""
     raw_at: Mapping[str, float] = field(default_factory=dict)
-    """Seconds since 1970 at which the device told each of ``raw``, as far as that is known; else ``at``."""
+    """Seconds since 1970 at which the device reported each of ``raw``, as far as that is known; else ``at``."""
 
     answering: bool = False
     """Whether the device answers although no reading can be made of it: ``raw`` is what it answers, stale or not."""
@@ -93,7 +93,7 @@ class Health:
     counters: Mapping[str, int]
     """What the backend counts."""
     ages: Mapping[str, float]
-    """Seconds since each quantity was last told, by the backend's name for it."""
+    """Seconds since each quantity was last reported, by the backend's name for it."""
 
 
 class Source:

@@ -75,7 +75,7 @@ class Marks:
 
     @classmethod
     def of(cls, reading: Reading, wishes: Wishes, known: tuple[float | None, float | None], fixed: Collection[str]) -> Marks:
-        """Return the marks in force for ``reading``; those in ``fixed`` cannot be set, nor can those that the device tells."""
+        """Return the marks in force for ``reading``; those in ``fixed`` cannot be set, nor can the device's own."""
         values: dict[str, float] = {}
         writable: dict[str, Writable] = {}
         for name, remembered in zip((CHARGE, RUNTIME), known, strict=True):
@@ -160,7 +160,7 @@ def usable(offer: Mapping[str, Writable]) -> dict[str, Writable]:
     """Return the rules of an offer that a variable can have; a backend may be a stranger's."""
     found: dict[str, Writable] = {}
     for name, rule in offer.items():
-        # The way to find out: what upsd could not be told is no rule.
+        # Try it: what upsd could not be sent is no rule.
         with contextlib.suppress(AttributeError, TypeError, ValueError):
             _writable("", rule)
             found[str(name)] = rule
