@@ -51,7 +51,7 @@ LOAD = 1200.0
 
 
 class Steps(Backend[Config]):
-    """Shows the present :attr:`step`; whoever sets another one calls :attr:`wake`."""
+    """Shows the present :attr:`step`; the caller that sets another one calls :attr:`wake`."""
 
     description = "Test steps"
     version = "0.1"

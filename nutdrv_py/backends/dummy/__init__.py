@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A device that is a file: ``.dev`` says what it is, ``.seq`` what happens to it. NUT's dummy-ups without its traps.
+"""A device that is a file: ``.dev`` holds its state, ``.seq`` what happens to it. NUT's dummy-ups without its faults.
 
 The grammar is in :mod:`nutdrv_py.nut.portfile`. What differs from dummy-ups(8), each on purpose:
 
 - A change of the file is at upsd within two tenths of a second; two writes within one second are two.
-- A changed file is a new device: what it no longer says is withdrawn. A sequence begins anew.
+- A changed file is a new device: what it no longer holds is withdrawn. A sequence begins anew.
 - A file that is missing, unreadable or half-written is no exit: after ``maxage`` the data are stale, until it is back.
-- Without ``ups.status``, or with one that says neither OL, OB nor OFF, the data are stale too: dummy-ups would say OL.
+- Without ``ups.status``, or with one that has neither OL, OB nor OFF, the data are stale too: dummy-ups would serve OL.
 - ``ups.status`` holds NUT's tokens in NUT's order; other words are left out. Alarms are shown in brackets, and make ALARM.
 - Only what the file declares with ``#@ rw`` can be set, and what was set holds in memory until the file itself gives that
   variable another value. There are no instant commands but those declared with ``#@ command``.
@@ -48,7 +48,7 @@ AGAIN = 0.1
 """Seconds before a half-written file is read again."""
 
 DEFAULTS = {"device.type": "ups", "ups.mfr": "Dummy Manufacturer", "ups.model": "Dummy UPS"}
-"""What holds until the file says otherwise (NUT drivers/dummy-ups.c)."""
+"""Values that hold until the file has others (NUT drivers/dummy-ups.c)."""
 
 
 class Dummy(Backend[DummyConfig]):
@@ -93,7 +93,7 @@ class Dummy(Backend[DummyConfig]):
     # The poll
 
     async def poll(self) -> Reading:
-        """Read the file if it may have changed, go on in it as far as is due, say what it says."""
+        """Read the file if it may have changed, go on in it as far as is due, return its values."""
         await self._watch.follow()
         if self._player is None or not self._watch.settling:
             await self._renew()
@@ -206,7 +206,7 @@ class Dummy(Backend[DummyConfig]):
     async def set(self, name: str, value: str) -> None:
         """Keep the value in memory until the file itself changes that variable.
 
-        A status that does not say where the power comes from is refused, because the data would go stale by it.
+        A status without OL, OB and OFF is refused, because the data would go stale by it.
         """
         if name.lower() == "ups.status":
             try:

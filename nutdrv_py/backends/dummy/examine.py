@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``nutdrv_py check`` of a file: can it be read, does it say where the power comes from, is each line understood."""
+"""``nutdrv_py check`` of a file: can it be read, has it a status with OL, OB or OFF, is each line understood."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SETTLED = 1.0
 """Seconds after which a file that looked half-written is read once more."""
 
 MOST_LINES = 10
-"""Mistakes that are told, at most."""
+"""Maximum mistakes that are reported."""
 
 
 async def examine(config: DummyConfig, clock: Clock, defaults: dict[str, str]) -> AsyncIterator[Finding]:
-    """Look at the file as a driver does that has just started; ``defaults`` hold until the file says otherwise."""
+    """Look at the file as a driver does that has just started; ``defaults`` hold until the file has others."""
     path = file_of(config)
     try:
         content = await asyncio.to_thread(read, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A port file in time: what it says at one moment, and what clients have set meanwhile. Pure; time is an argument."""
+"""A port file in time: its values at one moment, and what clients have set meanwhile. Pure; time is an argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nutdrv_py.nut.portfile import Alarm, Entry, Item, Timer
 __all__ = ["SHORTEST", "Overlay", "Player", "Text"]
 
 SHORTEST = 0.1
-"""Seconds that a TIMER above zero takes at least: more than ten steps a second nobody can follow, and a file must not keep
+"""Seconds that a TIMER above zero takes at least: more than ten steps a second are of no use, and a file must not keep
 the processor busy."""
 
 EARLY = 0.005
@@ -30,7 +30,7 @@ class Player:
     """Goes through the items of a file, from TIMER to TIMER.
 
     With ``loop`` it begins anew at the end, at once if the pass had a pause, else ``least`` seconds after the pass began.
-    What a pass has said holds until it is said anew, as in dummy-ups, also across the end of the file.
+    A value of a pass holds until the file gives it anew, as in dummy-ups, also across the end of the file.
     """
 
     def __init__(self, items: Sequence[Item], *, loop: bool, least: float, defaults: Mapping[str, str]) -> None:

@@ -42,7 +42,7 @@ _EVENT = struct.Struct("iIII")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What tells one state of a file from another, times in nanoseconds."""
+    """What distinguishes one state of a file from another, times in nanoseconds."""
 
     device: int
     inode: int
@@ -52,7 +52,7 @@ class Mark:
 
     @classmethod
     def of(cls, stat: os.stat_result) -> Mark:
-        """Return the mark in what ``stat`` says."""
+        """Return the mark of a result of ``stat``."""
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
@@ -152,7 +152,7 @@ class Watch:
 
     @property
     def notified(self) -> bool:
-        """Return whether the operating system tells of changes; else the file is looked at."""
+        """Return whether the operating system reports changes; else the file is looked at."""
         return self._inotify is not None
 
     def take(self) -> None:

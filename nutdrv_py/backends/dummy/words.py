@@ -13,7 +13,7 @@ from nutdrv_py.errors import DeviceError
 __all__ = ["alarms_in", "compose", "status_of"]
 
 UNNAMED = "N/A"
-"""The text of an alarm of which the file only says, by the word ALARM in ups.status, that it is there (as NUT 2.8.3)."""
+"""The text of an alarm that the file names only by the word ALARM in ups.status (as NUT 2.8.3)."""
 
 _BRACKETS = re.compile(r"\s*(?:\[[^\[\]]*\]\s*)+")
 
@@ -21,7 +21,7 @@ _BRACKETS = re.compile(r"\s*(?:\[[^\[\]]*\]\s*)+")
 def status_of(text: str) -> tuple[Status, tuple[str, ...]]:
     """Return the tokens of ``ups.status``, and the words among them that are none (ALARM is none: alarms make it).
 
-    Raises :class:`DeviceError` for a status that does not say where the power comes from, or says it twice.
+    Raises :class:`DeviceError` for a status without OL, OB and OFF, or with more than one of them.
     """
     status, unknown = Status.parse(text)
     if Status.OL in status and Status.OB in status:

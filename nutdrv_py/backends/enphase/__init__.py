@@ -126,7 +126,7 @@ class Enphase(Backend[EnphaseConfig]):
         return self._reading()
 
     def _recognise(self) -> None:
-        """Take in who the gateway has said it is, where that is news."""
+        """Take in the gateway's identity, where that is news."""
         found, before = self.session.identity, self._identity
         if found is None or found is before:
             return
@@ -143,7 +143,7 @@ class Enphase(Backend[EnphaseConfig]):
         self._stream_at = None
 
     def _transfer(self, state: Grid) -> None:
-        """The relay has moved: say so at once, then ask for all powers anew, those from before say nothing of what flows now."""
+        """Publish at once that the relay has moved, then ask for all powers anew: those from before are of no use now."""
         self._house.transfer(state)
         self._schedule.transferred()
         self.publish(self._reading(early=True))

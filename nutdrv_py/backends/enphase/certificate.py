@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Key and name in a certificate (DER, RFC 5280, 4.1), without a library that would verify what nobody has signed."""
+"""Key and name in a certificate (DER, RFC 5280, 4.1), without a library that would verify a signature that is not there."""
 
 from __future__ import annotations
 

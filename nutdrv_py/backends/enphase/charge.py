@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which charge to believe, and how it falls while nobody tells it.
+"""Which charge to believe, and how it falls while none is reported.
 
-Two sources tell the charge, livedata and secctrl; each may be late, absent, or zero because the gateway has just started. A
-wrong charge of 0 shuts servers down for nothing, a charge that stands still while the battery empties shuts them down too
-late. So the fresher believable source counts, and what nobody tells is counted down, but only while the house is off the grid.
+Two sources report the charge, livedata and secctrl; each may be late, absent, or zero because the gateway has just started. A
+wrong charge of 0 shuts servers down for nothing, a charge that does not fall while the battery empties shuts them down too
+late. So the fresher believable source counts, and a charge that is not reported is counted down, but only while the house is
+off the grid.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ DOUBT = 120.0
 """Seconds for which a livedata charge that fell at once is put behind secctrl's; then it may be the truer one."""
 
 HIGHEST_LOW = 50.0
-"""Percent; a low mark from the device's own limits is never above it, whatever they say."""
+"""Percent; a low mark from the device's own limits is never above it, whatever they are."""
 
 LEAST_LOW = 20.0
 MARGIN = 5.0
@@ -49,7 +50,7 @@ _ENERGY = between(0, 1e6)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one source says, at monotonic time ``at``: charges in percent, energy left in Wh."""
+    """Values of one source at monotonic time ``at``: charges in percent, energy left in Wh."""
 
     charge: float | None
     backup: float | None
@@ -62,7 +63,7 @@ class State:
     """The batteries as they are believed to be.
 
     ``charge`` is that of all batteries, ``backup`` that of the IQ Batteries, which alone carry an island; both None when too
-    old or unknown. ``decisive`` is the backup charge for LB, counted down while nobody tells one. ``energy`` in Wh is of the
+    old or unknown. ``decisive`` is the backup charge for LB, counted down while none is reported. ``energy`` in Wh is of the
     same source as the charge; ``capacity`` in Wh, of the IQ Batteries, is remembered.
     """
 
@@ -74,7 +75,7 @@ class State:
 
 
 class Charge:
-    """Remembers what was told of the batteries, from reading to reading."""
+    """Keeps the batteries' reported values from reading to reading."""
 
     def __init__(self) -> None:
         self._charge = ChargeFilter()
@@ -110,7 +111,7 @@ class Charge:
 
     @property
     def measured(self) -> bool:
-        """Return whether :attr:`drain` follows from a power that was told."""
+        """Return whether :attr:`drain` follows from a power that was reported."""
         return self._drain.measured
 
     @property
@@ -125,7 +126,7 @@ class Charge:
 
     @property
     def verylow(self) -> float:
-        """Return the percent at which the system stops, the last one told; 0 when it never was."""
+        """Return the percent at which the system stops, the last one reported; 0 when it never was."""
         return self._verylow.value or 0.0
 
     @property
@@ -146,7 +147,7 @@ class Charge:
     ) -> State:
         """Take in the ``meters`` of livedata and secctrl, each with its time.
 
-        ``drain`` is what the battery loses and ``load`` what the house uses, in W; None when it is not told now.
+        ``drain`` is what the battery loses and ``load`` what the house uses, in W; None when it is not reported now.
         """
         self._off_since = None if on_grid else now if self._off_since is None else self._off_since
         self._drain.update(drain, load, now, self.most)
@@ -184,7 +185,7 @@ class Charge:
         return slow if slow.at > fast.at else fast
 
     def _doubtful(self, fast: Told, slow: Told | None, now: float) -> bool:
-        """Return whether livedata say what a gateway says that has just started, or fell at once while secctrl did not."""
+        """Return whether livedata are those of a gateway that has just started, or fell at once while secctrl did not."""
         zero = fast.charge == 0 or fast.backup == 0
         if zero and self._empty_at is not None and abs(fast.at - self._empty_at) <= COMPARABLE:
             return True
@@ -212,7 +213,7 @@ class Charge:
 
     def _carrying(self, encharge: float | None, charge: float, energy: float | None) -> float | None:
         """Return the charge of the IQ Batteries; a 0 beside energy left, or beside a charge that nothing else holds, was not
-        told."""
+        reported."""
         if encharge is None:
             return None if self._mixed else charge
         if encharge > 0 or (charge == 0 and not energy):
@@ -253,7 +254,7 @@ class Charge:
         return self._believed
 
     def _decide(self, decisive: float | None, at: float, *, off_grid: bool) -> None:
-        """Take over the charge for LB, unless it stands still while energy is drawn."""
+        """Take over the charge for LB, unless it does not fall while energy is drawn."""
         drawn, self._drawn = self._drawn, 0.0
         self.counted = None if decisive is None else self._still.update(decisive, drawn, off_grid=off_grid)
         self._counted_at = at
@@ -263,7 +264,7 @@ class Charge:
             self._trouble.clear("standstill")
 
     def _count(self, now: float, *, measured: bool) -> None:
-        """On the grid nothing is lost; off it the charge falls from the last one told, or from when the relay opened."""
+        """On the grid nothing is lost; off it the charge falls from the last one reported, or from when the relay opened."""
         if self._off_since is None or self.counted is None or not self.size:
             return
         began = max(self._counted_at, self._off_since)

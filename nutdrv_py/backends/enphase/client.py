@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One IQ Gateway over HTTPS: one connection, one request at a time, nothing trusted.
 
-The gateway is a small computer whose services hang one by one; two requests at once can lock it up. So requests stand in
+The gateway is a small computer whose services hang one by one; two requests at once can lock it up. So requests wait in
 line, each has an end, an answer has a greatest size, and its certificate (self-signed, renewed every year and by upgrades)
 is compared by fingerprint before a token is sent.
 """
@@ -72,7 +72,7 @@ class Stranger(DeviceError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A good answer: its body, and the gateway's own time (seconds since 1970) when it said one."""
+    """A good answer: its body, and the gateway's own time (seconds since 1970) when it sent one."""
 
     body: bytes
     date: float | None
@@ -95,7 +95,7 @@ def decode(body: bytes) -> object:
 class Gateway:
     """Sends requests to the gateway at ``url``.
 
-    ``trusted`` tells for a fingerprint (SHA-256 of the certificate, hex) whether it may see the token.
+    ``trusted`` returns for a fingerprint (SHA-256 of the certificate, hex) whether the token may be sent to it.
     """
 
     def __init__(self, url: str, trusted: Callable[[str], bool]) -> None:
@@ -107,7 +107,7 @@ class Gateway:
         self._one = asyncio.Lock()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # The certificate is self-signed, outdated by the clock of a fresh boot, and named after the serial: only its
-        # fingerprint says anything, and that is compared in _traced.
+        # fingerprint proves anything, and that is compared in _traced.
         self._context.check_hostname = False
         self._context.verify_mode = ssl.CERT_NONE
         # Some gateways offer no key exchange with forward secrecy; Python's default leaves the others out.
@@ -142,7 +142,7 @@ class Gateway:
         return await self._request("POST", path, timeout, token, content)
 
     async def meet(self, path: str, *, timeout: float) -> tuple[Answer, str]:
-        """GET ``path`` without a token from whoever answers; also tells the fingerprint. To get to know a new certificate."""
+        """GET ``path`` without token or pinning; return answer and fingerprint, to learn a new certificate."""
         await self.close()
         self._cookies = httpx.Cookies()
         self._accepting = True

@@ -121,7 +121,7 @@ def _resolved(config: EnphaseConfig, name: str) -> Path:
 
 
 def credentials(config: EnphaseConfig) -> Credentials:
-    """Return what the options and the credentials file say; the file wins. Raises :class:`ConfigError`."""
+    """Return the account or token of options and credentials file; the file wins. Raises :class:`ConfigError`."""
     found = Credentials(config.username, config.password, config.token)
     return dataclasses.replace(found, **read_credentials(config, config.credentials, ("username", "password", "token")))
 

@@ -43,7 +43,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 def can_see_outage(raw: Raw) -> tuple[bool | None, str]:
     """Return whether a device can island this house, and its type in the inventory; None while that is unknown.
 
-    Without an IQ System Controller (ENPOWER) or Meter Collar the relay says "closed" for ever, also in an outage. A device that
+    Without an IQ System Controller (ENPOWER) or Meter Collar the relay is "closed" for ever, also in an outage. A device that
     is listed is believed, whatever the batteries' mode is, and so is a mode that only systems with such a device have.
     """
     modes = {mode for key in _MODES if (mode := " ".join(words(raw.get("relay"), key)))}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``nutdrv_py check`` at an IQ Gateway: certificate, identity, clock, token, endpoints, and what the system can tell at all.
+"""``nutdrv_py check`` at an IQ Gateway: certificate, identity, clock, token, endpoints, and what the system can report at all.
 
 A running driver asks the same gateway, which does not like two at once: each request is made once, one after the other, with a
 pause, and after two that hang no more. Nothing is written to the gateway; neither token nor certificate is kept, unless the user
@@ -91,7 +91,7 @@ async def examine(config: EnphaseConfig, clock: Clock, paths: Mapping[str, str],
         await gateway.close()
 
 
-# Who it is
+# Identity
 
 
 def _certificate(config: EnphaseConfig, pin: Pin, found: Identity, seen: str) -> Finding:
@@ -143,7 +143,7 @@ def _clocks(answer: Answer, clock: Clock) -> Finding:
     )  # fmt: skip
 
 
-# What the gateway tells
+# What the gateway reports
 
 
 async def _endpoints(

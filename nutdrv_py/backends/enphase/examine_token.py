@@ -24,7 +24,7 @@ LOGIN = 5
 """Seconds for each request to the cloud; a login is up to three."""
 
 SOON = 30
-"""Days before a token's end at which somebody must be told, if it cannot be renewed; the driver renews at the same time."""
+"""Days before a token's end at which the administrator must act, if it cannot be renewed; the driver renews at the same time."""
 
 OVERDUE = 7
 """Days before the end at which the driver should have renewed it long ago."""
@@ -48,7 +48,7 @@ class _Collected(Trouble):
 async def examine_token(
     config: EnphaseConfig, serial: str, clock: Clock, gateway_time: float | None, *, login: bool
 ) -> list[tuple[Finding, Token | None]]:
-    """Report what there is to say of the token, and the token if it can be used."""
+    """Return the findings about the token, and the token if it can be used."""
     account = credentials(config)
     trouble = _Collected()
     patient = dataclasses.replace(config, login_timeout=min(LOGIN, config.login_timeout))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The house as upsd is told of it: what is made of the gateway's answers, and remembered from one reading to the next."""
+"""Builds readings of the house from the gateway's answers; keeps state between polls."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class House:
         live_age: float | None,
         early: bool = False,
     ) -> Reading:
-        """Return what the payloads in ``raw`` say, each received at its time in ``times``.
+        """Return the reading of the payloads in ``raw``, each received at its time in ``times``.
 
         ``early`` when the relay has just moved and the powers are those from before: then they make neither LB nor OVER.
         """

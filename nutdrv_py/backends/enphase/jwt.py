@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A gateway token, which is a JSON Web Token, and what it says of itself."""
+"""A gateway token, which is a JSON Web Token, and its claims."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _unwrapped(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A gateway token and what it says of itself. Times are seconds since 1970."""
+    """A gateway token and its claims. Times are seconds since 1970."""
 
     text: str = field(repr=False)
     serial: str

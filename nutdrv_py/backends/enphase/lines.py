@@ -23,7 +23,7 @@ _HERTZ, _AMPERES = between(1, 100), between(0, 1e4)
 
 
 def _voltage(meter: object, count: int) -> tuple[float | None, bool]:
-    """Return the voltage of the whole, and whether each line is alive. A report tells the sum of its lines.
+    """Return the voltage of the whole, and whether each line is alive. A report reports the sum of its lines.
 
     Split phase: the voltage between the lines; three phases: that of a line, the mean of those that are alive.
     """

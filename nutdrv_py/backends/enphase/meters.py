@@ -26,7 +26,7 @@ _BLOCKS = ("pv", "storage", "grid", "load", "generator")
 
 
 def current(raw: Raw, times: Mapping[str, float]) -> dict[str, object]:
-    """Return ``raw`` without the powers that a fresher source has told, each payload being of its time in ``times``."""
+    """Return ``raw`` without the powers that a fresher source has reported, each payload being of its time in ``times``."""
     sources = {name: times[name] for name in ("livedata", "power", "reports") if name in raw and name in times}
     newest = max(sources.values(), default=0.0)
     kept = dict(raw)
@@ -70,7 +70,7 @@ def meter_kinds(raw: Raw) -> set[str] | None:
 
 
 def meters(raw: Raw, state: Grid) -> dict[str, object]:
-    """Return the reports by what they measure: net, total, production, storage; ``bus`` is the one that tells the house's
+    """Return the reports by what they measure: net, total, production, storage; ``bus`` is the one that reports the house's
     voltage.
 
     A total that equals the net is wrong (firmware 8.3.1598 and 8.3.5433) and left out; where the CT measures the
@@ -137,7 +137,7 @@ def _measured(kind: str, kinds: set[str] | None) -> bool:
 
 
 def phases(raw: Raw) -> int | None:
-    """1, 2 (split phase) or 3, from the meters, else livedata; None when nobody says."""
+    """1, 2 (split phase) or 3, from the meters, else livedata; None when none reports it."""
     listed = raw.get("meters")
     counts = [
         int(count)

@@ -23,8 +23,8 @@ class Pin:
     """The trust in fingerprints (SHA-256 of the certificate, hex), as ``certificate =`` wants it.
 
     With ``pin`` the first certificate seen is trusted, and remembered in a file beside the token as soon as the serial
-    number is known. Raises :class:`ConfigError` when that file is there but cannot be read: trusting anew whoever answers
-    would be worse than not starting.
+    number is known. Raises :class:`ConfigError` when that file is there but cannot be read: trusting anew any machine that
+    answers would be worse than not starting.
     """
 
     def __init__(self, config: EnphaseConfig, trouble: Trouble) -> None:
@@ -60,7 +60,7 @@ class Pin:
             self.remember(serial, self._fingerprint, key)
 
     def same_key(self, key: str) -> bool:
-        """Return whether a certificate holds the remembered key: whoever shows it has the gateway's private key."""
+        """Return whether a certificate holds the remembered key: its sender has the gateway's private key."""
         return bool(key) and key == self._key
 
     def remember(self, serial: str, fingerprint: str, key: str) -> None:

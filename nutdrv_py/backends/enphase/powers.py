@@ -22,7 +22,7 @@ ADDS_UP_WATTS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One power: W and VA of the whole and of each phase, + = into the house; None for what was not told."""
+    """One power: W and VA of the whole and of each phase, + = into the house; None for what was not reported."""
 
     watts: float
     voltamperes: float | None = None
@@ -68,7 +68,7 @@ def _flow(watts: float, voltamperes: float | None, lines: tuple[Flow, ...] = ())
 
 
 def storage_power(raw: Raw) -> float | None:
-    """Battery power in W, + = discharging; None when nothing told it."""
+    """Battery power in W, + = discharging; None when nothing reports it."""
     return storage(raw)[0]
 
 
@@ -92,7 +92,7 @@ def _stored(raw: Raw) -> Flow | None:
         return told
     watts, source = storage(raw)
     if watts is not None:
-        # That list holds the IQ Batteries alone; what AC Batteries give is told by nothing else that is fast enough.
+        # That list holds the IQ Batteries alone; what AC Batteries give is reported by nothing else that is fast enough.
         return None if source == "power" and acb_capacity(raw) is not None else Flow(watts)
     return Flow(0.0) if _no_battery(raw) else None
 

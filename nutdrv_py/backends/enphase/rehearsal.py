@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The test mode of enphase-monitor: the backend on answers that a configuration gives, through the steps of an outage.
 
-No network is touched. What each key holds is told in the script's own text: ``TEST_RELAY`` with ``@RELAY_STATE@``, ``TEST_LIVE``
+No network is touched. Each key is described in the script's own text: ``TEST_RELAY`` with ``@RELAY_STATE@``, ``TEST_LIVE``
 with ``@BATT_SOC@``; an empty one is a query that fails.
 """
 
@@ -37,7 +37,7 @@ _KEYS = {
 
 
 class Rehearsal(Enphase):
-    """Shows the present :attr:`step`; whoever sets another one calls :attr:`wake`."""
+    """Shows the present :attr:`step`; the caller that sets another one calls :attr:`wake`."""
 
     def __init__(self, config: EnphaseConfig, clock: Clock, answers: Mapping[str, str]) -> None:
         config = dataclasses.replace(config, port="https://test.invalid", serial=None, certificate="any")
@@ -68,7 +68,7 @@ class Rehearsal(Enphase):
         remove(token_path(self.config))
 
     async def poll(self) -> Reading:
-        """Return what the step shows, or raise :class:`StaleError` where nobody answers."""
+        """Return what the step shows, or raise :class:`StaleError` where the device is silent."""
         if self.step.status is None:
             raise StaleError("test mode: nobody answers")
         return await super().poll()

@@ -17,7 +17,7 @@ QUICK = 1.0
 PROBE = (60.0, 600.0, 3600.0)
 """Seconds before a feature that is absent is asked for again; the last one repeats. A stray answer must not hide it for good.
 
-Off the grid what tells charge or power is asked for with each full poll: without a charge there is no LB.
+Off the grid, endpoints of charge or power are read with each full poll: without a charge there is no LB.
 """
 
 
@@ -81,9 +81,9 @@ class Schedule:
         self._next[endpoint.name] = now + (RETRY if endpoint.every or took > QUICK else 0.0)
 
     def missing(self, endpoint: Endpoint, now: float, full: float, *, alert: bool) -> str:
-        """Note that the gateway says it has it not; what it had before it has again soon.
+        """Note that the gateway does not have it; what it had before it has again soon.
 
-        Return ``lost`` for that, ``absent`` when it says so for the first time, else an empty text. ``alert``: off the grid.
+        Return ``lost`` for that, ``absent`` for the first time, else an empty text. ``alert``: off the grid.
         """
         if endpoint.name in self._answered:
             self._next[endpoint.name] = now + RETRY
@@ -95,13 +95,13 @@ class Schedule:
         return "" if tries else "absent"
 
     def transferred(self) -> None:
-        """Have everything asked now that tells charge or power: the relay has moved."""
+        """Ask now for all endpoints of charge or power: the relay has moved."""
         for endpoint in ENDPOINTS:
             if endpoint.every <= 0:
                 self._next[endpoint.name] = 0.0
 
     def woken(self) -> None:
-        """Have everything asked now that was absent, and who the gateway is: it may have another firmware."""
+        """Have everything asked now that was absent, and for its identity: it may have another firmware."""
         self._next.update(dict.fromkeys((*self._absent, "info"), 0.0))
         self._absent.clear()
 

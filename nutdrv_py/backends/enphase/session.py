@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The gateway as it is known: its certificate, who it says it is, and the token that it takes.
+"""The gateway's session: its certificate, its identity, and the token that it takes.
 
 Nothing secret is sent before the certificate or the serial number has shown that it is the one that is meant.
 """
@@ -163,7 +163,7 @@ class Session:
         self.introduced(found)
 
     def _certified(self) -> bool:
-        """Return whether the certificate says enough of a gateway that does not say who it is.
+        """Return whether the certificate is enough to know a gateway that does not report its identity.
 
         A remembered or named certificate does, for ``serial =`` or the remembered one. The first certificate of all does when it
         is made out to ``serial =``: anybody could show such a one, but could also write that number into /info, so the token
@@ -178,7 +178,7 @@ class Session:
         return True
 
     async def _older(self) -> str:
-        """Return what is said of firmware that has no HTTPS; empty when it is not that. Asked every ten minutes."""
+        """Return the sentence about firmware that has no HTTPS; empty when it is not that. Asked every ten minutes."""
         now = self._clock.monotonic()
         if self._older_at is None or now - self._older_at >= AGAIN:
             self._older_at = now
@@ -190,7 +190,7 @@ class Session:
         return bool(self.gateway.seen) and self.gateway.name.lower() == f"envoy-{serial}".lower()
 
     def introduced(self, found: Identity) -> None:
-        """Take in who the gateway says it is. Raises DeviceError when it is not the one that is meant."""
+        """Take in the gateway's identity. Raises DeviceError when it is not the configured one."""
         wanted = self._config.serial
         port = self._config.port
         if wanted is not None and found.serial != wanted:

@@ -37,7 +37,7 @@ __all__ = [
 Raw = Mapping[str, object]
 
 NOMINAL_VOLTAGE = 76.8
-"""V: 24 lithium iron phosphate cells of 3.2 V, what enphase-monitor assumes; the gateway tells no DC voltage."""
+"""V: 24 lithium iron phosphate cells of 3.2 V, what enphase-monitor assumes; the gateway reports no DC voltage."""
 
 HIGHEST_VOLTAGE = 86.4
 LOWEST_VOLTAGE = 68.5
@@ -58,12 +58,12 @@ W = between(-MOST, MOST)
 """A power in W that a house can have."""
 
 MW = between(-MOST, MOST, scaled(0.001))
-"""The same, told in mW (livedata's ``agg_p_mw``) or mVA."""
+"""The same, reported in mW (livedata's ``agg_p_mw``) or mVA."""
 
 PERCENT = between(0, 100, integer)
 
 FACTOR = between(-1, 1)
-"""A power factor; of two or three phases the gateway tells the sum, which is none."""
+"""A power factor; of two or three phases the gateway reports the sum, which is none."""
 
 
 # fmt: off
@@ -94,7 +94,7 @@ FIELDS: tuple[Field, ...] = (
 
 
 class Grid(enum.Enum):
-    """Where the house's power comes from, told apart by the relay's words."""
+    """Where the house's power comes from, distinguished by the relay's words."""
 
     ON_GRID = "on-grid"
     OUTAGE = "outage"
@@ -122,9 +122,9 @@ TRANSFER_REASON = {
 
 
 def grid(relay: object) -> Grid:
-    """Return the state from /ivp/ensemble/relay. Raises DeviceError when it does not say: never OB, never OL from an error.
+    """Return the state from /ivp/ensemble/relay. Raises DeviceError when it has none: never OB, never OL from an error.
 
-    The first word of ``mains_oper_state`` decides (closed, open); ``mains_admin_state`` tells a commanded island (open)
+    The first word of ``mains_oper_state`` decides (closed, open); ``mains_admin_state`` distinguishes a commanded island (open)
     from an outage (closed); a second word with admin closed means that the relay is about to close again.
     """
     oper = words(relay, "mains_oper_state")
@@ -150,7 +150,7 @@ def words(source: object, key: str) -> list[str]:
     return value.lower().split() if isinstance(value, str) else []
 
 
-# Who it is
+# Identity
 
 _DEVICE_PART = 4096
 """Bytes of /info from <device> on that are looked at: the element has 300, and a search must not hold up the socket."""
@@ -236,7 +236,7 @@ def acb_capacity(raw: Raw) -> float | None:
 
 
 def battery_voltage(charge: float, highest: float = HIGHEST_VOLTAGE) -> float:
-    """Return an estimate in V from the charge, by the curve of a lithium iron phosphate cell. The gateway tells no DC voltage.
+    """Return an estimate in V from the charge, by the curve of a lithium iron phosphate cell. The gateway reports no DC voltage.
 
     ``highest`` is the voltage of the full battery.
     """
@@ -247,7 +247,7 @@ def battery_voltage(charge: float, highest: float = HIGHEST_VOLTAGE) -> float:
 
 
 def live_age(live: object, gateway_time: float | None, here: float) -> float | None:
-    """Return the seconds since livedata was made, by the gateway's own clock if it told the time; None when livedata does not
+    """Return the seconds since livedata was made, by the gateway's own clock if it reported the time; None when livedata does not
     say."""
     made = read(find({"l": live}, "l.meters"), "last_update")
     return None if made is None else (gateway_time if gateway_time is not None else here) - made

@@ -23,7 +23,7 @@ from nutdrv_py.machine.private import read_private
 __all__ = ["Authority", "Backoff"]
 
 WARN_DAYS = (30, 7, 1)
-"""Days before the end of a token that cannot be renewed at which the log says so."""
+"""Days before the end of a token that cannot be renewed at which the log names it."""
 
 BACKOFF = (60.0, 300.0, 1800.0, 3600.0)
 """Seconds between tries after failures that may pass; the last one repeats. Loops have locked accounts."""

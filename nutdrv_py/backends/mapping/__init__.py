@@ -80,7 +80,7 @@ class Mapping(Backend[MappingConfig]):
         """Ask for the grid, then for the rest, which may be missing."""
         on, at = await self._grid()
         if not on and self._on is not False and not self._confirmed():
-            # A second look that gets no answer leaves the first one standing: the next that says the same confirms it.
+            # A second look that gets no answer keeps the first one: the next with the same answer confirms it.
             await self.clock.sleep(CONFIRM)
             on, at = await self._grid()
         self._suspected = None
@@ -103,14 +103,15 @@ class Mapping(Backend[MappingConfig]):
         return self._reading(at, early=False)
 
     def _confirmed(self) -> bool:
-        """Take in a look that says "no grid"; return whether one before it has said so, a while ago and not too long."""
+        """Take in a look that says "no grid"; return whether one before it showed the same, a while ago and not too long."""
         now = self.clock.monotonic()
         if self._suspected is None or now - self._suspected > self._plan.maxage:
             self._suspected = now
         return now - self._suspected >= CONFIRM
 
     async def _grid(self) -> tuple[bool, float]:
-        """Return whether the grid is there and when that was said. Raises :class:`DeviceError` when nothing is said."""
+        """Return whether the grid is there and the monotonic time of that. Raises :class:`DeviceError` when it is not
+        reported."""
         grid = self._plan.grid
         told = (await self._source.ask((grid.place,))).get(grid.place)
         if told is None:

@@ -27,7 +27,7 @@ class Battery:
                 setting.value = part
 
     def transferred(self) -> None:
-        """The grid has gone or come: the load before says little about the load now."""
+        """The grid has gone or come: the load before is no measure of the load now."""
         self._house.transferred()
 
     def look(
@@ -40,7 +40,7 @@ class Battery:
         off_grid: bool,
         early: bool,
     ) -> Status:
-        """Replace ``battery.charge`` in ``shown``, said at ``charge_at``, by the one to believe; add what follows from it."""
+        """Replace ``battery.charge`` in ``shown``, reported at ``charge_at``, by the one to believe; add what follows from it."""
         for part, setting in self._settings:
             if isinstance(part, Quantity) and (found := part.number(told)) is not None:
                 setting.update(*found)
@@ -50,7 +50,7 @@ class Battery:
             power=power[0] if power is not None else None, load=_number(shown.get("ups.realpower")),
         )  # fmt: skip
         for name, value in believed.values.items():
-            # What the device says itself of its runtime and its size comes first.
+            # The device's own runtime and size come first.
             shown.setdefault(name, value)
         self.decline = believed.decline
         return believed.status

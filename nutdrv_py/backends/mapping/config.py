@@ -18,7 +18,7 @@ __all__ = ["MappingConfig", "check", "login"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingConfig(Config):
-    """Options of ``backend = mapping``. What the file says is read with them, so that a wrong file stops the start."""
+    """Options of ``backend = mapping``. The file is read with them, so that a wrong file stops the start."""
 
     port: str = option("a YAML file, absolute or relative to the directory of ups.conf, or a shipped device such as victron-gx")
     pollinterval: int = option("seconds between polls", default=5, minimum=1, reload=True)

@@ -40,7 +40,7 @@ _OWN: Mapping[str, str] = {
 """Variables that a file must not give, and why."""
 
 _NOT_THE_GRID = re.compile(r"(battery\.(charge|current|voltage|runtime)|\.?(realpower|power|voltage|current|load))(\.|$)")
-"""Variables that say nothing about the grid: what they are read from cannot be grid:."""
+"""Variables that are no state of the grid: what they are read from cannot be grid:."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Battery:
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """Return those that the device says."""
+        """Return those that the device reports."""
         return tuple(part for part in (self.power, self.capacity, self.low, self.cutoff) if isinstance(part, Quantity))
 
 
@@ -205,7 +205,7 @@ class _Reader:
         return Rule(name, quantity)
 
     def quantity(self, node: Node, nut: NutKind) -> Quantity:
-        """Return where a value is and what is made of it; ``nut`` says in which unit it must be."""
+        """Return where a value is and what is made of it; ``nut`` is the unit that it must have."""
         entries = node.entries(self.kind.PLACE | _FIELD)
         places = self.kind.places(node, entries, self._options)
         scale = entries["scale"].number(-1e6, 1e6) if "scale" in entries else 1.0

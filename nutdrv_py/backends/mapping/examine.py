@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``nutdrv_py check`` of a described device: is the file about the grid, does the device say what it lists, is there a charge."""
+"""``nutdrv_py check`` of a described device: is the file about the grid, does the device use its words, is there a charge."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAIT = 10.0
 """Seconds that a device which speaks by itself is listened to."""
 
 LOOK = 0.2
-"""Seconds between two looks at what it has said."""
+"""Seconds between two looks at its answers."""
 
 CERTIFICATE = 5
 """Seconds that the certificate is waited for."""
@@ -109,7 +109,7 @@ async def _asked(config: MappingConfig, plan: Description, source: Source, clock
 
 
 async def _certificate(config: MappingConfig, plan: Description) -> AsyncIterator[Finding]:
-    """Show the fingerprint of a certificate that nobody vouches for: the owner alone can say that it is the device's."""
+    """Show the fingerprint of a self-signed certificate: only the owner can know that it is the device's."""
     if not getattr(plan.spec, "url", "").startswith("https:") or config.certificate or plan.spec.address is None:
         return
     address = plan.spec.address

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a value stands in a JSON document: names with dots between them, ``[0]`` for an item of a list. Pure.
+"""Place of a value in a JSON document: names with dots between them, ``[0]`` for an item of a list. Pure.
 
-A name with a dot, a bracket or a blank in it stands in quotes: ``battery."state of charge"[0].value``. Nothing else is taken: no
+A name with a dot, a bracket or a blank in it is quoted: ``battery."state of charge"[0].value``. Nothing else is taken: no
 search, no filter, no slice.
 """
 
@@ -38,7 +38,7 @@ def steps(path: str) -> tuple[str | int, ...]:
 
 
 def dig(document: object, path: tuple[str | int, ...]) -> object:
-    """Return what stands at ``path``; None when a step is missing. Objects and lists are no values: None too."""
+    """Return the value at ``path``; None when a step is missing. Objects and lists are no values: None too."""
     for step in path:
         if isinstance(step, int):
             document = document[step] if isinstance(document, list) and step < len(document) else None

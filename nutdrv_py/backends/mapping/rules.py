@@ -35,14 +35,14 @@ def canonical(raw: object) -> str | float | None:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the device says whether the grid is there, and which of its words mean what."""
+    """Where the device reports whether the grid is there, and which of its words mean what."""
 
     place: Place
     on: frozenset[str | float]
     off: frozenset[str | float]
 
     def judge(self, raw: object) -> bool | None:
-        """Return whether the grid is there; None for a word that neither list has: then nothing was said."""
+        """Return whether the grid is there; None for a word that neither list has."""
         said = canonical(raw)
         if said is None:
             return None
@@ -62,7 +62,7 @@ class Quantity:
     highest: float = float("inf")
 
     def of(self, told: Mapping[Place, Told]) -> tuple[Value, float] | None:
-        """Return the value and when its oldest part was said (monotonic); None when a part is missing or impossible."""
+        """Return the value and the monotonic time of its oldest part; None when a part is missing or impossible."""
         if not all(place in told for place in self.places):
             return None
         at = min(told[place].at for place in self.places)
@@ -86,7 +86,7 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A variable of NUT: ``name`` is what ``quantity`` says, or the text ``constant``."""
+    """A variable of NUT: ``name`` is the value of ``quantity``, or the text ``constant``."""
 
     name: str
     quantity: Quantity | None = None

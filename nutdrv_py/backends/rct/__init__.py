@@ -49,7 +49,7 @@ FIRST = 15.0
 
 CHARGES = ("battery.soc", "battery_placeholder[0].soc")
 EMPTINESS = ("battery.status2", "battery.maximum_discharge_current")
-"""Asked again at once when the house is cut off: what the battery has said on the grid does not count."""
+"""Asked again at once when the house is cut off: what the battery reported on the grid does not count."""
 
 LIMIT = "power_mng.soc_min_island"
 """The charge at which the inverter ends an island."""
@@ -121,7 +121,7 @@ class Rct(Contact):
         await self._ask(self._schedule.new(BY_NAME[name] for name in (*TOWERS, LIMIT)), tries=TRIES - 1)
         fast = self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic())
         if changed:
-            # What was drawn before says nothing now, nor the voltages of the phases that need not be asked on a slow line.
+            # What was drawn before is of no use now, nor the voltages of the phases that need not be asked on a slow line.
             fast += [row for row in self._quick_grid() if row.name in PHASES] if self._slow and before is not None else []
         elif not (charge or self._house.off_grid):
             fast = self._schedule.unanswered(fast)
@@ -137,7 +137,7 @@ class Rct(Contact):
         await self._ask(self._due(), tries=1, until=until, least=1)
 
     async def _ask_the_rest(self, began: float) -> None:
-        """Ask what exporters show while the grid is not told: upsd needs a status, they do not."""
+        """Ask for what exporters show while the grid is unknown: upsd needs a status, they do not."""
         fast = self._schedule.quick(Group.FAST, self._inventory.parts, self.clock.monotonic())
         answered = await self.line.ask(fast, tries=1)
         if not any(answered.values()):
@@ -180,7 +180,7 @@ class Rct(Contact):
         rows = look.deciding(every) if self._slow else every
         answered = await self.line.ask(rows, tries=TRIES if self._answering_at is None else 1)
         if not any(answered.values()):
-            # Silence to everything says of no object that this inverter does not have it.
+            # Silence to everything does not mean that the inverter lacks an object.
             raise self._unanswered(f"the inverter at {options.port} is connected but does not answer")
         self._settle(rows, answered)
         fresh = look.answers(self.line.values, rows, began, options)
@@ -192,7 +192,7 @@ class Rct(Contact):
             fresh = look.answers(self.line.values, every, began, options)
             votes = self._house.votes(fresh, options)
         if not self._house.off_grid and any(votes.values()):
-            # They tell the reason, and whether the voltages of the Power Switch can be believed.
+            # They hold the reason, and whether the voltages of the Power Switch can be believed.
             registers = faults.REGISTERS if not self._slow else () if votes.get("island_flag") else (faults.DEAF_REGISTER,)
             await self._ask(self._schedule.answering(BY_NAME[name] for name in registers), tries=1)
         numbers = site.faults({name: datum.value for name, datum in self._current().items()})
@@ -254,7 +254,7 @@ class Rct(Contact):
 
     @property
     def answers(self) -> Answers | None:
-        """Return the inverter's objects, while it answers but does not tell of the grid."""
+        """Return the inverter's objects, while it answers without the state of the grid."""
         if self._answering_at is None or self.clock.monotonic() - self._answering_at > AGES[Group.FAST]:
             return None
         current = self._current().items()
@@ -268,7 +268,7 @@ class Rct(Contact):
 
     @property
     def ages(self) -> Mapping[str, float]:
-        """Return the seconds since the grid has told of itself, and since charge, power and load were answered."""
+        """Return the seconds since grid, charge, power and load were answered."""
         now, values = self.clock.monotonic(), self.line.values
         found = {name: now - values[row].at for name, row in QUANTITIES.items() if row in values}
         if self._house.told_at > float("-inf"):

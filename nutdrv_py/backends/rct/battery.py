@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The battery as upsd is told of it: charge, runtime, and the tokens LB, CHRG, DISCHRG and RB."""
+"""Builds the battery's part of a reading: charge, runtime, and the tokens LB, CHRG, DISCHRG and RB."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from nutdrv_py.device.trust import Band
 __all__ = ["Battery", "Moment"]
 
 CHARGE_AGE = 15.0
-"""Seconds for which a charge counts as told; off the grid an older one is counted down."""
+"""Seconds for which a charge counts as reported; off the grid an older one is counted down."""
 
 CORRECTION = 10.0
 """Seconds for which a charge above 0 that has jumped down must stay: batteries of this kind correct themselves by tens of
 percent when they come near their end, and the low mark leaves only some points."""
 
 LEAST_ENERGY = 1900.0
-"""Wh: one module, to count the charge down by when nothing tells what the battery holds."""
+"""Wh: one module, to count the charge down by when the battery's size is unknown."""
 
 LIMIT_WAIT = 60.0
 """Seconds for which the limit may be on its way: until then no mark is known, and none makes LB."""
@@ -34,7 +34,7 @@ HEALTH_LOW = 0.7
 """State of health below which a battery should be replaced (RB)."""
 
 EMPTY_CHARGE = 50.0
-"""Percent from which a battery on the grid cannot be empty: what says so all the same is not believed in an outage."""
+"""Percent from which a battery on the grid cannot be empty: a sign of emptiness is then not believed in an outage."""
 
 EMPTY_CURRENT = 0.1
 """A of permitted discharge that mean none."""
@@ -78,14 +78,14 @@ class _Emptiness:
         self._since = 0.0
 
     def judge(self, active: bool, at: float | None, *, off_grid: bool, charge: float | None) -> tuple[bool, bool]:
-        """Take in what the answer made at ``at`` says; return whether the sign counts, and whether beside a high charge, too."""
+        """Take in the answer made at ``at``; return whether the sign counts, and whether beside a high charge, too."""
         if not active:
             self._trusted = True
         elif not off_grid and charge is not None and charge >= EMPTY_CHARGE:
             self._trusted = False
         if at is not None and at != self._at:
             self._at = at
-            # A battery that rests on the grid permits no discharge either; what counts is what it says in the outage.
+            # A battery that rests on the grid permits no discharge either; its answer in the outage counts.
             self._count = self._count + 1 if active and off_grid else 0
             self._since = self._since if self._count > 1 else at
         counts = off_grid and self._count >= 2 and self._trusted
@@ -114,7 +114,7 @@ class Battery:
         return bool(self._word.confirmed & faults.BATTERY_ERROR)
 
     def transferred(self) -> None:
-        """The house was cut off or is back: what was drawn before says nothing now."""
+        """Forget what was drawn: the house was cut off or is back."""
         self._house.transferred()
 
     def look(self, moment: Moment, shown: dict[str, Value]) -> Status:
@@ -126,7 +126,7 @@ class Battery:
         towers = second is not None
         first = site.charge(values, None)
         if second is not None:
-            # A tower that has just appeared says 0 as a device does that knows nothing yet.
+            # A tower that has just appeared reports 0, like a device that has not measured yet.
             second = self._second.update(second * 100, moment.times.get("battery_placeholder[0].soc", now))
             self._gap = None if first is None or second is None else first - second
         elif moment.inventory.tower and first is not None and self._gap is not None:

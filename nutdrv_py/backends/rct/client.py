@@ -32,13 +32,13 @@ ANSWER = 1.0
 """Seconds to wait for an answer, which usually comes within 0.1."""
 
 CONNECT = 3.0
-"""Seconds to wait for the connection; on the local network more means that nobody is there."""
+"""Seconds to wait for the connection; on the local network a device answers sooner."""
 
 SILENCE = 3
-"""Requests without an answer, while nothing else was heard either, after which the rest is not asked: nobody is there."""
+"""Requests without an answer, while nothing else was heard either, after which the rest is not asked: the inverter is away."""
 
 IDLE = 0.3
-"""Seconds without a byte after which an unfinished frame is finished: long ones do not say where they end."""
+"""Seconds without a byte after which an unfinished frame is finished: long ones do not hold where they end."""
 
 SAMPLES = 9
 """Answers that make the line's pace. The slowest of them does not count: it may have been lost and asked for again."""
@@ -170,7 +170,7 @@ class Line:
 
     @property
     def values(self) -> Mapping[str, Datum]:
-        """Return what is known, by the object's name; whoever reads it looks at the age."""
+        """Return what is known, by the object's name; the caller looks at the age."""
         return MappingProxyType(self._values)
 
     @property

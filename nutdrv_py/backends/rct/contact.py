@@ -20,7 +20,7 @@ SILENT_POLLS = 3
 """Polls without any answer after which the connection is given up: the line may have locked up."""
 
 UNTOLD_POLLS = 30
-"""The same while it answers other questions than those about the grid, and has told of the grid before."""
+"""The same while it answers other questions than those about the grid, and has answered about the grid before."""
 
 RETRY = (5.0, 10.0, 20.0, 30.0, 60.0)
 """Seconds before the next attempts to connect. The last one repeats: an inverter that sleeps at night is found again within a
@@ -124,5 +124,5 @@ class Contact(Backend[RctConfig]):
 
     @property
     def _untold(self) -> float:
-        """Return the seconds since the grid has been told."""
+        """Return the seconds since the last answer about the grid."""
         return self.clock.monotonic() - self._house.told_at

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``nutdrv_py check`` at an RCT inverter: does it answer, who is it, can it see an outage, has it a battery.
+"""``nutdrv_py check`` at an RCT inverter: does it answer, what is it, can it see an outage, has it a battery.
 
 Ten reads on a connection of its own: the inverter takes several clients, so a running driver goes on.
 """
@@ -27,7 +27,7 @@ LIMIT = "power_mng.soc_min_island"
 
 # fmt: off
 FIRST = ("prim_sm.island_flag", "inverter_sn", "svnversion", "rb485.available")
-"""Asked first: whether it answers, and who it is."""
+"""Asked first: whether it answers, and its identity."""
 
 SECOND = (
     "rb485.u_l_grid[0]", "rb485.u_l_grid[1]", "rb485.u_l_grid[2]",

@@ -2,7 +2,7 @@
 """The fault registers and the battery's status words in text.
 
 Bit b of ``fault[n].flt`` is fault 32 n + b. The list is the inverter's own, as rctclient's documentation gives it; the bits of
-``battery.status`` and ``status2`` were told to openWB by the vendor.
+``battery.status`` and ``status2`` were given to openWB by the vendor.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Fault:
     text: str
     use: Use = Use.ALARM
     phases: bool = False
-    """The numbers stand for L1, L2, L3, and so on again."""
+    """The numbers are those of L1, L2, L3, and so on again."""
 
 
 _G, _I = Use.GRID, Use.INFO
@@ -155,7 +155,7 @@ def alarms(numbers: Iterable[int]) -> tuple[str, ...]:
 
 
 def reasons(numbers: Iterable[int]) -> tuple[str, ...]:
-    """Return the texts of the faults that tell what the grid did."""
+    """Return the texts of the faults that describe the grid."""
     return _texts(numbers, Use.GRID)
 
 
@@ -164,7 +164,7 @@ _NONE = Status(0)
 
 @dataclass(frozen=True, slots=True)
 class BatteryBit:
-    """A bit of ``battery.status`` and ``status2``: what it says, and the token it stands for."""
+    """A bit of ``battery.status`` and ``status2``: its text, and its token."""
 
     bit: int
     text: str
@@ -200,7 +200,7 @@ _BATTERY: tuple[BatteryBit, ...] = (
 
 
 def battery_status(word: int) -> tuple[str, Status]:
-    """Return the text of a status word and the tokens its bits stand for."""
+    """Return the text of a status word and the tokens of its bits."""
     rows = [row for row in _BATTERY if word >> row.bit & 1]
     status = Status(0)
     for row in rows:
@@ -213,7 +213,7 @@ def battery_word(raw: object) -> int | None:
 
     Bits without a published meaning are left out and the others count, unlike those of ``prim_sm.island_flag``: there a single
     bit decides, its meaning was inferred from three devices, and a second source sees an outage too. Here each bit was listed by
-    the vendor, newer firmware adds some (1 << 14 beside "empty" was seen), and nothing else may say that the battery is empty. A
+    the vendor, newer firmware adds some (1 << 14 beside "empty" was seen), and nothing else may mean that the battery is empty. A
     word that is full and empty at once, as one of all ones is, is damage. What is left must still be shown twice in an outage.
     """
     if not isinstance(raw, int) or (raw & BATTERY_FULL and raw & BATTERY_EMPTY):

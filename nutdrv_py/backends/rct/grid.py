@@ -3,8 +3,8 @@
 
 ``prim_sm.island_flag`` is a bit field that shows 2 on the grid (three independent devices); bit 0 is the island. A Power
 Switch also measures the voltage on the grid's side of it; one that has never shown a voltage, not before a restart either,
-measures nothing, and says nothing beside the flag. Either of them, in two polls one after the other, makes an outage; it ends
-when all of them have said so for a while. The inverter's state, the direction of power and silence say nothing.
+measures nothing, and is ignored beside the flag. Either of them, in two polls one after the other, makes an outage; it ends
+when all of them have shown the grid for a while. The inverter's state, the direction of power and silence are no sign.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 __all__ = ["Evidence", "GridWatch"]
 
 ISLAND, KNOWN = 1, 3
-"""Bits of ``prim_sm.island_flag``: the island, and all that were ever seen. With others in it the flag says nothing."""
+"""Bits of ``prim_sm.island_flag``: the island, and all that were ever seen. With others in it the flag is ignored."""
 
 DEAD = 0.8
 """Part of the nominal voltage below which a phase counts as dead; grid codes disconnect there."""
@@ -88,7 +88,7 @@ class GridWatch:
     def update(
         self, evidence: Evidence, nominal: float, now: float, *, switch: bool | None = None, interval: float = 0.0
     ) -> bool:
-        """Take in a poll; true when the state has changed. A poll that tells nothing changes nothing.
+        """Take in a poll; true when the state has changed. A poll without an answer changes nothing.
 
         ``switch`` False: there is none, so that it need not agree to the return of the grid; if there was one when the house
         was cut off, it is missed for :data:`GONE` seconds. ``interval`` is that of the polls, in seconds.

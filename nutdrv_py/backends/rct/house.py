@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The house as upsd is told of it: what is made of the inverter's answers, and remembered from one reading to the next."""
+"""Builds readings of the house from the inverter's answers; keeps state between polls."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class House:
 
     @property
     def off_grid(self) -> bool | None:
-        """Return whether the house is off the grid; None until two polls, or one that shows the grid, have told it."""
+        """Return whether the house is off the grid; None until two polls, or one that shows the grid, have answered."""
         return self._watch.off_grid
 
     @property
@@ -76,7 +76,7 @@ class House:
     def judge(self, fresh: Mapping[str, object], options: RctConfig, numbers: frozenset[int]) -> bool:
         """Take in the grid's objects as this poll has answered them; true when the house was cut off or is back.
 
-        ``numbers`` are the active faults: they tell the reason, and whether the inverter hears its Power Switch.
+        ``numbers`` are the active faults: they hold the reason, and whether the inverter hears its Power Switch.
         """
         evidence = _evidence(fresh, numbers)
         self._look_at_flag(evidence.flag)
@@ -123,7 +123,7 @@ class House:
     def reading(
         self, data: Mapping[str, Datum], options: RctConfig, inventory: Inventory, *, early: bool = False
     ) -> Reading:
-        """Return what the answers say that are not too old. ``early``: the grid has just changed and the powers are from
+        """Return the reading of the answers that are not too old. ``early``: the grid has just changed and the powers are from
         before."""
         off_grid = self._watch.off_grid
         if off_grid is None:

@@ -18,7 +18,7 @@ MEDIUM = 10.0
 """Seconds between two questions for objects of that group."""
 
 ALERT = 4.0
-"""The same while the house is off the grid: what the battery management says may end the supply."""
+"""The same while the house is off the grid: the battery management may end the supply."""
 
 RARE = 5
 """Full polls between two questions for a rare object."""
@@ -27,7 +27,7 @@ INVENTORY = 3600.0
 """Seconds between two questions for the inventory on one connection: an answer that was cut short must not last."""
 
 UNANSWERED = (30.0, 60.0, 600.0, 3600.0)
-"""Seconds before an object that was never answered is asked again; firmware says nothing about objects it does not know."""
+"""Seconds before an object that was never answered is asked again; firmware does not answer for unknown objects."""
 
 QUICK_UNANSWERED = (0.0, 0.0, 0.0, 60.0)
 """The same for the grid and the fast objects."""
@@ -36,7 +36,7 @@ AGAIN = 30.0
 """Seconds before an object is asked again that was answered before: then it was lost on the line."""
 
 TOWERS = ("battery_placeholder[0].bms_sn", "battery_placeholder[0].ah_capacity")
-"""The objects that tell whether there is a second tower. Counts of batteries may count modules."""
+"""The objects that show whether there is a second tower. Counts of batteries may count modules."""
 
 NEW = 30.0
 """Seconds for which an object that was never asked may wait on a slow line, in the reckoning of :meth:`Schedule.urgent`."""
@@ -79,7 +79,7 @@ class Inventory:
 
 
 def discover(values: Values) -> Inventory:
-    """Return what the answers so far say. ``values`` by the object's name."""
+    """Return the inventory of the answers so far. ``values`` by the object's name."""
     return Inventory(
         switch=_flag(values.get("rb485.available")),
         battery=_battery(values),
@@ -101,7 +101,7 @@ def _named(value: object) -> bool | None:
 
 
 def _battery(values: Values) -> bool | None:
-    """Return whether there is a battery. One that sleeps shows zeros everywhere, so only the type says that there is none,
+    """Return whether there is a battery. One that sleeps shows zeros everywhere, so only the type means that there is none,
     and no charge may contradict."""
     kind = values.get("power_mng.battery_type")
     if to_number(values.get("battery.soc")):
@@ -117,7 +117,7 @@ def _tower(values: Values) -> bool | None:
 
 
 class Schedule:
-    """Says which objects are due. The grid and the fast ones are always; the rest when their time has come."""
+    """Decides which objects are due. The grid and the fast ones are always; the rest when their time has come."""
 
     def __init__(self) -> None:
         self._next: dict[str, float] = {}
@@ -147,7 +147,7 @@ class Schedule:
         ]
 
     def due(self, parts: frozenset[Part], now: float) -> list[Object]:
-        """Return the other objects that are due: who it is first, then the oldest."""
+        """Return the other objects that are due: those of its identity first, then the oldest."""
         found = [
             row
             for row in OBJECTS
@@ -193,7 +193,7 @@ class Schedule:
         self, rows: Iterable[Object], answered: Mapping[str, bool], now: float, *, pollfreq: float, off_grid: bool,
         brisk: bool = False,
     ) -> None:  # fmt: skip
-        """Of these objects, ``answered`` says by name which were asked and whether an answer came.
+        """Of these objects, ``answered`` holds by name which were asked and whether an answer came.
 
         With ``brisk`` those of :data:`RCTMON_MEDIUM` are asked again as often as RctMon asks them.
         """

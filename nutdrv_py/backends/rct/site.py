@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From the inverter's objects to NUT's variables: one row each, and the few that need arithmetic. Pure.
 
-``values`` maps object names to what they said, without what is too old. Powers in W: battery + = discharging, grid + =
+``values`` maps object names to values, without what is too old. Powers in W: battery + = discharging, grid + =
 import (so ``input.realpower`` is negative while the house feeds the grid; NUT has no rule for that).
 """
 
@@ -25,13 +25,13 @@ __all__ = [
 Values = Mapping[str, object]
 
 MODULE_ENERGY = 1900.0
-"""Wh of an RCT battery module, when the battery does not tell its capacity."""
+"""Wh of an RCT battery module, when the battery does not report its capacity."""
 
 MODULE_VOLTAGE = 24 * 3.2
 """V of a module at mid charge: 24 LiFePO4 cells."""
 
 EFFICIENCY = 0.94
-"""Of what the battery holds, the part that reaches the house; when the battery does not tell a believable one."""
+"""Of what the battery holds, the part that reaches the house; when the battery does not report a believable one."""
 
 OWN_USE = 50.0
 """W that the inverter takes for itself, on top of the house's load."""
@@ -64,7 +64,7 @@ def _date(raw: object) -> Value | None:
 
 
 def _positive(raw: object) -> Value | None:
-    """Return a number above 0; firmware says 0 for what it does not know."""
+    """Return a number above 0; firmware answers 0 for what it does not know."""
     value = to_number(raw)
     return value if value and value > 0 else None
 
@@ -191,7 +191,7 @@ def packs(values: Values) -> int:
 
 
 def nominal_power(values: Values, configured: float | None) -> float | None:
-    """Return the power in W the inverter can give: as configured, as it says, or by its model ("PS 6.0": 6000)."""
+    """Return the power in W the inverter can give: as configured, as it reports, or by its model ("PS 6.0": 6000)."""
     if configured:
         return float(configured)
     told = number(values, "p_rec_lim[2]")
@@ -233,7 +233,7 @@ def _number_of(found: Iterable[Value | None]) -> float | None:
 
 
 def _health(values: Values, name: str) -> float:
-    """Return the state of health; firmware that does not know it says 0."""
+    """Return the state of health; firmware that does not know it answers 0."""
     soh = number(values, name)
     return soh if soh is not None and 0 < soh <= 1 else 1.0
 

@@ -64,7 +64,7 @@ OUTCOMES = {
     "UNKNOWN": Result.UNKNOWN, "READONLY": Result.INVALID, "TOO-LONG": Result.INVALID, "INVALID-VALUE": Result.INVALID,
     "INVALID-ARGUMENT": Result.INVALID,
 }  # fmt: skip
-"""What a client of ours is told for the source's ERR; :attr:`Result.FAILED` for any other."""
+"""Result for our client, by the source's ERR; :attr:`Result.FAILED` for any other."""
 
 T = TypeVar("T")
 
@@ -174,7 +174,7 @@ class Repeater(Backend[RepeaterConfig]):
             raise DeviceError(self._why)
 
     def _remark(self, values: Mapping[str, str]) -> None:
-        """Say once what is odd about the source but does not stop it from being repeated."""
+        """Log once what is odd about the source but does not stop it from being repeated."""
         for token in Status.parse(values.get("ups.status", ""))[1]:
             self._trouble.report("tokens", f"{self.source}: the status {token[:40]!r} is not known here and left out")
         for topic, odd, text in (
@@ -211,7 +211,7 @@ class Repeater(Backend[RepeaterConfig]):
         self._spoiled = line.spoiled
         values = {row[0]: " ".join(row[1:]) if row[0] == "ups.status" else row[1] for row in rows if len(row) > 1}
         if line.may_write:
-            # The values are good; if the source is lost here, the next poll will say so.
+            # The values are good; if the source is lost here, the next poll will fail.
             with contextlib.suppress(DeviceError):
                 self._inventory.learn(line, values.keys(), ANSWER - LEARNING)
         return values

@@ -25,7 +25,7 @@ RUNTIME = "battery.runtime.low"
 
 
 async def examine(config: RepeaterConfig, line: Line, identity: str) -> AsyncIterator[Finding]:
-    """Look at the source over a ``line`` that nobody else uses; ``identity`` is how a loop is noticed."""
+    """Look at the source over a ``line`` of its own; ``identity`` is how a loop is noticed."""
     try:
         values = await asyncio.to_thread(_fetch, line)
         reading = mirror(line.source, values, identity)

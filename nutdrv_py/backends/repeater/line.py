@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One connection to a NUT server, through pynut2; the only module that imports it. Everything here blocks.
 
-pynut2 opens the connection, sends and receives lines. What is said and how answers are read is decided here, because its
+pynut2 opens the connection, sends and receives lines. What is sent and how answers are read is decided here, because its
 own methods (2.1.2) cut a value at the first quotation mark inside it, take half a list for a whole one when the time is
 up, raise whatever comes for an empty list, do not quote what they send, and never ask what became of a SET. It has no
 TLS: all that it sends can be read on the way. It writes the password it is given into its debug log, so it is given none:
@@ -126,7 +126,7 @@ class Line:
         try:
             self._client = nut2.PyNUTClient(self.source.host, self.source.port, timeout=max(self.left(), 0.1))
         except (nut2.PyNUTError, OSError, ValueError) as error:
-            # pynut2 says only "Socket error."; the reason is what it caught.
+            # pynut2 raises only "Socket error."; the reason is what it caught.
             cause = error.__context__ if isinstance(error, nut2.PyNUTError) and error.__context__ else error
             raise self._error(next(text for kind, text in TROUBLES if isinstance(cause, kind))) from None
         self.rejected = ""
@@ -136,12 +136,12 @@ class Line:
         except Refusal as refusal:
             self.rejected = str(refusal)
         if self.may_write:
-            # With it the server tells what became of a SET or INSTCMD (NUT 2.8.0+); without, OK means only "passed on".
+            # With it the server reports the outcome of a SET or INSTCMD (NUT 2.8.0+); without, OK means only "passed on".
             with contextlib.suppress(Refusal):
                 self.ask("SET", "TRACKING", "ON")
 
     def close(self) -> None:
-        """Say goodbye and close."""
+        """Log out and close."""
         client, self._client = self._client, None
         if client is None:
             return

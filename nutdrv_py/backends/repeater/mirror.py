@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What another server says of its UPS, as a Reading. Pure."""
+"""Turns another server's variables into a Reading. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_HOPS = 4
 LONGEST_NAME = 128
 """Characters of a name. upsd answers in lines of 511 bytes; a longer name and a long value would lose their line feed."""
 
-_OWN = "driver."  # of the driver that says it: the source's own are of no use to clients of ours
+_OWN = "driver."  # of the source's driver: of no use to clients of ours
 _OWN_COMMAND = "shutdown.default"
 _NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}")
 _ALARM = re.compile(r"[^\[\]]+")
@@ -38,7 +38,7 @@ def is_mirrored(name: str) -> bool:
 def mirror(source: object, values: Mapping[str, str], identity: str) -> Reading:
     """Return a reading of the variables ``values``, which came from ``source`` to the repeater ``identity``.
 
-    Raises :class:`DeviceError` when they do not say what the status is, or came through this repeater before.
+    Raises :class:`DeviceError` when they have no usable status, or came through this repeater before.
     """
     path = values.get(PATH, "").split()
     if identity in path:

@@ -194,7 +194,7 @@ class Replay(Backend[ReplayConfig]):
         return self._played.ages
 
     async def reload(self, config: ReplayConfig) -> None:
-        """Take over what says something of the UPS."""
+        """Take over the options about the UPS."""
         self.config = config
         await self._played.reload(OPTIONS[self._recording.backend](self._recording.options, config))
 

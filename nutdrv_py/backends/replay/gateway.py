@@ -24,10 +24,10 @@ from nutdrv_py.recording.gateway import Exchange
 __all__ = ["PlayedEnphase", "config_of"]
 
 URL = "https://recording.invalid"
-"""Nobody is asked there; the name is reserved for that (RFC 6761)."""
+"""Nothing is asked there; the name is reserved for that (RFC 6761)."""
 
 TOKEN_LIFE = 365 * DAY
-"""Seconds of life of the token when the recording does not tell."""
+"""Seconds of life of the token when the recording has none."""
 
 _FAILURES: Mapping[str, Callable[[str], Exception]] = {
     "timeout": httpx.ReadTimeout,
@@ -38,7 +38,7 @@ _FAILURES: Mapping[str, Callable[[str], Exception]] = {
 
 
 def config_of(options: Mapping[str, int | float | bool], own: Config) -> EnphaseConfig:
-    """Return the options with which it was recorded; those of the section that plays it where they say something of the UPS."""
+    """Return the options with which it was recorded; those of the section that plays it where they are about the UPS."""
     fields = {item.name for item in dataclasses.fields(EnphaseConfig)}
     known = {name: value for name, value in options.items() if name in fields}
     config = EnphaseConfig(**{"port": URL, "certificate": "any", **known})  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ class PlayedEnphase(Enphase):
 
 
 class _Authority(Authority):
-    """The token is a stand-in: nobody needs to be warned of its end."""
+    """The token is a stand-in: no warning of its end is needed."""
 
     def maintain(self, serial: str, *, on_battery: bool) -> None:
         pass

@@ -22,14 +22,14 @@ from nutdrv_py.recording.inverter import Bytes, LineState
 __all__ = ["PlayedRct", "config_of"]
 
 HOST, PORT = "recording.invalid", 8899
-"""Nobody is asked there; the name is reserved for that (RFC 6761)."""
+"""Nothing is asked there; the name is reserved for that (RFC 6761)."""
 
 ISLAND = f"{BY_NAME['prim_sm.island_flag'].oid:08X}"
 """What each look at the grid asks first."""
 
 
 def config_of(options: Mapping[str, int | float | bool], own: Config) -> RctConfig:
-    """Return the options with which it was recorded; those of the section that plays it where they say something of the UPS."""
+    """Return the options with which it was recorded; those of the section that plays it where they are about the UPS."""
     fields = {item.name for item in dataclasses.fields(RctConfig)}
     known = {name: value for name, value in options.items() if name in fields}
     config = RctConfig(**{"port": f"{HOST}:{PORT}", **known})  # type: ignore[arg-type]
@@ -157,7 +157,7 @@ class _Line(Line):
 
 
 def _slower(event: Bytes) -> bool:
-    """Return whether it is the answer of an object that does not tell of the grid: that one is judged look by look."""
+    """Return whether it is the answer of an object that is not about the grid: that one is judged look by look."""
     reader = FrameReader()
     frames = [*reader.feed(event.data), *reader.flush()]
     return bool(frames) and frames[0].oid in BY_OID and BY_OID[frames[0].oid].group is not Group.GRID

@@ -89,7 +89,7 @@ class PlayedClock(Clock):
 
 
 class Tracks(Generic[Item]):
-    """What was answered to each question, by time. ``cues`` of one question stand in the order in which it was asked."""
+    """What was answered to each question, by time. ``cues`` of one question are in the order in which it was asked."""
 
     def __init__(self, stage: Stage, cues: Mapping[str, Sequence[Cue[Item]]]) -> None:
         self._stage = stage

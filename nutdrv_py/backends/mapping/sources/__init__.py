@@ -34,7 +34,7 @@ class Spec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the device said at one place, and at which monotonic time."""
+    """The device's value at one place, and its monotonic time."""
 
     value: object
     at: float
@@ -53,7 +53,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What ups.conf says besides the file: where the device is, and how it is met."""
+    """The options besides the file: where the device is, and how it is met."""
 
     address: str = ""
     topic: str = ""
@@ -82,7 +82,7 @@ class Source(abc.ABC):
     """A connection to the device. Methods are called one at a time, from one task."""
 
     wake: Callable[[], None]
-    """Called from the event loop when the device has said something by itself."""
+    """Called from the event loop when the device has sent something by itself."""
 
     def __init__(self, clock: Clock, login: Callable[[], Login]) -> None:
         self.clock = clock
@@ -99,9 +99,9 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     async def ask(self, places: Collection[Place]) -> Mapping[Place, Told]:
-        """Return what the device says at these places; a place of which it says nothing is left out.
+        """Return the device's values at these places; a place without one is left out.
 
-        Raises :class:`~nutdrv_py.errors.DeviceError` when it says nothing at all.
+        Raises :class:`~nutdrv_py.errors.DeviceError` when it has none at all.
         """
 
 
@@ -109,7 +109,7 @@ class Kind(Protocol):
     """A module of this package."""
 
     PLACE: frozenset[str]
-    """The keys that say where a value is."""
+    """The keys of a value's place."""
     MAIN: str
     """The one of them that every place has."""
 

@@ -80,7 +80,7 @@ class File(Source):
         self._seen: tuple[object, float] | None = None
 
     async def ask(self, places: Collection[Place]) -> Mapping[Place, Told]:
-        """Return what the file says, said when it was changed last."""
+        """Return the values of the file, with the time of its last change."""
         path = self._spec.path
         try:
             data, state = await asyncio.to_thread(_read, path)

@@ -27,7 +27,7 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class LoginForm:
-    """How to log in: what is posted where, and where in the answer a bearer token stands; without one cookies do."""
+    """How to log in: what is posted where, and where in the answer a bearer token is; without one cookies are used."""
 
     path: str
     fields: tuple[tuple[str, str], ...]

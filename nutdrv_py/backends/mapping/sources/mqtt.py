@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Topics of an MQTT broker. What the broker has kept says nothing by itself: it may be hours old.
+"""Topics of an MQTT broker. Retained messages are not used by themselves: they may be hours old.
 
 A retained value counts once the device has shown that it is there: by a message that has just been sent, or by its availability
 topic, which the broker sets to offline when the device vanishes (its last will). Even then something must be sent within
@@ -33,7 +33,7 @@ MOST_PAYLOAD = 64 * 1024
 """Bytes of a message; a longer one is no value."""
 
 SILENCE = 900
-"""Seconds without any message after which a device that its availability topic calls online says nothing any more."""
+"""Seconds without any message after which a device that its availability topic calls online counts as silent."""
 
 WAKE = 0.5
 """Seconds between two polls that messages cause, at least."""
@@ -41,7 +41,7 @@ WAKE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """The topic that says whether the device is there, and its words."""
+    """The topic of whether the device is there, and its words."""
 
     topic: str
     online: frozenset[str | float]
@@ -174,7 +174,7 @@ class Subscriber(Source):
         if broker is not None:
             await broker.leave()
 
-    # What the broker says
+    # Messages of the broker
 
     def connected(self) -> None:
         """Subscribe; what was kept before is forgotten."""
@@ -211,7 +211,7 @@ class Subscriber(Source):
     # What the driver asks
 
     async def ask(self, places: Collection[Place]) -> Mapping[Place, Told]:
-        """Return what the topics say, said when the device was last known to be there."""
+        """Return the values of the topics, with the time at which the device was last known to be there."""
         at = self._at()
         told: dict[Place, Told] = {}
         documents: dict[str, object] = {}
