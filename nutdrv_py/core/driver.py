@@ -121,7 +121,7 @@ class Driver:
             log.log.info("Ending within %d s: upsmon has to see the present status first, on the grid without alarms", looks)
 
     def opened(self) -> None:
-        """Upsd can connect from now on."""
+        """Note that upsd can connect from now on."""
         self.apply(Opened(self.clock.monotonic()))
 
     async def run(self) -> int:
@@ -181,7 +181,7 @@ class Driver:
                 self._internal("timer", error)
 
     async def _heart(self) -> None:
-        """Beat: whatever else waits, this is late only when the event loop was blocked."""
+        """Beat; this is late only when the event loop was blocked."""
         while True:
             due = self.clock.monotonic() + BEAT
             await self.clock.sleep(BEAT)

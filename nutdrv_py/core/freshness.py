@@ -86,7 +86,7 @@ class Limits:
 
     @property
     def mute(self) -> float:
-        """Age at which loud tokens are withdrawn on the grid; never while polls come at their rate."""
+        """Return the age in seconds at which loud tokens are withdrawn on the grid; never while polls come at their rate."""
         return min(max(self.maxage * MUTE_SHARE, self.pollinterval + POLL_SLACK), self.maxage)
 
 

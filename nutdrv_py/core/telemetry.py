@@ -54,7 +54,7 @@ class View:
 
     @property
     def current_raw(self) -> Mapping[str, object]:
-        """``raw``, empty when it is not current."""
+        """Return ``raw``, empty when it is not current."""
         return self.raw if self.answering or not self.stale else {}
 
     @property

@@ -62,7 +62,7 @@ def format_value(name: str, value: Value) -> str:
 
 
 def status_text(status: Status, alarms: tuple[str, ...]) -> str:
-    """``ups.status``: the tokens in NUT's order, ``ALARM`` in front when there are alarms."""
+    """Return ``ups.status``: the tokens in NUT's order, ``ALARM`` in front when there are alarms."""
     return f"ALARM {status}" if alarms else str(status)
 
 
