@@ -61,7 +61,7 @@ class Steps(Backend[Config]):
         self.step = STEPS[0]
 
     def forget(self) -> None:
-        """Nothing: there is no token."""
+        """Do nothing: there is no token."""
 
     async def poll(self) -> Reading:
         """Return what the step shows."""

@@ -233,7 +233,7 @@ class Dummy(Backend[DummyConfig]):
     # The operator's check
 
     def examine(self, *, login: bool) -> AsyncIterator[Finding]:
-        """See :mod:`nutdrv_py.backends.dummy.examine`."""
+        """Check the file; see :mod:`nutdrv_py.backends.dummy.examine`."""
         # Imported here: a driver stays small.
         from nutdrv_py.backends.dummy.examine import examine
 

@@ -95,7 +95,7 @@ class Overlay:
         self._set: dict[str, _Set] = {}
 
     def put(self, name: str, value: str | None, values: Mapping[str, Text]) -> None:
-        """The variable has this value from now on, or with None is no more; ``values`` are the file's own now."""
+        """Set the value of a variable from now on, or with None is no more; ``values`` are the file's own now."""
         self._set[name.lower()] = _Set(name, value, values.get(name.lower()))
 
     def over(self, values: Mapping[str, Text]) -> dict[str, Text]:

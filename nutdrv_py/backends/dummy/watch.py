@@ -156,11 +156,11 @@ class Watch:
         return self._inotify is not None
 
     def take(self) -> None:
-        """The owner is about to read the file: what changes from now on is news."""
+        """Note that the owner is about to read the file: what changes from now on is news."""
         self.changed = self._ripe = False
 
     async def follow(self) -> None:
-        """See to it that what is watched is where the file is now; never fails."""
+        """Watch where the file is now; never fails."""
         try:
             places = await asyncio.to_thread(_places, self._path)
             if places != self._places or self._inotify is None:

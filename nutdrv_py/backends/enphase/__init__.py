@@ -138,7 +138,7 @@ class Enphase(Backend[EnphaseConfig]):
         self._schedule.asked(_INFO, self.clock.monotonic(), 0.0)
 
     def _woken(self) -> None:
-        """The gateway was away: it may have another firmware now."""
+        """Ask anew after the gateway was away: it may have another firmware."""
         self._schedule.woken()
         self._stream_at = None
 
@@ -289,12 +289,12 @@ class Enphase(Backend[EnphaseConfig]):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Of the gateway."""
+        """Return host and port of the gateway."""
         parts = urlsplit(gateway_url(self.config.port))
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
     def examine(self, *, login: bool) -> AsyncIterator[Finding]:
-        """See :mod:`nutdrv_py.backends.enphase.examine`."""
+        """Check gateway and account; see :mod:`nutdrv_py.backends.enphase.examine`."""
         # Imported here: a driver stays small.
         from nutdrv_py.backends.enphase.examine import examine
 

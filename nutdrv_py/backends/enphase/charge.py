@@ -101,7 +101,7 @@ class Charge:
 
     @property
     def capacity(self) -> float | None:
-        """Wh of the IQ Batteries, the last one to be believed; None when there are none."""
+        """Return the capacity in Wh of the IQ Batteries, the last one to be believed; None when there are none."""
         return self._capacity.value
 
     @property
@@ -121,7 +121,7 @@ class Charge:
 
     @property
     def size(self) -> float | None:
-        """Wh to count down with: the capacity, else what livedata's energy and charge come to."""
+        """Return the Wh to count down with: the capacity, else what livedata's energy and charge come to."""
         return self.capacity or self._estimate.value
 
     @property
@@ -264,7 +264,8 @@ class Charge:
             self._trouble.clear("standstill")
 
     def _count(self, now: float, *, measured: bool) -> None:
-        """On the grid nothing is lost; off it the charge falls from the last one reported, or from when the relay opened."""
+        """Count the charge down. On the grid nothing is lost; off it the charge falls from the last one reported, or from
+        when the relay opened."""
         if self._off_since is None or self.counted is None or not self.size:
             return
         began = max(self._counted_at, self._off_since)

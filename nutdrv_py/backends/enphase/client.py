@@ -83,7 +83,8 @@ def _no_number(text: str) -> None:
 
 
 def decode(body: bytes) -> object:
-    """JSON as lenient as the gateway needs: duplicate keys (the last wins), NaN (becomes null). Raises DeviceError."""
+    """Return JSON, read as leniently as the gateway needs: duplicate keys (the last wins), NaN (becomes null). Raises
+    DeviceError."""
     try:
         result: object = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
@@ -222,7 +223,7 @@ class Gateway:
         return None
 
     async def _traced(self, event: str, info: dict[str, Any]) -> None:
-        """Called by httpcore at each step of a request: look at the certificate before anything is sent."""
+        """Check the certificate before anything is sent; httpcore calls this at each step of a request."""
         await self._wire.follow(event, info)
         if event.endswith("connect_tcp.started"):
             self.fingerprint = None

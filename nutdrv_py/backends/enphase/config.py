@@ -83,7 +83,7 @@ class Credentials:
 
 
 def gateway_url(port: str) -> str:
-    """``https://host[:port]`` for host, host:port or URL. Raises :class:`ConfigError`.
+    """Return ``https://host[:port]`` for host, host:port or URL. Raises :class:`ConfigError`.
 
     Plain http is only taken for loopback, because the token goes with every request.
     """

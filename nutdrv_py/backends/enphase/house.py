@@ -51,7 +51,7 @@ class House:
         self._parts = Parts()
 
     def transfer(self, state: Grid) -> None:
-        """The relay has moved. Powers known so far were measured in the former state, until :meth:`settle`."""
+        """Note that the relay has moved: powers known so far were measured in the former state, until :meth:`settle`."""
         before, self.grid = self.grid, state
         self._moved_at = self._clock.monotonic() if before is not None else self._moved_at
         self._started_on_generator = before is None and state is Grid.GENERATOR
@@ -62,7 +62,7 @@ class House:
             log.warning("The house is on the grid again")
 
     def settle(self) -> None:
-        """From now on powers are measured in the present state; the average of the load begins anew."""
+        """Begin the average of the load anew: powers are measured in the present state from now on."""
         self._load.reset()
         self._measured_in = self.grid
 
@@ -189,7 +189,8 @@ class House:
         return Status.RB if now - self._bad_since > PACK_MISSING else Status(0)
 
     def _alarms(self, raw: Mapping[str, object], packs: site.Packs | None) -> tuple[str, ...]:
-        """Only what endangers the backup now: upsmon takes a UPS with an alarm that then goes silent for dead."""
+        """Return only the alarms that endanger the backup now: upsmon takes a UPS with an alarm that then goes silent for
+        dead."""
         alarms: list[str] = []
         if find(raw, "secctrl.shutdown") is True:
             alarms.append("Battery system is shut down")

@@ -57,7 +57,7 @@ def battery_current(raw: Raw, watts: float, count: int) -> float | None:
 
 
 def phase_values(raw: Raw, state: Grid, count: int, flow: Flow | None) -> dict[str, Value]:
-    """``input.*`` and ``output.*`` for 1, 2 or 3 phases; ``flow`` is the load.
+    """Return ``input.*`` and ``output.*`` for 1, 2 or 3 phases; ``flow`` is the load.
 
     While the relay is open nothing flows from the grid (0 W, 0 A) and its voltage and frequency are not known, so those
     are left out; the meters then show the house's own voltage, which is the output's.

@@ -44,7 +44,7 @@ def current(raw: Raw, times: Mapping[str, float]) -> dict[str, object]:
 
 
 def measured(raw: Raw) -> dict[str, object]:
-    """``raw`` without the powers of livedata that nothing measures: no CT means no value, not zero.
+    """Return ``raw`` without the powers of livedata that nothing measures: no CT means no value, not zero.
 
     Without a consumption meter livedata's grid power is always 0, without a production meter its PV power may be.
     """
@@ -137,7 +137,7 @@ def _measured(kind: str, kinds: set[str] | None) -> bool:
 
 
 def phases(raw: Raw) -> int | None:
-    """1, 2 (split phase) or 3, from the meters, else livedata; None when none reports it."""
+    """Return 1, 2 (split phase) or 3, from the meters, else livedata; None when none reports it."""
     listed = raw.get("meters")
     counts = [
         int(count)

@@ -55,7 +55,8 @@ class Pin:
         return fingerprint == self._fingerprint
 
     def introduced(self, serial: str, key: str) -> None:
-        """The gateway behind the first certificate has named its serial number: remember both, and the certificate's key."""
+        """Remember the serial number that the gateway behind the first certificate has named, the certificate, and the
+        certificate's key."""
         if self.changeable and self._fingerprint and (not self.serial or not self._key):
             self.remember(serial, self._fingerprint, key)
 

@@ -68,7 +68,7 @@ def _flow(watts: float, voltamperes: float | None, lines: tuple[Flow, ...] = ())
 
 
 def storage_power(raw: Raw) -> float | None:
-    """Battery power in W, + = discharging; None when nothing reports it."""
+    """Return the battery power in W, + = discharging; None when nothing reports it."""
     return storage(raw)[0]
 
 
@@ -144,6 +144,7 @@ def _load_on_grid(raw: Raw, told: Flow | None) -> Flow | None:
 
 
 def load_percent(watts: float | None, given: float | None, capacity: float | None, per_kwh: float | None) -> float | None:
-    """``ups.load``: of ``per_kwh`` W for each kWh of capacity where that is set (0: none), else of the power ``given``."""
+    """Return ``ups.load`` in percent: of ``per_kwh`` W for each kWh of capacity where that is set (0: none), else of the
+    power ``given``."""
     limit = given if per_kwh is None else (capacity or 0.0) / 1000 * per_kwh
     return 100.0 * watts / limit if watts is not None and limit else None

@@ -62,7 +62,7 @@ class Session:
 
     @property
     def serial(self) -> str:
-        """Serial number of the gateway; empty before it is known."""
+        """Return the serial number of the gateway; empty before it is known."""
         if self.identity is not None:
             return self.identity.serial
         return self._config.serial or self.pin.serial
@@ -115,7 +115,7 @@ class Session:
         )
 
     async def _reauthenticate(self) -> bool:
-        """After a refusal: renew an ended token; else show it to the gateway once; else fetch one new token.
+        """Renew an ended token after a refusal; else show it to the gateway once; else fetch one new token.
 
         True when it is worth trying again.
         """
@@ -212,7 +212,7 @@ class Session:
         self.pin.introduced(found.serial, self.gateway.key)
 
     async def _new_certificate(self, stranger: Stranger) -> None:
-        """A certificate that is not the pinned one: gateways make a new one each year and at upgrades.
+        """Judge a certificate that is not the pinned one: gateways make a new one each year and at upgrades.
 
         It is taken if it holds the remembered key, or if its owner names the same serial number: in /info, asked without a token,
         or in the certificate when /info is out of order. It is logged.

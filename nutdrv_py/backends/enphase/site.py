@@ -227,7 +227,8 @@ def rated_power(raw: Raw) -> float | None:
 
 
 def acb_capacity(raw: Raw) -> float | None:
-    """Capacity of the AC Batteries in Wh: the part of ``Max_energy`` that the IQ Batteries do not have. None without them."""
+    """Return the capacity of the AC Batteries in Wh: the part of ``Max_energy`` that the IQ Batteries do not have. None
+    without them."""
     every, own = (_positive(raw.get("secctrl"), key) for key in ("Max_energy", "Enc_max_available_capacity"))
     if not (_positive(raw.get("secctrl"), "ACB_agg_energy") or _positive(raw.get("secctrl"), "ACB_agg_soc")):
         return None

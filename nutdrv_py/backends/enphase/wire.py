@@ -26,7 +26,7 @@ class Wire:
         self._raw: Any = None
 
     async def follow(self, event: str, info: Mapping[str, Any]) -> None:
-        """To be called by httpcore at each step of a request (its extension ``trace``)."""
+        """Follow a request; httpcore calls this at each step of a request (its extension ``trace``)."""
         if event.endswith("connect_tcp.complete"):
             self._raw = info["return_value"]
         elif event.endswith("start_tls.complete"):

@@ -58,7 +58,7 @@ class Mapping(Backend[MappingConfig]):
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Of the device or its broker; None for a file."""
+        """Return host and port of the device or its broker; None for a file."""
         return self._plan.spec.address
 
     async def __aenter__(self) -> Self:
@@ -154,7 +154,7 @@ class Mapping(Backend[MappingConfig]):
         return Reading(shown, status, raw=raw, raw_times=times, at=at, decline=self._battery.decline)
 
     def examine(self, *, login: bool) -> abc.AsyncIterator[Finding]:
-        """See :mod:`nutdrv_py.backends.mapping.examine`."""
+        """Check file and device; see :mod:`nutdrv_py.backends.mapping.examine`."""
         # Imported here: a driver stays small.
         from nutdrv_py.backends.mapping.examine import examine
 

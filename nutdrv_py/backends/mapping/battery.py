@@ -27,7 +27,7 @@ class Battery:
                 setting.value = part
 
     def transferred(self) -> None:
-        """The grid has gone or come: the load before is no measure of the load now."""
+        """Forget the load: the grid has gone or come, and the load before is no measure of the load now."""
         self._house.transferred()
 
     def look(

@@ -214,7 +214,7 @@ class Rct(Contact):
         self._schedule.settle(rows, answered, now, pollfreq=pollfreq, off_grid=off_grid, brisk=self.for_exporters)
 
     def _compare_serial(self) -> None:
-        """Another inverter behind the address: forget everything. One answer alone may be another one's, or cut short."""
+        """Forget everything when another inverter is behind the address. One answer alone may be another one's, or cut short."""
         found = self.line.values.get("inverter_sn")
         if found is None or found.value in (self._serial, ""):
             self._stranger = None
@@ -262,7 +262,7 @@ class Rct(Contact):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """Bytes, frames and damage on the line."""
+        """Return the bytes, frames and damage on the line."""
         damage = {f"damage_{name}": count for name, count in dataclasses.asdict(self.line.damage).items()}
         return {**dataclasses.asdict(self.line.counts), **damage}
 
@@ -279,11 +279,11 @@ class Rct(Contact):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Of the inverter's network module."""
+        """Return host and port of the inverter's network module."""
         return address(self.config.port)
 
     def examine(self, *, login: bool) -> AsyncIterator[Finding]:
-        """See :mod:`nutdrv_py.backends.rct.examine`."""
+        """Check the inverter; see :mod:`nutdrv_py.backends.rct.examine`."""
         # Imported here: a driver stays small.
         from nutdrv_py.backends.rct.examine import examine
 

@@ -185,7 +185,7 @@ class Line:
 
     @property
     def answers(self) -> int:
-        """Valid answers heard so far, also those that others have asked for."""
+        """Return the number of valid answers heard so far, also those that others have asked for."""
         return self.counts.frames_received - self.counts.foreign
 
     def forget(self) -> None:
@@ -258,7 +258,7 @@ class Line:
             self._idle = loop.call_later(IDLE, self._flush)
 
     def dropped(self, protocol: _Protocol, error: Exception | None) -> None:
-        """The connection has ended."""
+        """Note that the connection has ended."""
         if protocol is self._protocol:
             self._ended = f"the connection was closed by the inverter{f' ({error})' if error else ''}"
             self.close()

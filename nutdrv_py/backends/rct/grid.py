@@ -49,7 +49,7 @@ class Evidence:
     deaf: bool = False
 
     def votes(self, nominal: float) -> dict[str, bool]:
-        """Source by source: whether it shows an outage. ``nominal`` in V."""
+        """Return for each source whether it shows an outage. ``nominal`` in V."""
         found: dict[str, bool] = {}
         if self.flag is not None and not self.flag & ~KNOWN:
             found["island_flag"] = bool(self.flag & ISLAND)
@@ -81,7 +81,7 @@ class GridWatch:
         return self._polls > 0 and self.off_grid is not True
 
     def forget_suspicion(self) -> None:
-        """A new connection: what was seen once before it confirms nothing."""
+        """Forget an outage seen once before a new connection: it confirms nothing."""
         self._polls = 0
         self._suspects.clear()
 

@@ -65,7 +65,7 @@ class House:
         self._watch.alive = alive
 
     def reconnected(self) -> None:
-        """A new connection: an outage seen once before it needs two looks again."""
+        """Note a new connection: an outage seen once before it needs two looks again."""
         self._watch.forget_suspicion()
 
     @staticmethod
@@ -185,7 +185,7 @@ class House:
         return Status.OVER if moment.off_grid and not moment.early and max(shares) > 1 else Status(0)
 
     def _off(self, moment: Moment) -> Status:
-        """OFF only when both sides of the Power Switch have been dead for a while.
+        """Return OFF only when both sides of the Power Switch have been dead for a while.
 
         upsmon shuts down for OFF. An inverter that rests at night may show no voltage although the house is on the grid.
         """

@@ -127,7 +127,7 @@ class Schedule:
         self._known: set[str] = set()
 
     def restart(self) -> None:
-        """A new connection: the inverter may have another firmware now, or be another one."""
+        """Begin anew for a new connection: the inverter may have another firmware now, or be another one."""
         self._next.clear()
         self._failed.clear()
         self._asked.clear()
@@ -193,7 +193,7 @@ class Schedule:
         self, rows: Iterable[Object], answered: Mapping[str, bool], now: float, *, pollfreq: float, off_grid: bool,
         brisk: bool = False,
     ) -> None:  # fmt: skip
-        """Of these objects, ``answered`` holds by name which were asked and whether an answer came.
+        """Note which objects were asked: ``answered`` holds them by name and whether an answer came.
 
         With ``brisk`` those of :data:`RCTMON_MEDIUM` are asked again as often as RctMon asks them.
         """

@@ -151,7 +151,7 @@ def phases(values: Values, name: str) -> tuple[float, float, float] | None:
 
 
 def grid_side(values: Values) -> tuple[float, float, float] | None:
-    """V on the grid's side of the Power Switch; None without one, or when not all three phases are known."""
+    """Return the V on the grid's side of the Power Switch; None without one, or when not all three phases are known."""
     return phases(values, "rb485.u_l_grid") if values.get("rb485.available") is True else None
 
 
@@ -185,7 +185,7 @@ def auxiliary_firmware(values: Values) -> str:
 
 
 def packs(values: Values) -> int:
-    """Battery modules of both towers, as far as they have serial numbers."""
+    """Return the number of battery modules of both towers, as far as they have serial numbers."""
     names = [f"{tower}.module_sn[{index}]" for tower in ("battery", "battery_placeholder[0]") for index in range(7)]
     return sum(1 for name in names if isinstance(serial := values.get(name), str) and serial.strip())
 
@@ -224,7 +224,7 @@ def charge(values: Values, second: float | None) -> float | None:
 
 
 def capacity(values: Values) -> float | None:
-    """Ah of the (first) battery."""
+    """Return the capacity of the (first) battery in Ah."""
     return _number_of(_positive(values.get(name)) for name in ("battery.ah_capacity", "power_mng.amp_hours_measured"))
 
 
@@ -239,13 +239,13 @@ def _health(values: Values, name: str) -> float:
 
 
 def efficiency(values: Values) -> float:
-    """Part of the battery's energy that reaches the house."""
+    """Return the part of the battery's energy that reaches the house, 0 to 1."""
     told = number(values, "battery.efficiency")
     return told if told is not None and 0.5 <= told <= 1 else EFFICIENCY
 
 
 def full_energy(values: Values, count: int, *, tower: bool) -> float | None:
-    """Wh of the full battery, both towers, as healthy as it is. ``count`` modules in the first tower."""
+    """Return the Wh of the full battery, both towers, as healthy as it is. ``count`` modules in the first tower."""
     amperes = capacity(values)
     volts = count * MODULE_VOLTAGE if count else _number_of([_positive(values.get("battery.voltage"))])
     by_modules = count * MODULE_ENERGY or None
@@ -263,7 +263,7 @@ def full_energy(values: Values, count: int, *, tower: bool) -> float | None:
 
 
 def battery_power(values: Values) -> float | None:
-    """W, + = discharging."""
+    """Return the battery's power in W, + = discharging."""
     return number(values, "g_sync.p_acc_lp")
 
 
@@ -343,7 +343,7 @@ _OUTPUT = tuple(
 
 
 def phase_values(values: Values, *, off_grid: bool, nominal_voltage: float, nominal_frequency: float) -> dict[str, Value]:
-    """``input.*`` and ``output.*`` of the three phases."""
+    """Return ``input.*`` and ``output.*`` of the three phases."""
     switch = values.get("rb485.available") is True
     raw = dict(values)
     for index in range(3):

@@ -94,7 +94,7 @@ class Repeater(Backend[RepeaterConfig]):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Of the other server."""
+        """Return host and port of the other server."""
         return self.source.host, self.source.port
 
     @classmethod
@@ -163,7 +163,7 @@ class Repeater(Backend[RepeaterConfig]):
         raise CommandError(f"shutdown not supported: the UPS is that of {self.source}; switch it off there", Result.FAILED)
 
     def examine(self, *, login: bool) -> AsyncIterator[Finding]:
-        """See :mod:`nutdrv_py.backends.repeater.examine`."""
+        """Check the source; see :mod:`nutdrv_py.backends.repeater.examine`."""
         # Imported here: a driver stays small.
         from nutdrv_py.backends.repeater.examine import examine
 

@@ -76,7 +76,8 @@ class Refusal(DeviceError):
 
 
 def available() -> ModuleType:
-    """pynut2, with its logger switched off. Raises :class:`ConfigError` when it, or the telnetlib it needs, is not there."""
+    """Return pynut2, with its logger switched off. Raises :class:`ConfigError` when it, or the telnetlib it needs, is not
+    there."""
     nut2 = load("client", "backend = repeater")
     nut2._LOGGER.disabled = True
     return nut2
@@ -111,7 +112,7 @@ class Line:
         return bool(self._login) and not self.rejected
 
     def begin(self, seconds: float) -> None:
-        """All that is asked from now on must be answered within that time."""
+        """Set the time within which all further questions must be answered, in seconds."""
         self._deadline = self._clock.monotonic() + seconds
 
     def left(self) -> float:

@@ -82,7 +82,7 @@ class Replay(Backend[ReplayConfig]):
         await self._played.__aexit__(kind, error, trace)
 
     def _begin(self) -> None:
-        """From the start, with a backend that knows nothing."""
+        """Begin from the start, with a new backend."""
         self._stage = Stage(self._recording)
         self._played = PLAYERS[self._recording.backend](self._recording, self.config, self._stage)
         self._played.publish = lambda reading: self.publish(reading)

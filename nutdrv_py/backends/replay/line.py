@@ -78,7 +78,7 @@ class _Line(Line):
         self._state = 0
 
     async def open(self) -> None:
-        """As it was: made, or failed."""
+        """Connect as recorded: made, or failed."""
         state = self._next_state()
         if state is not None:
             self._state += 1
@@ -94,7 +94,7 @@ class _Line(Line):
         self._overhear()
 
     def begin(self) -> None:
-        """A poll begins: a connection that was lost since the last one is lost now; else its answers are on the line."""
+        """Begin a poll: a connection that was lost since the last one is lost now; else its answers are on the line."""
         while (state := self._next_state()) is not None and state.state == "lost" and state.at <= self._stage.poll.begun:
             self._lose()
         if self._transport is not None:

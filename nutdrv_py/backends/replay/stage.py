@@ -65,7 +65,7 @@ class Stage:
         self.move(self.poll.begun)
 
     def move(self, at: float) -> None:
-        """It is at least so late now."""
+        """Move the time to this one, unless it is later already."""
         self.now = max(self.now, at)
 
 
@@ -84,7 +84,7 @@ class PlayedClock(Clock):
         return self._stage.recording.began + self._stage.now
 
     async def sleep(self, seconds: float) -> None:
-        """Waiting is a matter of the recording's time alone."""
+        """Wait in the recording's time alone."""
         self._stage.move(self._stage.now + seconds)
 
 

@@ -190,7 +190,7 @@ class Subscriber(Source):
         self._forget()
 
     def sent(self, mid: int) -> None:
-        """Nothing is sent."""
+        """Do nothing: no message is sent."""
 
     def arrived(self, topic: str, payload: bytes, retained: bool) -> None:
         """Keep a message."""
