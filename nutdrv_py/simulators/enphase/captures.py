@@ -56,13 +56,13 @@ class Captures:
 
     @property
     def serial(self) -> str:
-        """Serial number that ``info`` names, or an empty text."""
+        """Return the serial number that ``info`` names, or an empty text."""
         found = _SERIAL.search(self.files["info"].decode("utf-8", "replace"))
         return found[1] if found else ""
 
     @property
     def firmware(self) -> str:
-        """Firmware that ``info`` names, or an empty text."""
+        """Return the firmware that ``info`` names, or an empty text."""
         found = _SOFTWARE.search(self.files["info"].decode("utf-8", "replace"))
         return found[1] if found else ""
 
@@ -105,7 +105,7 @@ class Captures:
         )
 
     def _enabled_meters(self) -> dict[str, tuple[Document, int]]:
-        """Reading and phase count of every enabled meter, by kind."""
+        """Return reading and phase count of every enabled meter, by kind."""
         known = {item["eid"]: item for item in self.parsed("/ivp/meters/readings") or () if isinstance(item, dict)}
         found = {}
         for meter in self.parsed("/ivp/meters") or ():
@@ -114,7 +114,7 @@ class Captures:
         return found
 
     def reports(self) -> list[Document]:
-        """``/ivp/meters/reports`` as the gateway would make it from its meters and readings."""
+        """Return ``/ivp/meters/reports`` as the gateway would make it from its meters and readings."""
         present = self._enabled_meters()
         lines = {kind: _lines(*item) for kind, item in present.items()}
         if "net-consumption" not in lines and "total-consumption" in lines:
@@ -136,7 +136,7 @@ class Captures:
         return result
 
     def _flow(self, kind: str) -> tuple[float, tuple[float, ...]]:
-        """Power of a meter, W, in total and by phase; zeros when there is none."""
+        """Return the power of a meter, W, in total and by phase; zeros when there is none."""
         for item in self.reports():
             if item["reportType"] == kind:
                 total = float(item["cumulative"]["currW"])
@@ -145,7 +145,7 @@ class Captures:
         return 0.0, (0.0,)
 
     def live_meters(self, now: int, words: RelayWords | None) -> Document:
-        """``meters`` of live data, consistent with the captured charge, battery powers and meters.
+        """Return ``meters`` of live data, consistent with the captured charge, battery powers and meters.
 
         ``words`` replaces the captured state of the grid (None keeps it): off the grid the batteries take its part.
         """
@@ -212,7 +212,7 @@ def _reading(item: Mapping[str, Any]) -> Reading:
 
 
 def _lines(item: Document, phases: int) -> list[Reading]:
-    """Totals and then one reading for each phase that is used."""
+    """Return totals and then one reading for each phase that is used."""
     return [_reading(item), *(_reading(channel) for channel in item["channels"][:phases])]
 
 

@@ -78,7 +78,7 @@ class View:
 
     @property
     def version(self) -> tuple[int, ...]:
-        """Firmware version as numbers."""
+        """Return the firmware version as numbers."""
         return self.options.version
 
 
@@ -120,7 +120,7 @@ def _whole(number: float) -> int:
 
 
 def info(view: View) -> str:
-    """``/info``: XML that needs no token. Firmware before 7 has no ``web-tokens``."""
+    """Return ``/info``: XML that needs no token. Firmware before 7 has no ``web-tokens``."""
     tokens = "  <web-tokens>true</web-tokens>\n" if view.version >= (7,) else ""
     number = ".".join(f"{part:02d}" for part in view.version)
     return (
@@ -151,7 +151,7 @@ def info(view: View) -> str:
 
 
 def home(view: View) -> str:
-    """``/home``: the page of the user interface; needs no token and carries the serial number."""
+    """Return ``/home``: the page of the user interface; needs no token and carries the serial number."""
     return (
         "<!DOCTYPE html>\n<html><head><title>Gateway</title></head>"
         f'<body><div id="app"></div><script>var serial = "{view.serial}";</script></body></html>\n'
@@ -188,7 +188,7 @@ _RELAY = (
 
 
 def relay(view: View) -> Document:
-    """``/ivp/ensemble/relay``: the grid indicator."""
+    """Return ``/ivp/ensemble/relay``: the grid indicator."""
     return _build(_RELAY, view)
 
 
@@ -229,7 +229,7 @@ _SECCTRL = (
 
 
 def secctrl(view: View) -> Document:
-    """``/ivp/ensemble/secctrl``: charge in %, energies in Wh. Without batteries everything is 0."""
+    """Return ``/ivp/ensemble/secctrl``: charge in %, energies in Wh. Without batteries everything is 0."""
     return _build(_SECCTRL, view)
 
 
@@ -257,7 +257,7 @@ def _packs(view: View) -> list[_Pack]:
 
 
 def power(view: View) -> Document:
-    """``/ivp/ensemble/power``: mW and mVA of each pack, minus = charging. The top key really ends in a colon."""
+    """Return ``/ivp/ensemble/power``: mW and mVA of each pack, minus = charging. The top key really ends in a colon."""
     site = view.site
     good = [pack for pack in _packs(view) if pack.communicating and not pack.dc_off]
     each = _whole(site.flows.encharge / len(good) * 1000) if good else 0
@@ -336,7 +336,7 @@ def _encharge(pack: _Pack, view: View) -> Document:
 
 
 def _enpower(view: View) -> Document:
-    """System Controller: temperature in °F, unlike everything else."""
+    """Return the System Controller: temperature in °F, unlike everything else."""
     site = view.site
     words = site.relay
     state = (words.enpower_state, words.enpower_name)
@@ -360,7 +360,7 @@ def _enpower(view: View) -> Document:
 
 
 def _collar(view: View) -> Document:
-    """Meter Collar: words of its own for the grid. The off-grid ones are from a string table, not from a capture."""
+    """Return the Meter Collar: words of its own for the grid. The off-grid ones are from a string table, not from a capture."""
     site = view.site
     closed = bool(site.relay.main_relay)
     state = (88, "ENCMN_MDE_ON_GRID") if closed else (89, "ENCMN_MDE_OFF_GRID")
@@ -383,7 +383,7 @@ _MIDS: Mapping[str, tuple[str, Callable[[View], Document]]] = {
 
 
 def inventory(view: View) -> list[Document]:
-    """``/ivp/ensemble/inventory``: batteries and the MID; an empty list when there is neither."""
+    """Return ``/ivp/ensemble/inventory``: batteries and the MID; an empty list when there is neither."""
     site = view.site
     groups: list[Document] = []
     if site.setup.packs or site.has_mid:
@@ -398,7 +398,7 @@ _TYPE_ENCHARGE, _TYPE_ENPOWER, _TYPE_COLLAR = 13, 17, 27
 
 
 def status(view: View) -> Document:
-    """``/ivp/ensemble/status``: rated power (W) and capacity (Wh) by serial, and copies of secctrl and relay."""
+    """Return ``/ivp/ensemble/status``: rated power (W) and capacity (Wh) by serial, and copies of secctrl and relay."""
     site = view.site
     state = _encharge_state(view)
     serials: Document = {}
@@ -433,7 +433,7 @@ def status(view: View) -> Document:
 
 
 def generator(view: View) -> Document:
-    """``/ivp/ensemble/generator``: charge limits in %, -1 = unset."""
+    """Return ``/ivp/ensemble/generator``: charge limits in %, -1 = unset."""
     site = view.site
     return {
         "admin_state": "unknown" if not site.generator_present else "close" if site.generator_running else "open",
@@ -503,7 +503,7 @@ def live_meters(view: View) -> Document:
 
 
 def livedata(meters: Document, *, stream: bool, claims_stream: bool, online: bool, now: int) -> Document:
-    """``/ivp/livedata/status`` around ``meters``. Without the stream it carries the note that it is old.
+    """Return ``/ivp/livedata/status`` around ``meters``. Without the stream it carries the note that it is old.
 
     ``claims_stream`` is what ``sc_stream`` says; ``dry_contacts`` has the key "" twice and more, as the real one.
     """
@@ -539,7 +539,7 @@ def installed_meters(view: View) -> tuple[str, ...]:
 
 
 def meters(view: View) -> list[Document]:
-    """``/ivp/meters``: one entry for each CT; firmware 8.3 lists the disabled ones too. ``[]`` without CTs."""
+    """Return ``/ivp/meters``: one entry for each CT; firmware 8.3 lists the disabled ones too. ``[]`` without CTs."""
     present = installed_meters(view)
     every = tuple(kind for kind in EIDS if not kind.endswith("-consumption") or kind in present)
     listed = every if present and view.version >= (8, 3) else present
@@ -688,7 +688,7 @@ def _reading_group(eid: int, total: Reading, parts: list[Reading], first_channel
 
 
 def readings(view: View) -> list[Document]:
-    """``/ivp/meters/readings``: W, VA, var, V, A, Hz and Wh by element id."""
+    """Return ``/ivp/meters/readings``: W, VA, var, V, A, Hz and Wh by element id."""
     groups = []
     for kind in installed_meters(view):
         # The total CT's own reading is right also where the report of it is not.
@@ -731,7 +731,7 @@ def report(kind: str, total: Reading, parts: list[Reading], now: int) -> Documen
 
 
 def reports(view: View) -> list[Document]:
-    """``/ivp/meters/reports``: W, VA, V, A, Hz for each kind of meter; storage + = discharging, net + = import."""
+    """Return ``/ivp/meters/reports``: W, VA, V, A, Hz for each kind of meter; storage + = discharging, net + = import."""
     if not view.options.meters:
         return []
     kinds = [kind for kind in REPORT_KINDS if kind != "storage" or view.options.storage_ct]
@@ -798,7 +798,7 @@ def _mode(view: View) -> str:
 
 
 def tariff(view: View) -> Document:
-    """``/admin/lib/tariff``: storage settings, in %."""
+    """Return ``/admin/lib/tariff``: storage settings, in %."""
     site = view.site
     return {
         "tariff": {
@@ -828,7 +828,7 @@ def tariff(view: View) -> Document:
 
 
 def schedule(view: View) -> Document:
-    """``/ivp/sc/sched``: energies in Wh, a cross-check of secctrl."""
+    """Return ``/ivp/sc/sched``: energies in Wh, a cross-check of secctrl."""
     site = view.site
     return {
         "ENC_agg_energy": _whole(site.energy_wh),
