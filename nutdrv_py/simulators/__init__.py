@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Simulated devices: stand-ins for the real thing, for tests and for trying the driver without hardware."""
+"""Simulated devices: they replace the hardware, for tests and for trying the driver without hardware."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a simulator tells whoever watches it."""
+"""News of a simulator for its listeners."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class News:
         self._seen: dict[str, str] = {}
 
     def tell(self, text: str) -> None:
-        """Tell every listener."""
+        """Call every listener."""
         for listener in tuple(self.listeners):
             listener(text)
 
@@ -23,7 +23,7 @@ class News:
         self._seen = dict(state)
 
     def compare(self, state: Mapping[str, str]) -> None:
-        """Tell the lines that are not what they were."""
+        """Publish the lines that have changed."""
         changed = [text for name, text in state.items() if self._seen.get(name) != text]
         self.note(state)
         for text in changed:

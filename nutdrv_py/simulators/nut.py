@@ -42,7 +42,7 @@ def find_program(name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses now."""
+    """Return a loopback port that is free now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -70,7 +70,7 @@ class Stage:
             (self.folder / name).mkdir(mode=0o700)
         root = os.geteuid() == 0
         link(launcher(), self.folder / "bin")
-        # upsmon tells every terminal of the machine about its shutdown, through whatever `wall` it finds first.
+        # upsmon writes its shutdown to every terminal of the machine, through whatever `wall` it finds first.
         wall = self.folder / "bin" / "wall"
         wall.write_text("#!/bin/sh\nexec cat >/dev/null\n", encoding="ascii")
         wall.chmod(0o700)
@@ -148,7 +148,7 @@ class Stage:
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=self.environment())
 
     def variables(self) -> dict[str, str]:
-        """Return what upsc says; empty when it says nothing."""
+        """Return the variables that upsc prints; empty when it prints none."""
         lines = self.upsc().stdout.splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 
@@ -176,7 +176,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_driver(pid_file: Path) -> None:
-    """End the driver that wrote this pid file, if it still runs here; at once, because nobody watches this UPS any more."""
+    """End the driver that wrote this pid file, if it still runs here; at once, because no upsmon watches this UPS any more."""
     with contextlib.suppress(OSError, ValueError):
         pid = int(pid_file.read_text())
         if pid_file.parent.samefile(f"/proc/{pid}/cwd"):

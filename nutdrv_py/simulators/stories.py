@@ -16,7 +16,7 @@ FILE_LIMIT = 256 * 1024
 
 
 class ScenarioError(ValueError):
-    """A scenario that cannot be used; the text is a sentence for the person who wrote it."""
+    """A scenario that cannot be used; the text is a sentence for its author."""
 
 
 class Timed(Protocol):

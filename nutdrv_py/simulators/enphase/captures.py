@@ -119,7 +119,7 @@ class Captures:
         lines = {kind: _lines(*item) for kind, item in present.items()}
         if "net-consumption" not in lines and "total-consumption" in lines:
             # Its net is the CT's total less production, and firmware 8.3 reports that net as the total, too. Source: pyenphase's
-            # fixture 8.3.5433_tot_is_net_cons, where the CT's own reading is 786 W and both consumptions are told as 428 W.
+            # fixture 8.3.5433_tot_is_net_cons, where the CT's own reading is 786 W and both consumptions are reported as 428 W.
             pairs = zip(lines["total-consumption"], lines.get("production", ()), strict=False)
             lines["net-consumption"] = [_added(one, other, -1) for one, other in pairs] or lines["total-consumption"]
             if self.firmware.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ").startswith("8.3."):

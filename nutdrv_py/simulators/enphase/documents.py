@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the gateway's endpoints say about a house (IQ Gateway local API): one function for each document.
+"""The documents of the gateway's endpoints for a house (IQ Gateway local API): one function for each document.
 
-Nothing here knows HTTP or tokens. Keys and units follow the API; every function says which. Firmware differences are
+Nothing here knows HTTP or tokens. Keys and units follow the API; every function names which. Firmware differences are
 rows of tables: a key with the first version that has it and the first that no longer has it.
 """
 
@@ -101,7 +101,7 @@ def _constant(value: Any) -> Callable[[View], Any]:
 
 
 class _BlankKey(str):
-    """An empty key that may stand in one object several times, as the gateway prints it."""
+    """An empty key that may be in one object several times, as the gateway prints it."""
 
     __slots__ = ()
 
@@ -164,7 +164,7 @@ def home(view: View) -> str:
 def _grid_mode(view: View) -> str:
     site = view.site
     if not site.has_mid:
-        # A system without a MID says grid-tied, or does not know.
+        # A system without a MID reports grid-tied, or nothing.
         return "grid-tied" if site.setup.packs else "unknown"
     return site.relay.mode
 
@@ -505,7 +505,7 @@ def live_meters(view: View) -> Document:
 def livedata(meters: Document, *, stream: bool, claims_stream: bool, online: bool, now: int) -> Document:
     """Return ``/ivp/livedata/status`` around ``meters``. Without the stream it carries the note that it is old.
 
-    ``claims_stream`` is what ``sc_stream`` says; ``dry_contacts`` has the key "" twice and more, as the real one.
+    ``claims_stream`` is the value of ``sc_stream``; ``dry_contacts`` has the key "" twice and more, as the real one.
     """
     result: Document = {
         "connection": {

@@ -337,7 +337,7 @@ class GatewaySimulator:
         return self._wall() + self.gateway_clock_offset
 
     def _end_stream(self, when: float) -> None:
-        """Live data stands still from now on, with the values and the time of this moment."""
+        """Freeze the live data from now on, with the values and the time of this moment."""
         if self._stream_ends is not None:
             self._stream_ends = None
             if not self.frozen:

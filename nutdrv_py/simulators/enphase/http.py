@@ -170,7 +170,7 @@ class Fault:
 
 
 class FaultTable(dict[str, Fault]):
-    """Faults by path; "*" stands for all paths and "cloud" for the cloud's. Counts how often each one struck."""
+    """Faults by path; "*" means all paths and "cloud" the cloud's. Counts how often each one struck."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         """Make an empty table; ``changed`` is called after every change."""
@@ -362,7 +362,7 @@ class Listener:
             while await self._exchange(connection):
                 pass
         except (_Hangup, OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError):
-            # CancelledError comes only from drop_connections(): this task is nobody else's.
+            # CancelledError comes only from drop_connections(): no other code has this task.
             pass
         finally:
             self._connections.discard(connection)

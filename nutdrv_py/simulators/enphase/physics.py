@@ -16,7 +16,7 @@ from typing import Any
 from nutdrv_py.simulators.spelling import nearest
 
 GRID_STATES = ("on", "outage", "island", "reclosing", "generator")
-"""What the grid connection does: see :class:`RelayWords` for how each one is told to the world."""
+"""What the grid connection does: see :class:`RelayWords` for the words of each one."""
 
 POLICIES = ("self-consumption", "backup", "rest")
 """On-grid battery policy: cover the house, keep full (charge from PV surplus only), or do nothing at all."""
@@ -51,7 +51,7 @@ _EPSILON = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class RelayWords:
-    """What ``/ivp/ensemble/relay`` and the MID say in one grid state."""
+    """Words of ``/ivp/ensemble/relay`` and the MID in one grid state."""
 
     admin: str
     oper: str
@@ -77,7 +77,7 @@ RELAY_WORDS: Mapping[str, RelayWords] = {
 
 @dataclass(frozen=True, slots=True)
 class SiteSetup:
-    """How a house is built and how it stands at the start."""
+    """How a house is built, and its state at the start."""
 
     phases: int = 1
     mid: str = "enpower"
@@ -163,7 +163,7 @@ class Site:
     """The house at work. Change it with :meth:`set`, let time pass with :meth:`advance`, read :attr:`flows`."""
 
     def __init__(self, setup: SiteSetup | None = None) -> None:
-        """Build the house and let it stand as the setup says."""
+        """Build the house in the state of the setup."""
         self.setup = setup or SiteSetup()
         self.grid = self.setup.grid
         self.grid_seconds = SYNCHRONIZING_SECONDS if self.grid == "island" else 0.0
@@ -251,7 +251,7 @@ class Site:
 
     @property
     def relay(self) -> RelayWords:
-        """Return what the relay says now. Without a MID it can only ever say "closed"."""
+        """Return the relay's words now. Without a MID they are always "closed"."""
         if not self.has_mid:
             return RELAY_WORDS["on"]
         if self.grid == "island" and self.grid_seconds < SYNCHRONIZING_SECONDS:

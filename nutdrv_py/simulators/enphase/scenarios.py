@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Named stories for the simulator, and the same from a YAML file.
 
-A scenario is how the house and the gateway stand at the start, what changes when (seconds of simulator time), and which
+A scenario is the state of house and gateway at the start, what changes when (seconds of simulator time), and which
 faults are set from the beginning. A file looks like this; every part may be left out::
 
     base: outage                  # start from a named scenario
@@ -57,8 +57,8 @@ class GatewayOptions:
     """How the gateway and the cloud account behave from the start.
 
     ``stream_seconds`` is how long live data keeps moving after it was asked for, in simulator time. ``frozen`` is the
-    fault that live data stands still although the stream claims to be on. ``token_lifetime`` is in seconds; None means
-    the usual lifetime. ``reported_serial`` is what the gateway says of itself if that is not the serial it was given.
+    fault that live data is frozen although the stream claims to be on. ``token_lifetime`` is in seconds; None means
+    the usual lifetime. ``reported_serial`` is the gateway's own claim if that is not the serial it was given.
     """
 
     firmware: str = "D8.2.4345"
@@ -119,7 +119,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One story. ``name`` is how it is called, ``title`` says what it shows."""
+    """One story. ``name`` is how it is called, ``title`` describes what it shows."""
 
     name: str = "custom"
     title: str = ""

@@ -2,7 +2,7 @@
 """Tokens (JWT) as the cloud issues them and the gateway checks them offline.
 
 They look like the real ones (ES256, key id, claims), but the signature is an HMAC with a secret that only this process
-knows: nothing outside can tell, as no client has the public key, and a made-up or changed token is still found out.
+knows: no client can see that, as none has the public key, and a made-up or changed token is still found out.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ CLOCK_TOLERANCE = 60.0
 
 
 class TokenRejected(Exception):
-    """The gateway does not accept the token; the text says why (for the simulator's log, not for the client)."""
+    """The gateway does not accept the token; the text is why (for the simulator's log, not for the client)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says. Times are epoch seconds."""
+    """The claims of a token. Times are epoch seconds."""
 
     serial: str
     role: str

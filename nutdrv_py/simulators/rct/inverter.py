@@ -52,12 +52,12 @@ RECENT_BYTES = 64
 DEFAULT_SERIAL = "0065A4631487"
 
 GARBAGE = read_request(BY_NAME["battery.soc"].oid)
-"""What stands behind a text when ``garbage_after_nul`` is on: it looks like a frame."""
+"""Bytes behind a text when ``garbage_after_nul`` is on: it looks like a frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it arrived. ``name`` is "" for an object nobody knows; ``at`` is by the simulator's clock, s."""
+    """A request as it arrived. ``name`` is "" for an unknown object; ``at`` is by the simulator's clock, s."""
 
     oid: int
     name: str
@@ -183,7 +183,7 @@ class InverterSimulator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._hang_up()
-        # Who has just arrived is turned away by _connected(), and the loop closes the sockets in its next round.
+        # A client that has just arrived is turned away by _connected(), and the loop closes the sockets in its next round.
         await asyncio.gather(*self._arrivals)
         await asyncio.sleep(0)
         self._placeholder.close()
@@ -380,7 +380,7 @@ class InverterSimulator:
         return not (line.escape_crc_only and _escaped_crc(client.recent, frame))
 
     def _ignore(self, oid: int) -> None:
-        """Inverters do not say what they do not understand, nor that they have written a value."""
+        """Inverters answer neither what they do not understand, nor that they have written a value."""
 
     def _read(self, oid: int) -> None:
         if BY_OID[oid].name in self.line.mute or self._wire.strikes(self.line.drop) or len(self._waiting) >= WAITING_MOST:
@@ -432,7 +432,7 @@ _COMMANDS: Mapping[Command, Callable[[InverterSimulator, int], None]] = {
 
 
 def _escaped_crc(recent: bytes, frame: Frame) -> bool:
-    """Return whether the request, as it stands last in what a client sent, had escapes in its CRC."""
+    """Return whether the request, as a client sent it last, had escapes in its CRC."""
     if frame.command is not Command.READ:
         return False
     escaped, raw = read_request(frame.oid), read_request(frame.oid, raw_crc=True)

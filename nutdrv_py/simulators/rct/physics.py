@@ -63,7 +63,7 @@ STRAY_VOLTS = 3.0
 """What the measuring circuit picks up at most on a dead line."""
 
 MOST_POWER = 5e4
-"""W: no house has more, and every field of the inverter can say it."""
+"""W: no house has more, and every field of the inverter can hold it."""
 
 _EPSILON = 1e-9
 
@@ -71,7 +71,7 @@ _CURVE = ((0.0, 2.80), (5.0, 3.08), (10.0, 3.17), (20.0, 3.23), (50.0, 3.29), (8
 """Voltage of a resting cell over its charge: flat in the middle, steep at the ends."""
 
 _WORDS: Mapping[tuple[str, Any], Any] = {("calibration", None): "none", ("grid", True): "on"}
-"""Other ways to say a value: None in Python, and a bare ``on``, which YAML takes for true."""
+"""Other spellings of a value: None in Python, and a bare ``on``, which YAML takes for true."""
 
 
 class Mode(enum.Enum):
@@ -105,7 +105,7 @@ def resting_volts(percent: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class HouseSetup:
-    """How the house is built and how it stands; every field can be changed while it runs.
+    """How the house is built, and its state; every field can be changed while it runs.
 
     ``load`` and ``pv`` are W, split over three phases and two generators; ``soc``, ``soc2`` (second tower) and the three limits
     percent; ``soh`` percent; ``temperature`` of the battery in degrees Celsius; ``nominal`` W. ``faults`` are numbers of fault

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Named stories for the simulated inverter, and the same from a YAML file.
 
-A scenario is how the house and the line stand at the start, and what changes when (seconds of simulator time). A file looks
+A scenario is the state of house and line at the start, and what changes when (seconds of simulator time). A file looks
 like this; every part may be left out::
 
     base: outage                  # start from a named scenario
@@ -92,7 +92,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One story. ``name`` is how it is called, ``title`` says what it shows."""
+    """One story. ``name`` is how it is called, ``title`` describes what it shows."""
 
     name: str = "custom"
     title: str = ""

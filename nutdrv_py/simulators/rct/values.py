@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each object of the inverter says about the house: one row per object, or per series of objects."""
+"""The value of each object of the inverter: one row per object, or per series of objects."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class View:
 
 
 def payload(row: Object, value: Any, *, filler: bytes = b"") -> bytes:
-    """Return the payload of an object's answer. ``filler`` is what stands behind the NUL of a text field, again and again."""
+    """Return the payload of an object's answer. ``filler`` are the bytes behind the NUL of a text field, again and again."""
     if isinstance(value, bytes):
         return value
     if row.kind is Kind.CELLS_RESIST:
@@ -155,7 +155,7 @@ def _cells(module: int) -> Callable[[View], tuple[Cell, ...]]:
         if not _there(view, 0, module):
             return (Cell(0, 0.0, 0),) * CELLS
         pairs = zip(view.house.cell_degrees(0, module), view.house.cell_volts(0, module), strict=True)
-        # The field cannot say temperatures below 0.
+        # The field cannot hold temperatures below 0.
         return tuple(Cell(max(0, degrees), volts, 0) for degrees, volts in pairs)
 
     return cells
@@ -243,7 +243,7 @@ def _modules(name: str, row: Callable[[int], Row]) -> dict[str, Row]:
 
 # fmt: off
 VALUES: Mapping[str, Row] = {
-    # Who it is
+    # Identity
     "android_description":                lambda v: f"PS {v.house.setup.nominal / 1000:.1f} BA3L",
     "inverter_sn":                        lambda v: v.serial,
     "svnversion":                         lambda v: "2.3.5687",

@@ -48,7 +48,7 @@ LONG_LIES = (-16, 472)
 _ESCAPED = re.compile(rb"[+\-]")
 
 _WORDS: Mapping[tuple[str, Any], Any] = {("foreign", True): 1.0, ("foreign", False): 0.0}
-"""Other ways to say a value."""
+"""Other spellings of a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Line:
     ``lead_zero``: a 00 before each answer. ``drop``: requests that are lost. ``corrupt``: answers with a wrong CRC.
     ``truncate``: answers whose payload is too short, with length and CRC to match. ``cut``: answers that end in the middle.
     ``collide``: requests that find another one unanswered and truncate its answer. ``foreign``: answers that come with one
-    nobody here has asked for. ``echo``: requests come back to everybody. ``modem``: a modem's escape sequences in between.
+    no client here has asked for. ``echo``: requests come back to every client. ``modem``: a modem's escape sequences in between.
     ``long_lies``: the length field of long answers is wrong. ``raw_crc``: the CRC is sent without escapes.
     ``escape_crc_only``: requests whose CRC bytes are escaped are not understood. ``garbage_after_nul``: text fields end with
     what looks like an old frame. ``pieces``: answers arrive in odd pieces. ``needs_extension``: a connection is mute until the
@@ -174,7 +174,7 @@ class Wire:
         return lead + b"+" + _escape(body) + (crc if line.raw_crc else _escape(crc))
 
     def _foreign(self) -> bytes:
-        """Return an answer to somebody else."""
+        """Return an answer to a foreign client."""
         return self._chance.choice((self._other_object, self._other_object, self._follower, self._stranger, self._events))()
 
     def _other_object(self) -> bytes:
