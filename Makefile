@@ -15,7 +15,7 @@ SEED ?= 0
 TARGETS ?=
 DRILLS ?= all
 
-.PHONY: demo test drills fuzz soak sbom check bench deb matrix man nut servers clean help docs pictures
+.PHONY: demo test drills fuzz soak sbom check bench deb matrix man nut servers clean help docs pictures python
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
@@ -85,7 +85,11 @@ nut:
 servers:
 	@SERVERS=1 $(NUT)
 
-$(STAMP): setup.cfg pyproject.toml
+# The smallest Debian has no Python at all.
+python:
+	@test -n "$(PYTHON)" || PYTHON_VENV=1 $(NUT)
+
+$(STAMP): setup.cfg pyproject.toml | python
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; type: apt install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || PYTHON_VENV=1 $(NUT)
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
