@@ -117,8 +117,8 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "7.6", "2 IQ Batteries, no System Controller",
-        "the relay says closed for ever and the mode grid-tied, also in an outage",
-        "`experimental.outage.detection` says `impossible`, and the log says so loudly",
+        "the relay is closed for ever and the mode grid-tied, also in an outage",
+        "`experimental.outage.detection` is `impossible`, and the log has an error",
         _files("D7.6.175", relay=relay(enchg="grid-tied"), secctrl=control(6720, 60), inventory=[batteries(2, 60)], power=power(20, 20)),
         {"ups.status": "OL", "battery.charge": "60", "experimental.outage.detection": UNABLE, "experimental.controller.type": "none"},
     ),
@@ -137,7 +137,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "8.2.127", "2 IQ Batteries, System Controller, generator, CTs for production, net and storage",
-        "a generator carries the house: relay open, mode multimode-generator; the controller's own mode says on-grid; the CTs of grid and house read 0",
+        "a generator carries the house: relay open, mode multimode-generator; the controller's own mode is on-grid; the CTs of grid and house read 0",
         "`OB CHRG` without `LB` and `OVER` while the batteries charge; state `generator`",
         _files(
             "D8.2.127", relay=relay("open", "multimode-generator"), secctrl=control(10000, 18, VLS_Limit=10, soc_recovery_exit=10),
@@ -216,7 +216,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "8.3", "2 IQ Batteries, System Controller",
-        "`Enchg_grid_mode` is unknown, only `Solar_grid_mode` says multimode-ongrid",
+        "`Enchg_grid_mode` is unknown, only `Solar_grid_mode` is multimode-ongrid",
         "the controller is listed, so an outage can be seen",
         _files(
             "D8.3.5286", relay=relay(enchg="unknown", solar="multimode-ongrid"), secctrl=control(10000, 80, VLS_Limit=10),
@@ -240,7 +240,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "8.3.6086", "2 IQ Batteries, System Controller, taken off the grid by the app",
-        "the relay says \"open synchronizing\", then \"open synchronized\", never plain \"open\"; `mains_admin_state` is open",
+        "the relay is \"open synchronizing\", then \"open synchronized\", never plain \"open\"; `mains_admin_state` is open",
         "`OB`; state `island`, reason \"islanded on command\"",
         _files(
             "D8.3.6086", relay=relay("open synchronizing", "multimode-offgrid", admin="open"), secctrl=control(10000, 80, VLS_Limit=10),
@@ -260,8 +260,8 @@ SYSTEMS: tuple[System, ...] = (
     ),
     System(
         "8.3.6086", "2 IQ Batteries, Meter Collar",
-        "the relay says closed while collar and batteries say off-grid",
-        "`OL`, because the relay alone makes `OB`; after a minute `experimental.outage.detection` says `doubtful`, and the log names the sources",
+        "the relay is closed while collar and batteries are off-grid",
+        "`OL`, because the relay alone makes `OB`; after a minute `experimental.outage.detection` is `doubtful`, and the log names the sources",
         _files(
             "D8.3.6086", relay=relay(enchg="multimode-offgrid"), secctrl=control(10000, 80, VLS_Limit=10),
             inventory=[batteries(2), collar("open", "off_grid", "ENCMN_MDE_OFF_GRID")], power=power(400, 400),
@@ -287,7 +287,7 @@ SYSTEMS: tuple[System, ...] = (
     System(
         "8", "2 IQ Batteries, System Controller, split phase, CTs for production, net and storage",
         "the line L1 of the storage report is all zero",
-        "`battery.current` by the voltage that the live line tells",
+        "`battery.current` by the voltage of the live line",
         _files(
             "D8.2.4286", relay=relay(), secctrl=control(10000, 80, VLS_Limit=10), inventory=[batteries(2), enpower()], power=power(-1200, -1200),
             meters=meter(2, "production", "net-consumption", "storage"),
@@ -301,19 +301,19 @@ SYSTEMS: tuple[System, ...] = (
     System(
         "8", "solar panels alone",
         "`/ivp/ensemble/relay` and `/ivp/ensemble/status` answer 404",
-        "nothing; the log says that there is no battery system to read",
+        "nothing; the log: there is no battery system to read",
         {"info": info("D8.2.4264")}, {}, fails="no battery system to read",
     ),
     System(
         "7.3.130", "any, with a token of a role that may read nothing",
         "each answer is the page \"401 Authorization Required\"",
-        "nothing; the log says that the gateway refuses the token",
+        "nothing; the log: the gateway refuses the token",
         {"info": info("D7.3.130"), "ivp_ensemble_relay": "<html>401 Authorization Required</html>"}, {}, fails="refused the token",
     ),
     System(
         "4.10.35", "an Envoy before firmware 7",
         "plain HTTP on port 80 alone, digest login, no relay",
-        "nothing; the log says that batteries need firmware 7 or later",
+        "nothing; the log: batteries need firmware 7 or later",
         {"info": info("R4.10.35")}, {}, fails="batteries need firmware 7 or later",
     ),
 )  # fmt: skip
