@@ -56,11 +56,11 @@ def option(
     choices: tuple[str, ...] = (),
     default_text: str = "",
 ) -> Any:
-    """A field of a :class:`Config`: an option of the section in ups.conf.
+    """Declare a field of a :class:`Config`: an option of the section in ups.conf.
 
-    A value below ``minimum`` is raised to it, and said once. ``sensitive`` keeps the value out of ``driver.parameter.*``,
+    A value below ``minimum`` is raised to it and logged once. ``sensitive`` keeps the value out of ``driver.parameter.*``,
     out of the logs and out of the command line. ``reload`` lets a reload change it while the driver runs.
-    ``default_text`` says in documentation what an absent default means.
+    ``default_text`` is what an absent default means, for documentation.
     """
     settled = Option(help, minimum, sensitive, reload, choices, default_text)
     return field(default=default, repr=not sensitive, metadata={"option": settled})
@@ -146,7 +146,7 @@ class Backend(abc.ABC, Generic[ConfigT]):
     """``module:NAME`` of the :class:`~nutdrv_py.device.tools.Tools` by which simulate, demo, record and scan know the device."""
 
     says_low: ClassVar[bool] = False
-    """True for a device that says LB itself, in NUT's words: the low marks that it tells then make no LB here, only those that
+    """True for a device that makes LB itself, in NUT's words: its own low marks then make no LB here, only those that
     are set here do."""
 
     says_fsd: ClassVar[bool] = False
@@ -171,27 +171,27 @@ class Backend(abc.ABC, Generic[ConfigT]):
 
     @property
     def commands(self) -> frozenset[str]:
-        """The instant commands that :meth:`command` understands now; a class attribute where they never change."""
+        """Return the instant commands that :meth:`command` understands now; a class attribute where they never change."""
         return frozenset()
 
     @property
     def writable(self) -> Mapping[str, Writable]:
-        """The variables that :meth:`set` takes now, with what they may be set to."""
+        """Return the variables that :meth:`set` takes now, with what they may be set to."""
         return {}
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What the backend counts, by a name in lower case with ``_``; it only grows. For exporters."""
+        """Return what the backend counts, by a name in lower case with ``_``; it only grows. For exporters."""
         return {}
 
     @property
     def ages(self) -> Mapping[str, float]:
-        """Seconds since each quantity was last told, by name; only what has been told. For exporters."""
+        """Return the seconds since each quantity was last reported, by name; only what was reported. For exporters."""
         return {}
 
     @property
     def answers(self) -> Answers | None:
-        """What the device answers although no reading can be made of it, because it does not tell of the grid. For exporters.
+        """Return the device's answers although no reading can be made of them, because the grid is missing. For exporters.
 
         None while it does not answer, and while there are readings.
         """
@@ -206,11 +206,11 @@ class Backend(abc.ABC, Generic[ConfigT]):
 
     @abc.abstractmethod
     async def poll(self) -> Reading:
-        """One pass over the device; :class:`~nutdrv_py.errors.DeviceError` when there is no usable answer."""
+        """Poll the device once; raises :class:`~nutdrv_py.errors.DeviceError` when there is no usable answer."""
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and TCP port that this backend connects to; None when it needs no network, or cannot tell."""
+        """Return host and TCP port that this backend connects to; None when it needs no network, or does not know."""
         return None
 
     async def examine(self, *, login: bool) -> AsyncIterator[Finding]:
@@ -241,14 +241,14 @@ class Backend(abc.ABC, Generic[ConfigT]):
 
 
 def names() -> dict[str, str]:
-    """The backends installed: name to ``module:Class``."""
+    """Return the backends installed: name to ``module:Class``."""
     from importlib import metadata
 
     return {entry.name: entry.value for entry in metadata.entry_points(group=ENTRY_POINTS)} | BUILT_IN
 
 
 def load(name: str) -> type[Backend[Any]]:
-    """The backend called ``name``: an entry point, or ``module:Class`` for one without packaging.
+    """Return the backend called ``name``: an entry point, or ``module:Class`` for one without packaging.
 
     Such a module is first looked for in the plug-in folder, see :mod:`nutdrv_py.machine.plugins`.
 

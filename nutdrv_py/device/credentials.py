@@ -20,7 +20,7 @@ MOST = 64 * 1024
 def read_credentials(config: Config, name: str | None, known: Collection[str] = ("username", "password")) -> dict[str, str]:
     """Return what the file ``name`` holds, by ``known`` keys in lower case; nothing when there is no name.
 
-    A relative name is one in the folder of ups.conf. Lines are KEY=VALUE; a value may stand in single or double quotes; ``#``
+    A relative name is one in the folder of ups.conf. Lines are KEY=VALUE; a value may be in single or double quotes; ``#``
     begins a comment only at the start of a line, because passwords hold it. Each value but that of ``username`` is hidden from
     the log from then on. Raises :class:`ConfigError` for a file that others may use, and for other lines, without quoting them.
     """
@@ -41,7 +41,7 @@ def read_credentials(config: Config, name: str | None, known: Collection[str] = 
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
         if not equals or key.lower() not in known:
-            # What stands there instead may be the password.
+            # What is there instead may be the password.
             *others, last = (f"{word.upper()}=" for word in known)
             wanted = f"{', '.join(others)} or {last}" if others else last
             raise ConfigError(f"{path}:{number}: write {wanted} before what stands there, or #")

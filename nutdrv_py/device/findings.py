@@ -35,24 +35,24 @@ class Finding:
 
 
 def ok(topic: str, text: str) -> Finding:
-    """All is well."""
+    """Return a finding that all is well."""
     return Finding(Level.OK, topic, text)
 
 
 def warning(topic: str, text: str, advice: str) -> Finding:
-    """It works, or may be meant so."""
+    """Return a finding about what works, or may be meant so."""
     return Finding(Level.WARNING, topic, text, advice)
 
 
 def failed(topic: str, text: str, advice: str) -> Finding:
-    """It does not work, or will not when it is needed."""
+    """Return a finding about what does not work, or will not when it is needed."""
     return Finding(Level.FAILED, topic, text, advice)
 
 
 def low_mark(config: Config, device: float, cutoff: float | None, margin: float) -> Finding:
-    """Return whether LB leaves the servers time: ``device`` is its mark when nobody sets one, at ``cutoff`` the house goes dark.
+    """Report whether LB leaves the servers time: ``device`` is its mark when no other is set, at ``cutoff`` the house goes dark.
 
-    Both in percent of charge, ``cutoff`` None when the device does not tell it; ``margin`` percentage points between them are
+    Both in percent of charge, ``cutoff`` None when the device does not report it; ``margin`` percentage points between them are
     enough. What upsrw has set in a running driver is not looked at.
     """
 

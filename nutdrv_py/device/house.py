@@ -20,7 +20,7 @@ CHARGE_GONE = 600.0
 """Seconds without a charge after which none is shown, on the grid, or off it if it cannot be counted down."""
 
 LOW_UNKNOWN = 20.0
-"""Percent: the low mark of a device that tells none."""
+"""Percent: the low mark of a device that reports none."""
 
 MARGIN = 5.0
 """Percentage points above the device's own limit in an island at which LB begins, at least."""
@@ -63,9 +63,9 @@ class Believed:
 class HouseBattery:
     """Keeps what must be remembered of a battery between two polls.
 
-    ``now`` is the time at which the backend begins. A charge counts as told for ``charge_age`` seconds. ``size`` and ``limit``
-    bound what the device may say of its size and its marks; ``least`` is the size in Wh to count the charge down with while
-    none is known (None: then only the runtime falls); ``charges`` filters the charge.
+    ``now`` is the time at which the backend begins. A charge counts as reported for ``charge_age`` seconds. ``size`` and
+    ``limit`` bound the device's own size and marks; ``least`` is the size in Wh to count the charge down with while none is
+    known (None: then only the runtime falls); ``charges`` filters the charge.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class HouseBattery:
         self._trouble = Trouble()
 
     def transferred(self) -> None:
-        """Forget the load: the grid has gone or come, and what was drawn before says little about what is drawn now."""
+        """Forget the load: the grid has gone or come, and what was drawn before is no measure of what is drawn now."""
         self._smooth.reset()
 
     def update(
@@ -109,8 +109,8 @@ class HouseBattery:
     ) -> Believed:
         """Take in one poll made at ``now``, and return what to believe.
 
-        ``charge`` was said at ``charge_at`` (None: now), ``power`` flows out of the battery, ``load`` is what the house uses;
-        None for what the device does not say. ``early``: the grid has just changed, and the powers are from before. ``packs``
+        ``charge`` was reported at ``charge_at`` (None: now), ``power`` flows out of the battery, ``load`` is what the house uses;
+        None for what the device does not report. ``early``: the grid has just changed, and the powers are from before. ``packs``
         is the number of batteries, of which each shows some power when it rests; ``usable`` the part of the energy that
         reaches the house.
         """
@@ -141,7 +141,7 @@ class HouseBattery:
         return Believed(direction, believed, left, decline, values)
 
     def _believe(self, told: float | None, at: float, now: float, power: float | None, *, off_grid: bool) -> float | None:
-        """Return the charge to go by: as told, unless more was drawn; off the grid counted down while nothing tells it."""
+        """Return the charge to go by: as reported, unless more was drawn; off the grid counted down while it is missing."""
         passed, size = max(0.0, now - self._counted_at), self.size.value or self._least
         if told is not None and now - at <= self._charge_age:
             if at > self._charge_at or self._charge is None:

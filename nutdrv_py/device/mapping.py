@@ -16,11 +16,11 @@ from nutdrv_py.device.reading import Value
 __all__ = ["Converter", "Field", "between", "find", "integer", "lookup", "number", "scaled", "text", "to_number", "translate"]
 
 Converter = Callable[[object], Value | None]
-"""Turns what the device said into a value, or None when it said nothing usable."""
+"""Turns the device's answer into a value, or None when it is not usable."""
 
 
 def to_number(raw: object) -> float | None:
-    """A finite number from a number or from text that holds one ("12", "-0", "12.5"); None for anything else."""
+    """Return a finite number from a number or from text that holds one ("12", "-0", "12.5"); None for anything else."""
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
         return None
     try:
@@ -31,18 +31,18 @@ def to_number(raw: object) -> float | None:
 
 
 def number(raw: object) -> Value | None:
-    """A finite number as it is."""
+    """Return a finite number as it is."""
     return to_number(raw)
 
 
 def integer(raw: object) -> Value | None:
-    """A finite number rounded to a whole one."""
+    """Return a finite number rounded to a whole one."""
     value = to_number(raw)
     return None if value is None else round(value)
 
 
 def scaled(factor: float) -> Converter:
-    """A number times ``factor``."""
+    """Return a number times ``factor``."""
 
     def convert(raw: object) -> Value | None:
         value = to_number(raw)
@@ -52,7 +52,7 @@ def scaled(factor: float) -> Converter:
 
 
 def between(low: float, high: float, convert: Converter = number) -> Converter:
-    """What ``convert`` gives if it lies from ``low`` to ``high``, both included; else nothing."""
+    """Return what ``convert`` gives if it lies from ``low`` to ``high``, both included; else nothing."""
 
     def check(raw: object) -> Value | None:
         value = convert(raw)
@@ -62,7 +62,7 @@ def between(low: float, high: float, convert: Converter = number) -> Converter:
 
 
 def lookup(table: Mapping[object, Value]) -> Converter:
-    """The table's entry; nothing for what the table does not know."""
+    """Return the table's entry; nothing for what the table does not know."""
 
     def convert(raw: object) -> Value | None:
         return table.get(raw) if isinstance(raw, str | int | bool) else None
@@ -85,7 +85,7 @@ class Field:
 
 
 def find(raw: object, path: str) -> object:
-    """What stands at ``path`` in nested mappings, or under a flat key of that name; None when any step is missing."""
+    """Return the value at ``path`` in nested mappings, or under a flat key of that name; None when any step is missing."""
     if isinstance(raw, Mapping) and path in raw:
         return raw[path]
     for key in path.split("."):
@@ -96,7 +96,7 @@ def find(raw: object, path: str) -> object:
 
 
 def translate(fields: Iterable[Field], raw: Mapping[str, object]) -> dict[str, Value]:
-    """The variables that ``raw`` holds; of two fields for one name the first that has a value wins."""
+    """Return the variables that ``raw`` holds; of two fields for one name the first that has a value wins."""
     values: dict[str, Value] = {}
     for field in fields:
         if field.name in values:

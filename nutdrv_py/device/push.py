@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A backend that is told, not asked: a broker, a WebSocket or a bus sends by itself, and each poll returns what was sent.
+"""A backend that receives: a broker, a WebSocket or a bus sends by itself, and each poll returns what was sent.
 
 A value ages from the moment at which the device sent it. What a broker has kept, or a cache, is not news, however late it
 arrives; a device that is silent is silent, although its last words are still there.
@@ -47,7 +47,7 @@ class PushBackend(Backend[ConfigT]):
     """Seconds after which a value that was not sent again counts no more; None: ``maxage``."""
 
     unchanged: ClassVar[bool] = False
-    """True for a device that sends a value only when it changes: then everything told is as old as its last sign of life."""
+    """True for a device that sends a value only when it changes: then all values are as old as its last sign of life."""
 
     urgent: ClassVar[tuple[str, ...]] = ()
     """Names whose change causes a poll at once, such as that of the grid; none: each change does."""
@@ -71,16 +71,16 @@ class PushBackend(Backend[ConfigT]):
         """Connect, and call :meth:`told` for what comes, for ever; closing what was opened is done here, in ``finally``.
 
         It is a task of its own. Raise :class:`DeviceError` with the reason when there is no connection, :class:`AuthError` when a
-        login was refused. Whatever ends it, all that was told is forgotten then, because what was missed is not known, and it is
-        called again.
+        login was refused. Whatever ends it, all that was received is forgotten then, because what was missed is not known, and
+        it is called again.
         """
 
     @abc.abstractmethod
     def compose(self, told: Mapping[str, object], times: Mapping[str, float]) -> Reading:
-        """Return the reading that follows from what was told and still counts; ``times`` are monotonic.
+        """Return the reading of the values that were received and still count; ``times`` are monotonic.
 
-        Give it ``at=times[...]`` of the name that tells of the grid; without ``at`` it is as old as the oldest value.
-        Raises :class:`DeviceError` when the device does not say whether the grid is there.
+        Give it ``at=times[...]`` of the name that holds the grid; without ``at`` it is as old as the oldest value.
+        Raises :class:`DeviceError` when the device does not report whether the grid is there.
         """
 
     # What a subclass calls
@@ -88,8 +88,8 @@ class PushBackend(Backend[ConfigT]):
     def told(self, values: Mapping[str, object], *, at: float | None = None, kept: bool = False) -> None:
         """Take in what the device has sent, by names of its own. Call it from the event loop.
 
-        ``at`` is the monotonic time at which the device said it (None: now); for a time stamp take ``clock.monotonic_of(stamp)``.
-        ``kept``: a broker or cache had it; it says nothing until the device itself gives a sign of life, and only with
+        ``at`` is the monotonic time at which the device sent it (None: now); for a time stamp take ``clock.monotonic_of(stamp)``.
+        ``kept``: a broker or cache had it; it is not used until the device itself gives a sign of life, and only with
         :attr:`unchanged`.
         """
         now = self.clock.monotonic()
@@ -115,7 +115,8 @@ class PushBackend(Backend[ConfigT]):
         self._alive = at if self._alive is None else max(self._alive, at)
 
     def forget(self) -> None:
-        """Forget all that was told, because something was missed: the device has restarted, or has said that it leaves."""
+        """Forget all that was received, because something was missed: the device has restarted, or has announced that it
+        leaves."""
         self._values.clear()
         self._alive = None
 
@@ -138,7 +139,7 @@ class PushBackend(Backend[ConfigT]):
         self.forget()
 
     async def poll(self) -> Reading:
-        """Return what was told and still counts. Raises :class:`DeviceError` when that is nothing, and why."""
+        """Return the values that were received and still count. Raises :class:`DeviceError` when that is nothing, and why."""
         self._begin()
         if self._why is not None and not self._values:
             # Without its traceback: each raise would make it longer.
@@ -180,7 +181,7 @@ class PushBackend(Backend[ConfigT]):
             if self._trouble.report("listen", text, logging.ERROR):
                 log.error("please report this:", exc_info=error)
             why = DeviceError(text)
-        # A connection on which nothing was told is tried less and less often.
+        # A connection without a value is tried less and less often.
         self._failures = 1 if self._alive is not None else self._failures + 1
         self._not_before = self.clock.monotonic() + RETRY[min(self._failures, len(RETRY)) - 1]
         self._why = why

@@ -19,7 +19,7 @@ DEAD_BAND_EXIT_PACK = 25.0
 """W below which a charging or discharging battery is called resting again (hysteresis, so that the status does not chatter)."""
 
 QUIET = 10.0
-"""W below which nothing is said to flow through a meter: an idle one seldom shows 0."""
+"""W below which a meter counts as 0: an idle one seldom shows 0."""
 
 FULL = 99.0
 """Percent of charge from which a resting battery is called floating."""
@@ -40,7 +40,7 @@ FASTEST = 100 / 3600
 """Percentage points per second that a charge may fall besides: no house empties its battery within an hour."""
 
 SAMPLES = 3
-"""Readings that an implausible charge must hold, besides :data:`CONFIRMATION`."""
+"""Minimum consecutive readings before an implausible charge is believed, besides :data:`CONFIRMATION`."""
 
 CONFIRMATION = 120.0
 """Seconds for which an implausible drop of the charge must stay before it is believed. Gateways answer 0 after a reboot;
@@ -57,7 +57,7 @@ class Charger:
         self._state = Status(0)
 
     def update(self, power: float | None, packs: int = 1) -> Status:
-        """CHRG, DISCHRG or nothing for a storage power in W (+ = discharging) of so many packs; nothing when unknown."""
+        """Return CHRG, DISCHRG or nothing for a storage power in W (+ = discharging) of so many packs; nothing when unknown."""
         if power is None:
             self._state = Status(0)
             return self._state
@@ -72,7 +72,7 @@ class Charger:
 
 
 def charger_status(direction: Status, charge: float | None) -> str:
-    """``battery.charger.status``: charging, discharging, floating or resting."""
+    """Return ``battery.charger.status``: charging, discharging, floating or resting."""
     if direction is Status.CHRG:
         return "charging"
     if direction is Status.DISCHRG:
@@ -86,7 +86,7 @@ def flow(watts: float) -> int:
 
 
 def battery_flow(watts: float, status: Status, charger: str | None) -> int:
-    """Return 1 while the battery discharges, -1 while it charges, 0 while it rests, so that all say what ``ups.status`` says.
+    """Return 1 while the battery discharges, -1 while it charges, 0 while it rests, in agreement with ``ups.status``.
 
     ``watts`` (+ = discharging) decide only for a source that publishes neither CHRG nor DISCHRG nor ``battery.charger.status``.
     """
@@ -115,14 +115,14 @@ class Smoothed:
         return self._value
 
     def reset(self) -> None:
-        """Forget the past: the load before an outage says little about the load in it."""
+        """Forget the past: the load before an outage is no measure of the load in it."""
         self._value = None
 
 
 class ChargeFilter:
     """Holds back a charge that falls faster than a battery can, until it has stayed.
 
-    It must stay for ``confirmation`` seconds (0, which devices say that know nothing yet, for :data:`CONFIRMATION`) and
+    It must stay for ``confirmation`` seconds (0, which devices report before they have measured, for :data:`CONFIRMATION`) and
     :data:`SAMPLES` readings without a long gap: one zero before a restart of the device and one after it are not a minute of
     zeros. A first reading of 0 is doubted too.
     """
@@ -136,7 +136,7 @@ class ChargeFilter:
         self._samples = 0
 
     def update(self, charge: float, now: float) -> float | None:
-        """The charge to believe at monotonic time ``now``: this one, else the last believed one, else None."""
+        """Return the charge to believe at monotonic time ``now``: this one, else the last believed one, else None."""
         if not self._doubtful(charge, now):
             self._suspect_since, self._samples = None, 0
             self._good, self._good_at, self._last_at = charge, now, now
@@ -160,12 +160,12 @@ class ChargeFilter:
 
     @property
     def suspicious(self) -> bool:
-        """Whether the last charge was held back."""
+        """Return whether the last charge was held back."""
         return self._suspect_since is not None
 
 
 def runtime(energy: float, load: float) -> int | None:
-    """Seconds for which ``energy`` Wh carries ``load`` W; None when the load is too small to say."""
+    """Return the seconds for which ``energy`` Wh carries ``load`` W; None when the load is too small."""
     if load < LEAST_LOAD:
         return None
     return int(min(LONGEST, max(0.0, energy) * 3600.0 / load))

@@ -75,7 +75,7 @@ class Tape(Protocol):
 
     @property
     def stand_ins(self) -> Any:
-        """What replaces names and serial numbers: ``know(secret)``, ``replace(text)``."""
+        """Return what replaces names and serial numbers: ``know(secret)``, ``replace(text)``."""
 
     def now(self) -> float:
         """Return the seconds since the beginning."""
@@ -88,7 +88,7 @@ class Recorded(Protocol):
     """What a backend that is recorded has besides."""
 
     def settle(self) -> Mapping[str, object]:
-        """A poll has ended: note what has come until now. Return what is noted with its end."""
+        """Return a poll has ended: note what has come until now. Return what is noted with its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When to believe what decides on LB: a setting that jumps, a power that no battery has, a charge that stands still. Pure.
+"""When to believe what decides on LB: a setting that jumps, a power that no battery has, a charge that does not fall. Pure.
 
 Powers are in W, energies in Wh, charges in percent, times in monotonic seconds.
 """
@@ -16,16 +16,16 @@ DRAIN_AGE = 180.0
 """Seconds for which a power counts. Later the sun may have gone, and the load may be lost as well."""
 
 ASSUMED_DRAIN = 1000.0
-"""W that the battery is assumed to lose off the grid before any power was told: a house in the evening."""
+"""W that the battery is assumed to lose off the grid before any power was reported: a house in the evening."""
 
 C_RATE = 2.0
 """Maximum power of a battery in W for each Wh that it holds; home batteries stay below 1.5 (IQ Battery 5P, peak)."""
 
 DIFFERENCE = 5.0
-"""Percentage points that may be drawn while the told charge stands still; then what was drawn counts."""
+"""Percentage points that may be drawn while the reported charge does not fall; then what was drawn counts."""
 
 MOVED = 1.0
-"""Percentage points by which a charge must fall to have moved: devices tell whole percents."""
+"""Percentage points by which a charge must fall to have moved: devices report whole percents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Band:
     share: float = 0.0
     """The same as a part of the last value."""
     rises: bool = False
-    """Whether a higher value needs the answers, but not the time: a size is told while the parts are still being found."""
+    """Whether a higher value needs the answers, but not the time: a size is reported while the parts are still being found."""
 
 
 class Steady:
@@ -57,7 +57,7 @@ class Steady:
         self._samples = 0
 
     def update(self, told: float | None, at: float) -> float | None:
-        """Take in what was told at ``at``; return the value to believe.
+        """Take in the value reported at ``at``; return the one to believe.
 
         A jump must stay for :data:`~nutdrv_py.device.storage.CONFIRMATION` seconds and
         :data:`~nutdrv_py.device.storage.SAMPLES` answers. What cannot be is ignored.
@@ -99,13 +99,13 @@ class Drain:
 
     @property
     def measured(self) -> bool:
-        """Whether any power was ever told."""
+        """Return whether any power was ever reported."""
         return self._told is not None or self._load_told
 
     def update(self, told: float | None, load: float | None, now: float, most: float) -> float:
-        """Take in what the battery loses (``told``) and what the house uses; None for what is not told now.
+        """Take in what the battery loses (``told``) and what the house uses; None for what is not reported now.
 
-        A told power above ``most`` is ignored, a load above it counts as ``most``: the battery cannot give more.
+        A reported power above ``most`` is ignored, a load above it counts as ``most``: the battery cannot give more.
         """
         if load is not None and load > 0:
             self._load, self._load_told = min(load, most), True
@@ -116,13 +116,13 @@ class Drain:
         else:
             fresh = now - self._told_at <= DRAIN_AGE
             self.watts = self._told if fresh else max(self._told, self._load)
-        # What was told before the size of the battery was known may be more than it can give.
+        # What was reported before the size of the battery was known may be more than it can give.
         self.watts = min(self.watts, most)
         return self.watts
 
 
 class Standstill:
-    """Compares the charge that is told with the energy that is drawn; a charge that stands still is not believed for ever."""
+    """Compares the reported charge with the energy that is drawn; a charge that does not fall is not believed for ever."""
 
     def __init__(self) -> None:
         self.behind = 0.0
@@ -131,7 +131,7 @@ class Standstill:
         self._drawn = 0.0
 
     def update(self, told: float, drawn: float, *, off_grid: bool) -> float:
-        """Return the charge to believe; ``drawn`` are the points drawn, by the told power, since the last call."""
+        """Return the charge to believe; ``drawn`` are the points drawn, by the reported power, since the last call."""
         if not off_grid:
             self._anchor, self._drawn, self.behind = told, 0.0, 0.0
             return told
