@@ -48,11 +48,11 @@ class FakeClock(Clock):
         self._count = 0
 
     def monotonic(self) -> float:
-        """Seconds that only :meth:`advance` moves."""
+        """Return the seconds that only :meth:`advance` moves."""
         return self.now
 
     def wall(self) -> float:
-        """Seconds since 1970, moved likewise."""
+        """Return the seconds since 1970, moved likewise."""
         return WALL + self.now - START
 
     async def sleep(self, seconds: float) -> None:
@@ -103,11 +103,11 @@ class _View(Clock):
         self._clock = clock
 
     def monotonic(self) -> float:
-        """Seconds that only the story moves."""
+        """Return the seconds that only the story moves."""
         return self._clock.monotonic()
 
     def wall(self) -> float:
-        """Seconds since 1970, moved likewise."""
+        """Return the seconds since 1970, moved likewise."""
         return self._clock.wall()
 
 

@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def conformance_report(request: pytest.FixtureRequest, conformance_rule: str) -> Any:
-    """What came of the stories, which are played once for a class; skips the test of a rule that cannot be tested."""
+    """Return what came of the stories, which are played once for a class; skips the test of a rule that cannot be tested."""
     reports = request.config.stash.setdefault(_REPORTS, {})
     cls: Any = request.cls
     if cls not in reports:

@@ -35,7 +35,7 @@ class Failure:
 
     @property
     def sentence(self) -> str:
-        """What was seen, what becomes of it, and what to change."""
+        """Return what was seen, what becomes of it, and what to change."""
         broken = rule(self.rule)
         return f"{self.seen}: {broken.harm}; {broken.advice}"
 

@@ -205,7 +205,7 @@ class Stage:
 
     @property
     def now(self) -> Moment:
-        """What upsd is given now."""
+        """Return what upsd is given now."""
         return self.moments[-1]
 
     def since(self, at: float) -> list[Moment]:
@@ -275,12 +275,12 @@ class Stage:
 
     @property
     def maxage(self) -> float:
-        """Seconds that the last reading is served."""
+        """Return the seconds that the last reading is served."""
         return float(self.config.maxage)
 
     @property
     def pace(self) -> float:
-        """Seconds in which two polls begin."""
+        """Return the seconds in which two polls begin."""
         return 2.0 * self.config.pollinterval
 
 
