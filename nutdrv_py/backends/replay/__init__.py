@@ -174,23 +174,23 @@ class Replay(Backend[ReplayConfig]):
 
     @property
     def writable(self) -> Mapping[str, Writable]:
-        """As of the device."""
+        """See the device's backend."""
         return self._played.writable
 
     async def set(self, name: str, value: str) -> None:
-        """As of the device."""
+        """See the device's backend."""
         if name not in self.writable:
             raise CommandError(f"{name} cannot be set", Result.UNKNOWN)
         await self._played.set(name, value)
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """As of the device."""
+        """See the device's backend."""
         return self._played.counters
 
     @property
     def ages(self) -> Mapping[str, float]:
-        """As of the device, in seconds of the recording."""
+        """Return the ages of the device's backend, in seconds of the recording."""
         return self._played.ages
 
     async def reload(self, config: ReplayConfig) -> None:

@@ -45,7 +45,8 @@ class PlayedRct(Rct):
         self.line: _Line = _Line(clock, stage, window=config.window)
 
     async def poll(self) -> Reading:
-        """As of the inverter, once or, where the recorded poll took more than one look at the grid, until all was looked at."""
+        """Poll as the inverter's backend, once or, where the recorded poll took more than one look at the grid, until all was
+        looked at."""
         self.line.begin()
         reading = await super().poll()
         while self.line.unseen:
