@@ -218,12 +218,12 @@ def _texts(snapshot: Snapshot) -> dict[str, str]:
 
 
 def _for_test(settings: Settings) -> Settings:
-    """Without the patience that a real device deserves."""
+    """Return the settings with the short times of the test mode."""
     return dataclasses.replace(settings, config=dataclasses.replace(settings.config, pollinterval=1, maxage=3, looks=1))
 
 
 async def _play(world: Played, plan: Plan, clock: Clock) -> None:
-    """The test mode: the steps one after the other, for ever; now and then the token is forgotten."""
+    """Play the test mode: the steps one after the other, for ever; now and then the token is forgotten."""
     for step in itertools.cycle(STEPS):
         log.log.info("Test mode: %s", step.name)
         world.step = step

@@ -81,18 +81,18 @@ class Script:
 
     @property
     def debug(self) -> int:
-        """``DEBUG``: the level, 1 for any other word."""
+        """Return ``DEBUG``: the level, 1 for any other word."""
         word = self.values.get("DEBUG", "")
         return int(word) if word.isdecimal() else int(bool(word))
 
     @property
     def verbose(self) -> bool:
-        """``VERBOSE``."""
+        """Return ``VERBOSE``."""
         return self.values.get("VERBOSE", "") not in _OFF
 
     @property
     def maxage(self) -> float:
-        """``MAXAGE`` where it is a number; else the default of the Enphase backend."""
+        """Return ``MAXAGE`` in seconds where it is a number; else the default of the Enphase backend."""
         word = self.values.get("MAXAGE", "")
         return float(word) if word.isdecimal() else 120.0
 

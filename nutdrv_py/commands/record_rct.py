@@ -26,7 +26,7 @@ class OverheardRct(Rct):
         self.line: _Line = _Line(config, clock, Ear(tape.stand_ins), tape.now, tape.take)
 
     def settle(self) -> Mapping[str, object]:
-        """What has come until now is all there is for the moment."""
+        """Return the values, because nothing more comes for the moment."""
         self.line.settle()
         return {}
 
@@ -60,7 +60,7 @@ class _Line(Line):
         super().dropped(protocol, error)
 
     def settle(self) -> None:
-        """Nothing follows for the moment."""
+        """Record that nothing follows for the moment."""
         self._tell(self._ear.heard(self._now(), None))
 
     def _send(self, data: bytes) -> None:

@@ -110,7 +110,7 @@ class _Progress:
         self._show(f"listening for gateways for {seconds:g} s")
 
     def tried(self, done: int, total: int) -> None:
-        """So many addresses were tried."""
+        """Print how many addresses were tried."""
         self._show(f"{done} of {total} addresses tried")
 
     def end(self) -> None:

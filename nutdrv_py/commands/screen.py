@@ -96,7 +96,7 @@ class Style:
 
     @classmethod
     def of(cls, stream: TextIO, environ: Mapping[str, str] = os.environ) -> Style:
-        """For this stream. ``NO_COLOR`` (no-color.org) is honoured, and so is ``COLUMNS``."""
+        """Return the style for this stream. ``NO_COLOR`` (no-color.org) is honoured, and so is ``COLUMNS``."""
         terminal = stream.isatty()
         colour = terminal and not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
         width = shutil.get_terminal_size((80, 24)).columns if terminal or "COLUMNS" in environ else 80
@@ -108,7 +108,8 @@ class Style:
 
 
 def _shows_utf_8(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Python itself makes UTF-8 of the locales C and POSIX (PEP 538, 540), so the stream alone proves nothing."""
+    """Return whether it shows UTF-8. Python itself makes UTF-8 of the locales C and POSIX (PEP 538, 540), so the stream alone
+    proves nothing."""
     if (stream.encoding or "").lower() not in UTF_8:
         return False
     locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
@@ -118,7 +119,7 @@ def _shows_utf_8(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """In words: 45 s, 12 min, 3 h 40 min, 2 d 4 h."""
+    """Return seconds in words: 45 s, 12 min, 3 h 40 min, 2 d 4 h."""
     seconds = max(0.0, seconds)
     minutes = int(seconds // 60)
     if minutes < 1:
@@ -231,7 +232,7 @@ def _bar(charge: float, low: float | None, room: int, *, unicode: bool) -> str:
 
 
 def _flow(facts: Facts, style: Style) -> Rows:
-    """Each with an arrow towards the house's wires or away from them."""
+    """Yield a line for each power, with an arrow towards the house's wires or away from them."""
     gives, takes, rests = ("──▶", "◀──", "───") if style.unicode else ("-->", "<--", "---")
     for name, variable, sign, giving, taking in FLOWS:
         watts = facts.number(variable)

@@ -57,7 +57,7 @@ def ours(driver: str) -> bool:
 
 
 def chosen(ups: str | None, *, foreign: bool = False, environ: Mapping[str, str] = os.environ) -> list[Section]:
-    """Section ``ups``, or without a name each whose driver is this program; with ``foreign`` all, if there is none.
+    """Return section ``ups``, or without a name each whose driver is this program; with ``foreign`` all, if there is none.
 
     Raises :class:`ConfigError`.
     """

@@ -81,7 +81,7 @@ def _age(variables: dict[str, str]) -> float | None:
 
 
 def _since(made: Facts, before: Facts | None) -> float | None:
-    """When the house left the grid: only known if it was seen on the grid and then off it. A gap hides nothing of that."""
+    """Return when the house left the grid: only known if it was seen on the grid and then off it. A gap hides nothing of that."""
     if before is None or Status.OL in made.status:
         return None
     if before.since is not None:
@@ -121,7 +121,7 @@ def _object(one: Facts) -> dict[str, object]:
 
 
 def _watch(sections: Sequence[Section], *, as_json: bool) -> int:
-    """Until Ctrl-C."""
+    """Show it until Ctrl-C."""
     terminal = sys.stdout.isatty() and not as_json
     last: dict[str, Facts] = {}
     shown: list[tuple[object, ...]] = []

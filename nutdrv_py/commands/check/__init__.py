@@ -124,7 +124,7 @@ async def _check(sections: list[Section], who: Who, tell: Tell, *, login: bool) 
 
 
 async def _section(section: Section, who: Who, within: Within, queue: asyncio.Queue[Finding | None], *, login: bool) -> None:
-    """The configuration, then the device and NUT at the same time; the end is a None."""
+    """Check the configuration, then the device and NUT at the same time; put a None at the end."""
     try:
         settings = await _configuration(section, who, within, queue.put_nowait)
         later: list[Finding] = []

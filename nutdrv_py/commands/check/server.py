@@ -91,7 +91,7 @@ class Server:
 
 
 def _upsc() -> str | None:
-    """upsc, where it is needed; None where pynut2 is there. Raises :class:`ConfigError` when neither is."""
+    """Return the path of upsc, where it is needed; None where pynut2 is there. Raises :class:`ConfigError` when neither is."""
     try:
         available()
     except ConfigError:

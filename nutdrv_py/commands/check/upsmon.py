@@ -200,7 +200,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _number(text: str) -> int:
-    """As C's atoi reads it."""
+    """Return the number as C's atoi reads it."""
     found = re.match(r"\s*([+-]?[0-9]{1,9})", text)
     return int(found.group(1)) if found else 0
 
@@ -231,7 +231,7 @@ def _patience(settings: Settings, path: Path, lines: Lines) -> Finding:
 
 
 def _looks(settings: Settings, path: Path, lines: Lines) -> Finding:
-    """upsmon has to see that an alarm was withdrawn before the UPS falls silent: within ``looks`` it must look once."""
+    """Report whether ``looks`` is long enough: upsmon must see that an alarm was withdrawn before the UPS falls silent."""
     polls = max(_setting(lines, "POLLFREQ", POLLFREQ), _setting(lines, "POLLFREQALERT", POLLFREQALERT))
     least, looks = polls + LATE, settings.config.looks
     text = f"looks {looks} s, upsmon looks each {polls} s"

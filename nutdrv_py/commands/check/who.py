@@ -30,7 +30,7 @@ class Who:
 
 
 def become(sections: Sequence[Section]) -> Who:
-    """As root become the driver's user, where that user may read this program.
+    """Become the driver's user as root, where that user may read this program.
 
     Raises :class:`ConfigError` when the sections have several users, :class:`StartError` when there is no such user.
     """

@@ -32,7 +32,7 @@ class Within:
     late: bool = False
 
     def left(self, seconds: float) -> float:
-        """At most so many seconds, and not beyond the deadline."""
+        """Return at most so many seconds, and not beyond the deadline."""
         return max(0.0, min(seconds, self.deadline - asyncio.get_running_loop().time()))
 
     async def thread(self, function: Callable[[], T], seconds: float) -> T:
