@@ -214,7 +214,8 @@ class Backend(abc.ABC, Generic[ConfigT]):
         return None
 
     async def examine(self, *, login: bool) -> AsyncIterator[Finding]:
-        """For ``nutdrv_py check``: what only this backend can find out about the device, with few requests and nothing written.
+        """Report for ``nutdrv_py check`` what only this backend can find out about the device, with few requests and nothing
+        written.
 
         Called instead of :meth:`poll`, outside of ``async with``, perhaps beside a running driver. With ``login`` a token may
         be fetched, or whatever else takes a password.

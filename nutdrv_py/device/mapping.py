@@ -71,7 +71,7 @@ def lookup(table: Mapping[object, Value]) -> Converter:
 
 
 def text(raw: object) -> Value | None:
-    """Non-empty text without the blanks around it."""
+    """Return non-empty text without the blanks around it."""
     return raw.strip() or None if isinstance(raw, str) else None
 
 
