@@ -179,7 +179,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def _unwanted(job: asyncio.Future[_Server]) -> None:
-    """A server that came too late must not keep the port."""
+    """Close a server that came too late, so that it does not keep the port."""
     if not job.cancelled() and job.exception() is None:
         job.result().server_close()
 
