@@ -107,7 +107,7 @@ def _flags(name: str, variable: Variable) -> SetFlags:
 
 
 def dump(snapshot: Snapshot, name: str | None = None) -> Iterator[Message]:
-    """Everything, or with ``name`` that one variable (nothing of it when unknown), framed as DUMPALL's answer."""
+    """Yield everything, or with ``name`` that one variable (nothing of it when unknown), framed as DUMPALL's answer."""
     if snapshot.stale:
         yield DataStale()
     if name is None:
