@@ -65,7 +65,7 @@ def drop_privileges(user: str) -> None:
 
 
 def become_keeper(path: Path) -> None:
-    """Started by root, go on as the user that owns the way to ``path`` (see :mod:`nutdrv_py.machine.owners`)."""
+    """Go on, when started by root, as the user that owns the way to ``path`` (see :mod:`nutdrv_py.machine.owners`)."""
     forbid_dumps()
     if os.geteuid() != 0:
         return

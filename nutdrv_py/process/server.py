@@ -159,7 +159,7 @@ class Server:
         return self._driver.clock.monotonic()
 
     def leave(self, client: _Client) -> None:
-        """A client has gone."""
+        """Forget a client that has gone."""
         self._clients.discard(client)
 
     def _changed(self, old: Snapshot, new: Snapshot) -> None:
