@@ -56,16 +56,16 @@ class Guest(Protocol):
     """Receives news of the connection, in the event loop."""
 
     def connected(self) -> None:
-        """The broker has greeted."""
+        """Take note that the broker has greeted."""
 
     def gone(self) -> None:
-        """The connection is lost; what was published and not sent is lost with it."""
+        """Take note that the connection is lost; what was published and not sent is lost with it."""
 
     def sent(self, mid: int) -> None:
-        """This message has left; one of QoS 1: has arrived."""
+        """Take note that this message has left; one of QoS 1: has arrived."""
 
     def arrived(self, topic: str, payload: bytes, retained: bool) -> None:
-        """Something that was subscribed to."""
+        """Take in a message of a subscription."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Broker:
             self._loop.call_soon_threadsafe(what, *args)
 
     def _forever(self, client: Any, loop_forever: Callable[..., object], *args: object, **more: object) -> None:
-        """What paho's thread runs: its own loop, and again when an error has ended it."""
+        """Run paho's loop in its thread, and again when an error has ended it."""
         while not self._leaving.is_set():
             try:
                 loop_forever(*args, **more)

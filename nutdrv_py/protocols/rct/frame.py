@@ -83,7 +83,7 @@ class Damage:
 
     @property
     def frames(self) -> int:
-        """Frames that were lost."""
+        """Return the number of frames that were lost."""
         return self.crc + self.command + self.length + self.escape + self.overflow
 
 
