@@ -116,7 +116,7 @@ class Recorder:
         return len(data)
 
     def _sweep(self) -> None:
-        """The second net: what was replaced in one place is in no other, also where a rule would have let it pass."""
+        """Replace once more: what was replaced in one place is in no other, also where a rule would have let it pass."""
         done, generation = self._swept
         start = done if generation == self.stand_ins.generation else 0
         for index in range(start, len(self._lines)):

@@ -41,7 +41,7 @@ class Exchange:
 
     @property
     def begun(self) -> float:
-        """When it was asked."""
+        """Return the seconds at which it was asked."""
         return self.at - self.took
 
     @classmethod
@@ -121,7 +121,7 @@ def _told(body: bytes, stand_ins: StandIns) -> dict[str, object]:
 
 
 def _shape(body: bytes) -> dict[str, object]:
-    """A page or something broken: only how it begins, and how long it was."""
+    """Return of a page, or of something broken, only how it begins, and how long it was."""
     first = body.lstrip()[:1].decode("ascii", "replace")
     return {"begins": first if first in _BEGINNINGS else "?" if first else "", "bytes": len(body)}
 

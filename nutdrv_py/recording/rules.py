@@ -100,7 +100,7 @@ def version(text: str) -> bool:
 
 
 def scrub(content: object, stand_ins: StandIns, key: str = "", depth: int = 0, *, place: bool = False) -> object:
-    """JSON content with everything replaced that is not known to be harmless.
+    """Return JSON content with everything replaced that is not known to be harmless.
 
     ``key`` is its name; with ``place`` one of the objects around it identifies a person or place.
     """

@@ -66,7 +66,7 @@ class StandIns:
             return 0
 
     def sweep(self, line: str) -> str:
-        """``line`` with everything replaced that was replaced elsewhere, or was named beforehand, in capitals or not."""
+        """Return ``line`` with everything replaced that was replaced elsewhere, or was named beforehand, in capitals or not."""
         if self._net is None:
             longest_first = sorted(self._telling, key=len, reverse=True)
             self._net = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)", re.IGNORECASE)
@@ -95,7 +95,7 @@ class StandIns:
 
 
 def _plain(letter: str) -> str:
-    """Signs outside ASCII that are neither letters nor digits identify, too."""
+    """Return the text without signs outside ASCII, which identify, too."""
     return letter if letter.isascii() or letter.isalnum() else "?"
 
 
@@ -108,7 +108,8 @@ def _letter(number: int) -> str:
 
 
 def _spell(form: str, number: int) -> str:
-    """``number`` written with a digit for each digit of ``form`` and a letter for each other sign; never with a leading 0."""
+    """Return ``number`` written with a digit for each digit of ``form`` and a letter for each other sign; never with a
+    leading 0."""
     result: list[str] = []
     for position in range(len(form) - 1, -1, -1):
         first = position == 0 and form.isdigit() and len(form) > 1
