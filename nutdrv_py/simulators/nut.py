@@ -90,7 +90,7 @@ class Stage:
 
     @property
     def address(self) -> str:
-        """``ups@host:port``, as upsc wants it."""
+        """Return ``ups@host:port``, as upsc wants it."""
         return f"{self.ups}@127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
@@ -109,7 +109,7 @@ class Stage:
         }
 
     def _write(self, name: str, text: str) -> None:
-        """A file in etc/, for root or this user alone."""
+        """Write a file in etc/, for root or this user alone."""
         path = self.folder / "etc" / name
         path.write_text(text, encoding="ascii")
         path.chmod(0o600)

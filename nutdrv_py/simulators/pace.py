@@ -19,11 +19,11 @@ class Pace:
 
     @property
     def seconds(self) -> float:
-        """Simulator time since the start, s."""
+        """Return the simulator time since the start, s."""
         return (self._clock() - self._began) * self.speed + self._skipped
 
     def restart(self) -> None:
-        """The start is now; what was skipped before stays skipped."""
+        """Set the start to now; what was skipped before stays skipped."""
         self._began = self._clock()
 
     def skip(self, seconds: float) -> None:

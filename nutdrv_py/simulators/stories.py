@@ -100,7 +100,7 @@ def right_types(content: Mapping[str, Any], example: Any, where: str) -> None:
 
 
 def plain_words(content: Mapping[str, Any], words: Mapping[tuple[str, Any], Any]) -> dict[str, Any]:
-    """Tuples instead of lists, and the plain value for each yes, no or nothing that ``words`` translates."""
+    """Return tuples instead of lists, and the plain value for each yes, no or nothing that ``words`` translates."""
 
     def plain(name: str, value: Any) -> Any:
         if isinstance(value, list | set | frozenset):

@@ -452,7 +452,7 @@ _CONTACTS = ("NC1", "NC2", "NO1", "NO2")
 
 
 def dry_contacts(view: View) -> Document:
-    """``/ivp/ensemble/dry_contacts``: a list of the four contacts."""
+    """Return ``/ivp/ensemble/dry_contacts``: a list of the four contacts."""
     word = "closed" if view.site.setup.mid == "enpower" else "open"
     return {"dry_contacts": [{"id": name, "status": word} for name in _CONTACTS]}
 
@@ -481,7 +481,7 @@ def _total(site: Site, kind: str) -> float:
 
 
 def live_meters(view: View) -> Document:
-    """``meters`` of ``/ivp/livedata/status``: mW, mVA, % and Wh; ``last_update`` in epoch seconds."""
+    """Return ``meters`` of ``/ivp/livedata/status``: mW, mVA, % and Wh; ``last_update`` in epoch seconds."""
     site = view.site
     generator_relay = GENERATOR_CLOSED if site.grid == "generator" else GENERATOR_OPEN
     return {
@@ -532,7 +532,7 @@ def livedata(meters: Document, *, stream: bool, claims_stream: bool, online: boo
 
 
 def installed_meters(view: View) -> tuple[str, ...]:
-    """Kinds of the meters that are there and enabled."""
+    """Return the kinds of the meters that are there and enabled."""
     if not view.options.meters:
         return ()
     return ("production", view.options.consumption) + (("storage",) if view.options.storage_ct else ())
@@ -590,7 +590,7 @@ def _phase_reading(kind: str, watts: float, site: Site, energy: tuple[float, flo
 
 
 def _meter_watts(kind: str, view: View) -> tuple[float, ...]:
-    """Powers a meter shows by phase. Off the grid all but the storage CT show 0 W."""
+    """Return the powers a meter shows by phase. Off the grid all but the storage CT show 0 W."""
     site = view.site
     zero = (0.0,) * site.setup.phases
     if kind == "storage":
@@ -616,7 +616,7 @@ def _total_ct(view: View) -> tuple[float, ...]:
 
 
 def _meter_energy(kind: str, site: Site) -> tuple[float, float]:
-    """Energy delivered and received by a meter since it was installed, Wh."""
+    """Return the energy delivered and received by a meter since it was installed, Wh."""
     totals = site.energies
     table = {
         "production": (totals.pv, 0.0),
@@ -763,7 +763,7 @@ def _production_entry(kind: str, view: View) -> Document:
 
 
 def production(view: View) -> Document:
-    """``/production.json``: the slow summary. ``storage`` is the AC Batteries; ``wNow`` + = discharging."""
+    """Return ``/production.json``: the slow summary. ``storage`` is the AC Batteries; ``wNow`` + = discharging."""
     site = view.site
     inverters = {
         "type": "inverters",

@@ -223,23 +223,23 @@ class GatewaySimulator:
 
     @property
     def shown_serial(self) -> str:
-        """Serial number the gateway reports: its own, unless the scenario makes it another gateway."""
+        """Return the serial number the gateway reports: its own, unless the scenario makes it another gateway."""
         return self.options.reported_serial or self.serial
 
     @property
     def port(self) -> int:
-        """Port number; valid after :meth:`start`, also while the gateway is offline."""
+        """Return the port number; valid after :meth:`start`, also while the gateway is offline."""
         return self._listener.port
 
     @property
     def host_port(self) -> str:
-        """``host:port`` as the driver's configuration wants it."""
+        """Return ``host:port`` as the driver's configuration wants it."""
         host = self._listener.host
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Base address of the gateway."""
+        """Return the base address of the gateway."""
         return f"https://{self.host_port}"
 
     @property
@@ -254,7 +254,7 @@ class GatewaySimulator:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the certificate in DER form, lower-case hex."""
+        """Return the SHA-256 of the certificate in DER form, lower-case hex."""
         if self._certificate is None:
             raise RuntimeError("The simulator has no certificate before it is started.")
         return self._certificate.fingerprint
@@ -270,7 +270,7 @@ class GatewaySimulator:
 
     @property
     def password(self) -> str:
-        """Password of the cloud account."""
+        """Return the password of the cloud account."""
         return self.cloud.password
 
     @password.setter
@@ -279,12 +279,12 @@ class GatewaySimulator:
 
     @property
     def most_parallel(self) -> int:
-        """Most requests ever handled at the same time; a well-behaved client keeps this at 1."""
+        """Return the most requests ever handled at the same time; a well-behaved client keeps this at 1."""
         return self._listener.most_parallel
 
     @property
     def seconds(self) -> float:
-        """Simulator time since the start, s."""
+        """Return the simulator time since the start, s."""
         return self._pace.seconds
 
     @property
@@ -333,7 +333,7 @@ class GatewaySimulator:
         self.site.advance(moment - self.site.seconds)
 
     def _gateway_time(self) -> float:
-        """Epoch seconds by the gateway's own clock."""
+        """Return the epoch seconds by the gateway's own clock."""
         return self._wall() + self.gateway_clock_offset
 
     def _end_stream(self, when: float) -> None:

@@ -78,13 +78,13 @@ class Incoming:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """Cookies by name."""
+        """Return the cookies by name."""
         pairs = (part.strip().partition("=") for part in self.headers.get("cookie", "").split(";"))
         return {name: value for name, sign, value in pairs if sign}
 
     @property
     def bearer(self) -> str | None:
-        """Token of the Authorization header, or None."""
+        """Return the token of the Authorization header, or None."""
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
@@ -270,7 +270,7 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """Port number, also while nothing listens on it."""
+        """Return the port number, also while nothing listens on it."""
         return self._address[1]
 
     @property

@@ -190,32 +190,32 @@ class Site:
 
     @property
     def packs_good(self) -> int:
-        """Packs that talk and have their DC switch on."""
+        """Return the number of packs that talk and have their DC switch on."""
         return max(0, self.setup.packs - self.packs_bad - self.packs_dc_off)
 
     @property
     def capacity_wh(self) -> float:
-        """Usable capacity of the packs that work, Wh."""
+        """Return the usable capacity of the packs that work, Wh."""
         return self.packs_good * self.setup.pack_capacity_wh
 
     @property
     def nameplate_wh(self) -> float:
-        """Capacity as commissioned, Wh."""
+        """Return the capacity as commissioned, Wh."""
         return self.setup.packs * self.setup.pack_capacity_wh
 
     @property
     def energy_wh(self) -> float:
-        """Energy left in the IQ Batteries, Wh."""
+        """Return the energy left in the IQ Batteries, Wh."""
         return self.capacity_wh * self.soc / 100
 
     @property
     def max_w(self) -> float:
-        """Most the working packs give or take, W."""
+        """Return the most the working packs give or take, W."""
         return self.packs_good * self.setup.pack_rated_w
 
     @property
     def acb_capacity_wh(self) -> float:
-        """Capacity of the AC Batteries, Wh."""
+        """Return the capacity of the AC Batteries, Wh."""
         return self.setup.acb * ACB_CAPACITY_WH
 
     @property
@@ -260,12 +260,12 @@ class Site:
 
     @property
     def volts(self) -> float:
-        """Phase voltage, V; 0 in a blackout."""
+        """Return the phase voltage, V; 0 in a blackout."""
         return 0.0 if self.blackout else self.setup.volts or PHASE_VOLTS[self.setup.phases]
 
     @property
     def hertz(self) -> float:
-        """Frequency, Hz; 0 in a blackout."""
+        """Return the frequency, Hz; 0 in a blackout."""
         return 0.0 if self.blackout else self.setup.hertz or PHASE_HERTZ[self.setup.phases]
 
     def phase_watts(self, name: str) -> tuple[float, ...]:

@@ -93,7 +93,7 @@ class GatewayOptions:
 
     @property
     def version(self) -> tuple[int, ...]:
-        """Firmware as numbers, without its letter: (8, 2, 4345)."""
+        """Return the firmware as numbers, without its letter: (8, 2, 4345)."""
         return tuple(int(part) for part in self.firmware.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ").split("."))
 
 

@@ -228,12 +228,12 @@ class InverterSimulator:
 
     @property
     def port(self) -> int:
-        """Port number; valid after :meth:`start`, also while the inverter is offline."""
+        """Return the port number; valid after :meth:`start`, also while the inverter is offline."""
         return self._address[1]
 
     @property
     def host_port(self) -> str:
-        """``host:port`` as the driver's configuration wants it."""
+        """Return ``host:port`` as the driver's configuration wants it."""
         host = self._address[0]
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
@@ -249,7 +249,7 @@ class InverterSimulator:
 
     @property
     def seconds(self) -> float:
-        """Simulator time since the start, s."""
+        """Return the simulator time since the start, s."""
         return self._pace.seconds
 
     @property
@@ -380,7 +380,7 @@ class InverterSimulator:
         return not (line.escape_crc_only and _escaped_crc(client.recent, frame))
 
     def _ignore(self, oid: int) -> None:
-        """Inverters answer neither what they do not understand, nor that they have written a value."""
+        """Ignore it: inverters answer neither what they do not understand, nor that they have written a value."""
 
     def _read(self, oid: int) -> None:
         if BY_OID[oid].name in self.line.mute or self._wire.strikes(self.line.drop) or len(self._waiting) >= WAITING_MOST:

@@ -96,7 +96,7 @@ def input_watts(ac: float) -> float:
 
 
 def resting_volts(percent: float) -> float:
-    """Voltage of a cell at this charge."""
+    """Return the voltage of a cell at this charge."""
     for (low, at_low), (high, at_high) in itertools.pairwise(_CURVE):
         if percent <= high:
             return at_low + (at_high - at_low) * (percent - low) / (high - low)
@@ -232,22 +232,22 @@ class House:
 
     @property
     def towers(self) -> int:
-        """Battery towers that are there."""
+        """Return the number of battery towers that are there."""
         return self.setup.towers if self.has_battery else 0
 
     @property
     def modules(self) -> int:
-        """Battery modules of each tower that is there."""
+        """Return the number of battery modules of each tower that is there."""
         return self.setup.modules if self.has_battery else 0
 
     @property
     def tower_wh(self) -> float:
-        """Capacity of one tower, Wh, aged. A health of 0 means that the battery management does not know it."""
+        """Return the capacity of one tower, Wh, aged. A health of 0 means that the battery management does not know it."""
         return self.modules * MODULE_WH * (self.setup.soh or 100) / 100
 
     @property
     def most_watts(self) -> float:
-        """Most the battery gives or takes beside the grid, W."""
+        """Return the most the battery gives or takes beside the grid, W."""
         return self.towers * self.modules * MODULE_VOLTS * MOST_AMPS
 
     @property
@@ -307,7 +307,7 @@ class House:
 
     @property
     def fault_bits(self) -> frozenset[int]:
-        """Numbers of all fault bits that are set (list: rctclient, inverter_faults)."""
+        """Return the numbers of all fault bits that are set (list: rctclient, inverter_faults)."""
         setup = self.setup
         found = set(setup.faults)
         rules: tuple[tuple[bool, tuple[int, ...]], ...] = (
@@ -325,11 +325,11 @@ class House:
     # -- by phase and by generator -----------------------------------------------------------------------------------
 
     def load_watts(self, phase: int) -> float:
-        """House load of a phase, W."""
+        """Return the house load of a phase, W."""
         return self.flows.load * self.setup.load_split[phase] / sum(self.setup.load_split)
 
     def inverter_watts(self, phase: int) -> float:
-        """AC output on a phase, W: even beside the grid; in an island each phase gets what it needs."""
+        """Return the AC output on a phase, W: even beside the grid; in an island each phase gets what it needs."""
         return self.load_watts(phase) if self.mode is Mode.ISLAND else self.flows.inverter / 3
 
     def grid_watts(self, phase: int) -> float:
@@ -341,11 +341,11 @@ class House:
         return self.flows.solar * self.setup.pv_split[generator] / sum(self.setup.pv_split)
 
     def house_volts(self, phase: int) -> float:
-        """Voltage of a phase on the house's side, V."""
+        """Return the voltage of a phase on the house's side, V."""
         return PHASE_VOLTS + phase - 1 + self.wobble(f"house {phase}", 0.8) if self.powered else 0.0
 
     def grid_volts(self, phase: int) -> float:
-        """Voltage of a phase on the grid's side of the Power Switch, V; 0 without one."""
+        """Return the voltage of a phase on the grid's side of the Power Switch, V; 0 without one."""
         if not self.setup.switch:
             return 0.0
         if not self.grid_present:
@@ -353,24 +353,24 @@ class House:
         return PHASE_VOLTS + phase - 1 + self.wobble(f"grid {phase}", 0.8)
 
     def hertz(self, what: str, alive: bool) -> float:
-        """Frequency at one place, Hz."""
+        """Return the frequency at one place, Hz."""
         return HERTZ + self.wobble(f"hertz {what}", 0.015) if alive else 0.0
 
     # -- the battery -------------------------------------------------------------------------------------------------
 
     def cell_volts(self, tower: int, module: int) -> tuple[float, ...]:
-        """Voltages of a module's cells: those of their charge, and each cell a little apart."""
+        """Return the voltages of a module's cells: those of their charge, and each cell a little apart."""
         chance = random.Random(f"{self.setup.seed} cells {tower} {module}")
         volts = resting_volts(self.charges[tower])
         return tuple(round(volts + chance.uniform(-0.006, 0.006), 3) for _ in range(CELLS))
 
     def cell_degrees(self, tower: int, module: int) -> tuple[int, ...]:
-        """Temperatures of a module's cells, degrees Celsius: the middle ones are the warmest."""
+        """Return the temperatures of a module's cells, degrees Celsius: the middle ones are the warmest."""
         warmth = (tower + module) % 2
         return tuple(round(self.setup.temperature + warmth + (1 if 6 <= cell < 18 else 0)) for cell in range(CELLS))
 
     def tower_volts(self, tower: int) -> float:
-        """Voltage of a tower, V: the sum of its cells."""
+        """Return the voltage of a tower, V: the sum of its cells."""
         return sum(sum(self.cell_volts(tower, module)) for module in range(self.modules)) if tower < self.towers else 0.0
 
     def tower_watts(self, tower: int) -> float:
@@ -378,7 +378,7 @@ class House:
         return self.flows.battery * self._share(tower) if tower < self.towers else 0.0
 
     def tower_amps(self, tower: int) -> float:
-        """Current of a tower, A, with the sign of its battery management: + = charging."""
+        """Return the current of a tower, A, with the sign of its battery management: + = charging."""
         volts = self.tower_volts(tower)
         return -self.tower_watts(tower) / volts if volts else 0.0
 
@@ -394,7 +394,7 @@ class House:
         return sum(max(0.0, self.setup.soc_max - charge) for charge in self.charges[: self.towers])
 
     def _share(self, tower: int) -> float:
-        """Part of the power that falls to a tower: by what is left in it, or by the room in it."""
+        """Return the part of the power that falls to a tower: by what is left in it, or by the room in it."""
         if self.flows.battery > 0:
             part, whole = max(0.0, self.charges[tower] - self.floor), self._above(self.floor)
         else:

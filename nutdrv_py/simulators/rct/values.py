@@ -221,7 +221,7 @@ def _target_volts(house: House, generator: int) -> float:
 
 
 def _warmth(house: House, least: float) -> float:
-    """Temperature of a part of the inverter: 15 degrees more at full power."""
+    """Return the temperature of a part of the inverter: 15 degrees more at full power."""
     return least + 15 * min(1.0, abs(house.flows.inverter) / house.setup.nominal) + house.wobble(f"warmth {least}", 0.2)
 
 
