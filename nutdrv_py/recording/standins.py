@@ -95,7 +95,7 @@ class StandIns:
 
 
 def _plain(letter: str) -> str:
-    """Return the text without signs outside ASCII, which identify, too."""
+    """Return the letter; "?" for a sign outside ASCII that is neither letter nor digit, because it may identify, too."""
     return letter if letter.isascii() or letter.isalnum() else "?"
 
 
