@@ -15,11 +15,12 @@ SEED ?= 0
 TARGETS ?=
 DRILLS ?= all
 
-.PHONY: demo test drills fuzz soak sbom check bench deb matrix man nut servers clean help docs pictures python
+.PHONY: demo test quick drills fuzz soak sbom check bench deb matrix man nut servers clean help docs pictures python
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
 	@echo "make test    the same set-up, then every test"
+	@echo "make quick   the tests that need no other program, in a minute: for each save"
 	@echo "make drills  each story with the real upsmon at each phase of its look (ten minutes); writes docs/reliability.md"
 	@echo "make check   ruff, mypy --strict, the layer test"
 	@echo "make docs    the documentation as a web site, in build/docs"
@@ -36,9 +37,13 @@ demo: nut $(STAMP)
 	@$(VENV)/bin/nutdrv_py demo
 
 test: servers $(STAMP)
-	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal --ignore tests/drills --ignore tests/core/test_model.py
-	@$(VENV)/bin/python -m pytest -n 2 tests/core/test_model.py
+	@# Most of them wait for other programs: six fit on two cores.
+	@$(VENV)/bin/python -m pytest -n 6 --dist worksteal --ignore tests/drills tests
 	@$(VENV)/bin/python -m pytest tests/drills
+
+quick: $(STAMP)
+	@echo "without what starts programs or takes long: SLOW in tests/conftest.py; make test has all"
+	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal --quick tests
 
 drills: servers $(STAMP)
 	@DRILLS="$(DRILLS)" DRILLS_RESULTS=build/drills.json DRILLS_PAGE=docs/reliability.md $(VENV)/bin/python -m pytest tests/drills

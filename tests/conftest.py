@@ -34,6 +34,25 @@ HASTY = (
 )  # fmt: skip
 """Tests whose device and driver are tasks of one loop: its time runs ahead while nothing happens."""
 
+SLOW = (
+    "tests/integration/", "tests/drills/", "tests/packaging/", "tests/conformance/", "tests/systems/", "tests/core/test_model.py",
+    "tests/backends/test_replay.py", "tests/backends/enphase/test_distribution.py", "tests/test_docs.py", "tests/test_files.py",
+    "tests/test_fuzz.py", "tests/test_pictures.py", "tests/machine/test_owners.py", "tests/commands/test_new_backend.py",
+    "tests/commands/test_record.py", "tests/commands/test_script_document.py",
+    "tests/backends/rct/test_frame.py::test_the_work_grows_with_the_bytes_and_no_faster",
+    "tests/core/test_driver.py::test_a_reload_that_cannot_be_done_is_a_line_in_the_log",
+    "tests/backends/enphase/test_backend.py::test_the_gateway_is_asked_one_thing_at_a_time_within_the_budget",
+    "tests/backends/enphase/test_backend.py::test_the_live_stream_is_kept_on",
+    "tests/backends/enphase/test_token.py::test_a_gateway_with_a_wrong_clock_refuses_good_tokens_and_the_cloud_is_not_hammered",
+    "tests/backends/enphase/test_systems.py::test_a_system_of_this_shape_serves_what_the_page_says",
+    "tests/backends/rct/test_rct.py::test_a_limit_of_the_island_that_jumps_makes_no_low_battery_at_once",
+    "tests/exporters/test_influxdb.py::test_an_hour_of_a_full_house_is_kept_and_takes_little_memory",
+    "tests/process/test_server.py", "tests/test_recording.py",
+    "tests/simulators/test_physics.py::test_energy_balance_holds_in_any_house",
+    "tests/exporters/test_portfile.py::test_killed_at_any_moment_it_leaves_a_whole_file",
+)  # fmt: skip
+"""Tests that --quick leaves out: they start programs, or take more than a second of a processor."""
+
 # What a driver keeps (tokens, histories) stays out of the machine's own folder, and out of other tests.
 os.environ["NUTDRV_PY_HOME"] = tempfile.mkdtemp(prefix="nutdrv-home-")
 atexit.register(shutil.rmtree, os.environ["NUTDRV_PY_HOME"], ignore_errors=True)
@@ -96,6 +115,23 @@ class FakeClock(Clock):
         await self.settle()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out what takes long: SLOW in tests/conftest.py")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Read no module of which --quick leaves out all."""
+    path = collection_path.relative_to(REPO).as_posix() + "/" * collection_path.is_dir()
+    return True if config.getoption("quick") and path in SLOW else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("quick"):
+        slow = [item for item in items if item.nodeid.startswith(SLOW)]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
     """Give each test that is a coroutine to the plugin of anyio, which httpx needs anyway; anyio before 4.11 has no option for it."""
@@ -134,7 +170,11 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _clean_log() -> Iterator[None]:
     log.set_debug_level(0)
+    hidden = dict(log._hidden)
     yield
+    # A secret of one test may be a word of the next one's log.
+    log._hidden.clear()
+    log._hidden.update(hidden)
     root = logging.getLogger()
     for handler in list(root.handlers):
         if type(handler).__module__ == "nutdrv_py.log":

@@ -16,6 +16,7 @@ pytest.importorskip("pymodbus.client")
 from nutdrv_py.backends.mapping import Mapping
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import ConfigError, DeviceError
+from nutdrv_py.process import serving
 from nutdrv_py.protocols.modbus import decoded
 from tests.backends.mapping.conftest import House
 from tests.backends.mapping.speakers import ModbusServer
@@ -101,8 +102,8 @@ async def test_a_register_that_the_device_does_not_have_loses_that_value(home: H
 async def test_what_is_no_answer_is_no_statement_and_the_next_connection_counts(
     spoil: Callable[[bytes], bytes], home: House, device: ModbusServer
 ) -> None:
-    # pymodbus raises some of it in the loop's callback, where process/serving.py logs it.
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    # pymodbus raises in a callback of the loop; a driver logs that.
+    serving.contain()
     async with _backend(home, device) as backend:
         await backend.poll()
         good, device.spoil = device.spoil, spoil
