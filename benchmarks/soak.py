@@ -31,8 +31,8 @@ from stage import home, pid, proportional_kib
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.house import House as Gateway
-from nutdrv_py.backends.rct.client import Datum
 from nutdrv_py.backends.rct.config import RctConfig
+from nutdrv_py.backends.rct.heard import Datum
 from nutdrv_py.backends.rct.house import House as Inverter
 from nutdrv_py.backends.rct.inventory import discover
 from nutdrv_py.simulators.nut import free_port

@@ -53,7 +53,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "construct": ("backends.rct", "protocols.rct", "simulators"),
     "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config"),
     "asyncio": ("core", "process", "clock", "device.push", "backends", "protocols.modbus", "protocols.mqtt", "exporters", "simulators", "commands", "testing"),
-    "socket": ("process", "simulators", "backends.rct.client", "backends.repeater.line", "commands.check.device", "exporters.web", "exporters.wake.net"),
+    "socket": ("process", "simulators", "backends.rct.connection", "backends.repeater.line", "commands.check.device", "exporters.web", "exporters.wake.net"),
     "pynut2": ("backends.repeater.line", "commands"),
     "prometheus_client": ("exporters.prometheus",),
     "influxdb_client": ("exporters.influxdb",),

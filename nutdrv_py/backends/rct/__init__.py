@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import ClassVar
 
 from nutdrv_py.backends.rct import faults, look, site
-from nutdrv_py.backends.rct.client import Datum
 from nutdrv_py.backends.rct.config import RctConfig, address, check
 from nutdrv_py.backends.rct.contact import Contact
+from nutdrv_py.backends.rct.heard import Datum
 from nutdrv_py.backends.rct.house import House
 from nutdrv_py.backends.rct.inventory import TOWERS, Inventory, Schedule, discover
 from nutdrv_py.backends.rct.look import AGES, PHASES, SHARE

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from nutdrv_py.backends.rct import faults, site
 from nutdrv_py.backends.rct.battery import Battery, Moment
-from nutdrv_py.backends.rct.client import Datum
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.grid import KNOWN, Evidence, GridWatch
+from nutdrv_py.backends.rct.heard import Datum
 from nutdrv_py.backends.rct.inventory import Inventory
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.mapping import translate

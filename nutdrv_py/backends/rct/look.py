@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from nutdrv_py.backends.rct.client import Datum
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.grid import DEAD
+from nutdrv_py.backends.rct.heard import Datum
 from nutdrv_py.backends.rct.inventory import FLAG, MEDIUM, RARE
 from nutdrv_py.device.mapping import to_number
 from nutdrv_py.protocols.rct.objects import Group, Object

@@ -89,7 +89,7 @@ class _Line(Line):
             raise DeviceError("the inverter could not be reached when this was recorded")
         self._transport, self._ended = _Nowhere(), None
         self._reader.reset()
-        self.heard = None
+        self._heard.at = None
         self.opened = self._clock.monotonic()
         self.counts.connections += 1
         self._overhear()
@@ -130,11 +130,11 @@ class _Line(Line):
         self._state += 1
         self.dropped(self._protocol, None)  # type: ignore[arg-type]
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes, frames: int = 1) -> None:
         if self._transport is None:
             raise DeviceError(self._ended or "there is no connection to the inverter")
         self.counts.bytes_sent += len(data)
-        self.counts.frames_sent += 1
+        self.counts.frames_sent += frames
         loop = asyncio.get_running_loop()
         for frame in [*self._requests.feed(data), *self._requests.flush()]:
             if frame.command is Command.READ:
@@ -153,8 +153,9 @@ class _Line(Line):
             self.counts.bytes_received += len(cue.item)
             self._take(cue.item)
         else:
-            self._heard[oid] = False
-            self._news.set()
+            self._heard.answered[oid] = False
+            if self._is_awaited():
+                self._notify()
 
 
 def _slower(event: Bytes) -> bool:

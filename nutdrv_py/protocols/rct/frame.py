@@ -154,6 +154,11 @@ class FrameReader:
         """Return the frames that ``data`` completes."""
         return self._read(self._buffer + data, final=False)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a frame has begun that is not complete."""
+        return self._buffer.startswith(b"+")
+
     def flush(self) -> list[Frame]:
         """Return the frames that a silent line completes: what has begun will not be continued."""
         return self._read(self._buffer, final=True)
