@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from nutdrv_py.backends.rct import Rct
-from nutdrv_py.backends.rct.client import Line
+from nutdrv_py.backends.rct.client import Line, _Protocol
 from nutdrv_py.backends.rct.config import RctConfig, address
-from nutdrv_py.backends.rct.connection import _Protocol
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.tools import Tape
 from nutdrv_py.errors import DeviceError
@@ -27,7 +26,7 @@ class OverheardRct(Rct):
         self.line: _Line = _Line(config, clock, Ear(tape.stand_ins), tape.now, tape.take)
 
     def settle(self) -> Mapping[str, object]:
-        """Return the values, because nothing more comes for the moment."""
+        """Note what has come until now."""
         self.line.settle()
         return {}
 
@@ -61,9 +60,9 @@ class _Line(Line):
         super().dropped(protocol, error)
 
     def settle(self) -> None:
-        """Record that nothing follows for the moment."""
+        """Nothing follows for the moment."""
         self._tell(self._ear.heard(self._now(), None))
 
-    def _send(self, data: bytes, frames: int = 1) -> None:
-        super()._send(data, frames)
+    def _send(self, data: bytes) -> None:
+        super()._send(data)
         self._tell(self._ear.sent(self._now(), data))

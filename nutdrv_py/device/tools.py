@@ -75,7 +75,7 @@ class Tape(Protocol):
 
     @property
     def stand_ins(self) -> Any:
-        """Return what replaces names and serial numbers: ``know(secret)``, ``replace(text)``."""
+        """What replaces names and serial numbers: ``know(secret)``, ``replace(text)``."""
 
     def now(self) -> float:
         """Return the seconds since the beginning."""
@@ -88,7 +88,7 @@ class Recorded(Protocol):
     """What a backend that is recorded has besides."""
 
     def settle(self) -> Mapping[str, object]:
-        """Return a poll has ended: note what has come until now. Return what is noted with its end."""
+        """Note what has come until the end of a poll. Return what is noted with that end."""
 
 
 @dataclass(frozen=True, slots=True)

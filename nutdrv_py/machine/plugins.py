@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Backends that are one file each, in a folder that only root may change: for the distribution's package, which has no pip.
 
-Root loads them at the start, so whoever can write there is root. The folder, all folders above it and the file belong to root,
-or to the user as whom the program was started, and nobody else may change them.
+Root loads them at the start, so a user who can write there has the rights of root. The folder, all folders above it and the file
+must belong to root, or to the user as whom the program was started, and nobody else may change them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a program prints: JSON, lines of ``name=value``, or one word. It is run for each poll, as the user of the driver.
 
-The file names the program and its words as a list; no shell reads them. Whoever can change the file or the program decides what
-is run, so both, and all folders above them, belong to root or to that user, and nobody else may change them.
+The file names the program and its words as a list; no shell reads them. A user who can change the file or the program decides
+what is run, so both, and all folders above them, must belong to root or to that user, and nobody else may change them.
 """
 
 from __future__ import annotations
