@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -101,6 +102,9 @@ def test_the_smallest_backend_of_the_page_is_right(tmp_path: Path) -> None:
         file.write_text(word)
         with pytest.raises(DeviceError):
             asyncio.run(backend.poll())
+    file.write_text("up")
+    os.utime(file, (1e9, 1e9))
+    assert asyncio.run(backend.poll()).at < 0, "nobody has written it for years"
     file.unlink()
     with pytest.raises(DeviceError, match="cannot be read"):
         asyncio.run(backend.poll())
