@@ -61,7 +61,7 @@ __all__ = [
 ]  # fmt: skip
 
 API_VERSION = 1
-"""Raised when a name goes or changes its meaning; what is only added leaves it."""
+"""Version that is raised when a name goes or changes its meaning; an addition leaves it."""
 
 # Imported when used: httpx takes longer to load than the rest of a driver.
 _LATER = {"WebClient": ("nutdrv_py.protocols.web", "Web"), "LoginWanted": ("nutdrv_py.protocols.web", "Refused")}

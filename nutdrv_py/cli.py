@@ -18,7 +18,7 @@ COMMANDS = (
     "portfile", "daemon", "check", "status", "scan", "record", "simulate", "demo", "backends", "new-device", "new-backend",
     "install",
 )
-"""In the order of ``--help``; each is a module of :mod:`nutdrv_py.commands`, with _ for -."""
+"""Commands in the order of ``--help``; each is a module of :mod:`nutdrv_py.commands`, with _ for -."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

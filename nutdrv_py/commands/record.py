@@ -33,7 +33,7 @@ __all__ = ["HELP", "Tape", "configure", "run"]
 HELP = "record the conversation with a device into a file, without secrets, serial numbers and names, for a bug report"
 
 MINUTES = 10
-"""Long enough for each slow value to be asked twice."""
+"""Minutes of a recording: long enough for each slow value to be asked for twice."""
 
 MOST_MINUTES = 240
 """A night's restart or a long outage; the recording is kept in memory until it is written."""

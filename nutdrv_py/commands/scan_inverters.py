@@ -19,7 +19,7 @@ __all__ = ["Inverter", "Network", "find_inverters", "hosts_of", "read_network"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MOST_HOSTS = 1024
-"""Addresses that are tried, at most: a /22. A house has fewer, and more would be foreign ones."""
+"""Maximum addresses that are tried: a /22. A house has fewer, and more would be foreign ones."""
 
 AT_A_TIME = 32
 """Connections under way at a time: small routers count them."""

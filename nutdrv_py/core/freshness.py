@@ -59,7 +59,7 @@ STEP = 1.0
 """Seconds between two looks at a reading that coasts: its age and charge move."""
 
 LOUD = Status.OB | Status.CAL | Status.BYPASS | Status.OVER | Status.OFF
-"""Tokens that upsmon, like ALARM, holds against a UPS that goes silent (some of them from 2.8.1 or 2.8.3 on)."""
+"""Tokens for which upsmon, as for ALARM, shuts down when the UPS goes silent (some of them from 2.8.1 or 2.8.3 on)."""
 
 _MUTABLE = LOUD & ~Status.OB
 _GRID = Status.OL | Status.OB

@@ -22,22 +22,22 @@ from nutdrv_py.nut.kinds import What, kind_of
 __all__ = ["MOST_VARIABLES", "NAME", "Dropped", "guarded"]
 
 LONGEST_NAME = 128
-"""Characters of a name, at most."""
+"""Maximum characters of a name."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """What a variable may be called. A line feed in a name would be a line of the driver's protocol."""
 
 MOST_VARIABLES = 4096
-"""Variables of one reading, at most; the largest PDU has about a thousand."""
+"""Maximum variables of one reading; the largest PDU has about a thousand."""
 
 MOST_ALARMS = 16
-"""Alarms of one reading, at most; ``ups.alarm`` holds 255 characters."""
+"""Maximum alarms of one reading; ``ups.alarm`` holds 255 characters."""
 
 LONGEST_TEXT = 1024
 """Characters of a text that are looked at; upsd holds 255."""
 
 LARGEST = 1e18
-"""No number of a UPS is larger, and its text fits a line."""
+"""Maximum number of a value: no number of a UPS is larger, and its text fits a line."""
 
 MOST_LOAD, MOST_CAPACITY = 1e6, 1e9
 """W and Wh, more than any house has."""

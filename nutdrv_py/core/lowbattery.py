@@ -34,7 +34,7 @@ SHORT = 20.0
 """Seconds for which the runtime must stay at or below its mark before it makes LB: a kettle is no reason."""
 
 ABOVE = 1.0
-"""Percentage points that the low mark stays above the device's own limit, at least."""
+"""Minimum percentage points that the low mark stays above the device's own limit."""
 
 RELIEF_AGE = 30.0
 """Seconds without news for which the relief by a generator goes on: one lost answer shuts nothing down, a silent device does."""
@@ -81,7 +81,7 @@ class Relief:
     """A generator carries the house and charges the battery."""
 
     peak: float
-    """Highest charge in percent since it does so."""
+    """Highest charge in percent since it charges."""
     at: float
     """Monotonic time at which nothing spoke against it for the last time; -inf: never."""
 
@@ -99,7 +99,7 @@ class Low:
     short_since: float | None = None
     """Monotonic time since which the runtime has been at or below its mark."""
     relief: Relief | None = None
-    """None while no generator charges the battery."""
+    """Relief by a generator; None while none charges the battery."""
 
 
 def wished(name: str, reading: Reading, wishes: Wishes, known: float | None = None) -> float | None:

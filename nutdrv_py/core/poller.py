@@ -46,7 +46,7 @@ AHEAD = 86400.0
 """Seconds from now beyond which a reading's time is that of another clock. A little is a rounding, or a device's clock."""
 
 MOST_NAMED = 100
-"""Dropped names that are counted and logged, at most: a device that makes up names must not fill memory and log."""
+"""Maximum dropped names that are counted and logged: a device that makes up names must not fill memory and log."""
 
 
 async def pause(clock: Clock, seconds: float | None, event: asyncio.Event) -> None:

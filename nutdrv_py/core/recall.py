@@ -21,10 +21,10 @@ KEPT = 86400.0
 """Maximum age of a remembered charge, in seconds."""
 
 EACH = 60.0
-"""Seconds between two notes off the grid, at most."""
+"""Maximum seconds between two notes off the grid."""
 
 RENEWED = KEPT / 4
-"""Seconds between two notes on the grid, at most: a battery that stays full must not be forgotten."""
+"""Maximum seconds between two notes on the grid: a battery that stays full must not be forgotten."""
 
 LONGEST = 200
 """Maximum length of what a backend has seen."""

@@ -19,7 +19,7 @@ EXIT_RELOAD = 138
 
 
 REST = 0.5
-"""Seconds from one reading of the configuration to the next, at least."""
+"""Minimum seconds from one reading of the configuration to the next."""
 
 
 class Reload:

@@ -23,7 +23,7 @@ LOW_UNKNOWN = 20.0
 """Percent: the low mark of a device that reports none."""
 
 MARGIN = 5.0
-"""Percentage points above the device's own limit in an island at which LB begins, at least."""
+"""Minimum percentage points above the device's own limit in an island at which LB begins."""
 
 WARNING = 10.0
 """Percentage points above the low mark for ``battery.charge.warning``."""

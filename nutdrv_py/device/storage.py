@@ -12,7 +12,7 @@ __all__ = ["CONFIRMATION", "SAMPLES", "ChargeFilter", "Charger", "Smoothed", "ba
 
 DEAD_BAND = 50.0
 DEAD_BAND_PACK = 30.0
-"""W of storage power around zero that mean "resting", at least, and for each pack: an idle one shows 16 to 24 W."""
+"""Minimum W of storage power around zero that mean "resting", and for each pack: an idle one shows 16 to 24 W."""
 
 DEAD_BAND_EXIT = 30.0
 DEAD_BAND_EXIT_PACK = 25.0

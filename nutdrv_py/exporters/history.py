@@ -21,10 +21,10 @@ MINUTE = 60
 """Seconds of one sample."""
 
 DAY = 24 * 60
-"""Samples that are kept."""
+"""Maximum samples that are kept."""
 
 LARGEST = 1e9
-"""From here on a value is nonsense and not kept: the file must stay small."""
+"""Minimum value that is dropped as nonsense: the file must stay small."""
 
 
 class State(enum.IntEnum):

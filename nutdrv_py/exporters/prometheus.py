@@ -28,7 +28,7 @@ __all__ = ["FLAGS", "OWN", "PATH", "PrometheusExporter", "metric_name"]
 PATH = "/metrics"
 
 MOST_NAMES = 1000
-"""Parts of a query that are read, at most."""
+"""Maximum parts of a query that are read."""
 
 NUT = "network_ups_tools"
 """What nut_exporter's metrics begin with."""

@@ -43,7 +43,8 @@ EXTRAS: Mapping[str, Extra] = {
     "client":     Extra("pynut2.nut2",       "pynut2",            backport="standard-telnetlib"),
 }
 # fmt: on
-"""By their names in setup.cfg. The names in Debian are those of bookworm, trixie and forky; Fedora's were not tried."""
+"""The extras by their names in setup.cfg. The names in Debian are those of bookworm, trixie and forky; Fedora's were not
+tried."""
 
 
 def how_to_get(name: str) -> str:

@@ -23,7 +23,7 @@ ASK = 8.0
 """Seconds that systemctl may take: a machine may be short of time in an outage. Two of them are within TimeoutStopSec."""
 
 STATUS_EVERY = 5.0
-"""Seconds between two STATUS= lines to systemd, at least."""
+"""Minimum seconds between two STATUS= lines to systemd."""
 
 
 def notify(*assignments: str) -> None:

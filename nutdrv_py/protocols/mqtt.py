@@ -25,7 +25,7 @@ KEEPALIVE = 20
 """Seconds without a word after which either side takes the other for gone; a broker that never greets is left after them."""
 
 LONGEST_REST = 30
-"""Seconds between two attempts to connect, at most; they begin with 1 and double."""
+"""Maximum seconds between two attempts to connect; they begin with 1 and double."""
 
 REST_AFTER_FAULT = 5.0
 """Seconds of rest after an error that paho does not catch: "no route to host" and alerts of TLS end the thread of 1.6.1."""

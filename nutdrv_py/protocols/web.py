@@ -19,7 +19,7 @@ from nutdrv_py.protocols import http
 __all__ = ["Refused", "Web"]
 
 MOST_BODY = 1 << 20
-"""Bytes of an answer, at most."""
+"""Maximum bytes of an answer."""
 
 LEAVE = 1.0
 """Seconds the connection gets to end."""

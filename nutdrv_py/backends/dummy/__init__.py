@@ -35,7 +35,7 @@ from nutdrv_py.nut.portfile import Command, Entry, Item, Mistake, Settable, pars
 __all__ = ["MAX_VARIABLES", "YOUNG", "Dummy"]
 
 MAX_VARIABLES = 4096
-"""Variables in a file, at most; the largest PDU has about a thousand."""
+"""Maximum variables in a file; the largest PDU has about a thousand."""
 
 YOUNG = 1.0
 """Seconds after its last change in which a file without a line feed at its end counts as half-written, and in which another

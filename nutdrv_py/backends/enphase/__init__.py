@@ -53,7 +53,7 @@ DEAF = 20.0
 """Seconds without an answer after which the gateway may have been restarted or upgraded: absent features are tried again."""
 
 ALERT_MOST = 45.0
-"""Seconds between full polls off the grid, at most: a doubted charge is confirmed by readings less than a minute apart."""
+"""Maximum seconds between full polls off the grid: a doubted charge is confirmed by readings less than a minute apart."""
 
 
 @dataclass(slots=True)

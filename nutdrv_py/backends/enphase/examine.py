@@ -43,7 +43,7 @@ ASKED = ("relay", "livedata", "secctrl", "inventory", "meters")
 """The endpoints that are asked, the most important first."""
 
 HANGING = 2
-"""Requests that hang, after which no more are made."""
+"""Maximum requests that hang before no more are made."""
 
 
 async def examine(config: EnphaseConfig, clock: Clock, paths: Mapping[str, str], *, login: bool) -> AsyncIterator[Finding]:

@@ -21,7 +21,7 @@ DEVICES = Path(__file__).parent / "devices"
 """Where the devices are that come with the package."""
 
 MOST_FIELDS = 256
-"""Variables of a file, at most."""
+"""Maximum variables of a file."""
 
 MAXAGE = (15, 600)
 """Seconds that a file may allow an answer to be old: upsmon must see that an alarm is withdrawn before silence, and in an outage

@@ -15,7 +15,7 @@ __all__ = ["decode", "dig", "steps"]
 _STEP = re.compile(r"""(?P<name>[^.\[\]"\s]+)|"(?P<quoted>[^"]+)"|\[(?P<index>[0-9]{1,4})\]""")
 
 DEEPEST = 16
-"""Steps of a path, at most."""
+"""Maximum steps of a path."""
 
 
 def steps(path: str) -> tuple[str | int, ...]:

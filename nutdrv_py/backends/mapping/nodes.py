@@ -20,13 +20,13 @@ from nutdrv_py.machine.private import read_trusted
 __all__ = ["Node", "read_nodes"]
 
 MOST_BYTES = 64 * 1024
-"""Bytes of a file, at most; a long device has some thousand."""
+"""Maximum bytes of a file; a long device has some thousand."""
 
 DEEPEST = 8
-"""Levels of a file, at most; a device needs five."""
+"""Maximum levels of a file; a device needs five."""
 
 LONGEST = 400
-"""Characters of one word, at most."""
+"""Maximum characters of one word."""
 
 _SECRET = frozenset({"password", "passwd", "token", "secret", "auth_pass"})
 

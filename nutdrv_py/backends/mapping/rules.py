@@ -17,7 +17,7 @@ FACTORS: Mapping[tuple[str, str], float] = {
     ("mV", "V"): 1e-3, ("kV", "V"): 1e3, ("mA", "A"): 1e-3, ("fraction", "%"): 100.0, ("permille", "%"): 0.1,
     ("min", "s"): 60.0, ("h", "s"): 3600.0, ("ms", "s"): 1e-3, ("mHz", "Hz"): 1e-3, ("kVA", "VA"): 1e3, ("mAh", "Ah"): 1e-3,
 }  # fmt: skip
-"""From a unit that a file may name to NUT's: what the number is multiplied with."""
+"""Factors from a unit that a file may name to NUT's."""
 
 
 def canonical(raw: object) -> str | float | None:

@@ -42,7 +42,7 @@ LEAST = 0.2
 """Seconds that the slower objects have in each poll, however long the grid has taken."""
 
 LOOKS = 5
-"""Looks at the grid in one poll at the start, at most."""
+"""Maximum looks at the grid in one poll at the start."""
 
 FIRST = 15.0
 """Seconds that the first poll may take to bring the whole inventory, the grid being asked all along."""

@@ -16,7 +16,7 @@ PORT = 8899
 """TCP port of the inverter's serial protocol."""
 
 MOST_WINDOW = 16
-"""Requests under way at a time, at most: inverters lose requests long before."""
+"""Maximum requests under way at a time: inverters lose requests long before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ RCTMON_MEDIUM = frozenset({
 """What RctMon asks every ten seconds, and NUT does not need so often."""
 
 FLAG = "prim_sm.island_flag"
-"""It is asked in every poll, answered or not: without it nothing is known."""
+"""The object that is asked for in every poll, answered or not: without it nothing is known."""
 
 Values = Mapping[str, object]
 

@@ -28,7 +28,7 @@ LONGER = 10.0
 """How many times longer they count at most."""
 
 AGES = {Group.GRID: 15.0, Group.FAST: 15.0, Group.MEDIUM: 45.0, Group.SLOW: 180.0, Group.RARE: 900.0}
-"""Seconds for which a value counts, at least; never less than three times the interval of its group."""
+"""Minimum seconds for which a value counts; never less than three times the interval of its group."""
 
 PHASES = tuple(f"rb485.u_l_grid[{index}]" for index in range(3))
 

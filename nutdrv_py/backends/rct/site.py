@@ -31,7 +31,7 @@ MODULE_VOLTAGE = 24 * 3.2
 """V of a module at mid charge: 24 LiFePO4 cells."""
 
 EFFICIENCY = 0.94
-"""Of what the battery holds, the part that reaches the house; when the battery does not report a believable one."""
+"""Part of the battery's energy that reaches the house, if the battery does not report a believable one."""
 
 OWN_USE = 50.0
 """W that the inverter takes for itself, on top of the house's load."""

@@ -28,10 +28,10 @@ from nutdrv_py.nut.parseconf import Reader, join
 __all__ = ["Line", "Refusal", "available"]
 
 MOST_ROWS = 10_000
-"""Rows of one list, at most: the largest PDUs have some thousand variables; a server that never ends a list is not upsd."""
+"""Maximum rows of one list: the largest PDUs have some thousand variables; a server that never ends a list is not upsd."""
 
 LONGEST_LINE = 2048
-"""Bytes of a line, at most: upsd sends 511, other servers may send more, and what is longer is not a variable."""
+"""Maximum bytes of a line: upsd sends 511, other servers may send more, and what is longer is not a variable."""
 
 KEPT_LINES = 4096
 """Lines whose words are remembered: from one poll to the next most lines are the same."""

@@ -15,7 +15,7 @@ PATH = "experimental.repeater.path"
 """Variable that names the repeaters the data came through, the last one first: how a loop is noticed."""
 
 MOST_HOPS = 4
-"""Repeaters in a row, at most: each adds its poll interval to the age of the data, and its ``maxage`` before they go stale."""
+"""Maximum repeaters in a row: each adds its poll interval to the age of the data, and its ``maxage`` before they go stale."""
 
 LONGEST_NAME = 128
 """Characters of a name. upsd answers in lines of 511 bytes; a longer name and a long value would lose their line feed."""

@@ -37,7 +37,7 @@ CELL_VOLTS = 3.2
 """Nominal voltage of a lithium iron phosphate cell."""
 
 CELL_AMP_HOURS = 25.0
-"""Makes 1.92 kWh of a module's 24 cells in series."""
+"""Capacity of a cell in Ah: a module of 24 in series has 1.92 kWh."""
 
 MODULE_VOLTS = CELLS * CELL_VOLTS
 MODULE_WH = MODULE_VOLTS * CELL_AMP_HOURS
@@ -46,7 +46,7 @@ MOST_AMPS = 25.0
 """What a tower gives or takes at most while the grid is there. In an island it carries whatever the house needs."""
 
 EFFICIENCY = 0.95
-"""Of the way from solar generator or battery to the house."""
+"""Efficiency of the way from solar generator or battery to the house."""
 
 OWN_WATTS = 50.0
 """What the inverter itself uses."""

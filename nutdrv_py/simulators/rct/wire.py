@@ -43,7 +43,7 @@ EVENT_TABLE_OID = 0x6F3876BC
 """An answer longer than a short frame can be."""
 
 LONG_LIES = (-16, 472)
-"""How wrong the length field of long answers was found to be (fact: 14 of 18 too small, 2 too large)."""
+"""Errors of the length field of long answers, as captured (14 of 18 too small, 2 too large)."""
 
 _ESCAPED = re.compile(rb"[+\-]")
 

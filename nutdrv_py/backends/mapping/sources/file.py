@@ -22,7 +22,7 @@ PLACE = frozenset({"path"})
 MAIN = "path"
 
 MOST_BYTES = 256 * 1024
-"""Bytes of the file that are read, at most."""
+"""Maximum bytes of the file that are read."""
 
 FORMATS = ("json", "lines", "word")
 

@@ -36,7 +36,7 @@ SILENCE = 900
 """Seconds without any message after which a device that its availability topic calls online counts as silent."""
 
 WAKE = 0.5
-"""Seconds between two polls that messages cause, at least."""
+"""Minimum seconds between two polls that messages cause."""
 
 
 @dataclass(frozen=True, slots=True)
