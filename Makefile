@@ -53,6 +53,7 @@ check: $(STAMP)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy drivers/skeleton.py
 	@$(VENV)/bin/mypy -p fuzz
+	@$(VENV)/bin/mypy -p tests
 	@$(VENV)/bin/python -m pytest tests/test_layers.py
 
 fuzz: $(STAMP)

@@ -137,7 +137,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     """Give each test that is a coroutine to the plugin of anyio, which httpx needs anyway; anyio before 4.11 has no option for it."""
     test = obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
     if name.startswith("test") and inspect.iscoroutinefunction(test):
-        pytest.mark.usefixtures("anyio_backend")(obj)  # type: ignore[operator]
+        pytest.mark.usefixtures("anyio_backend")(obj)
 
 
 @pytest.fixture

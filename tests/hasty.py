@@ -46,7 +46,7 @@ class HastyLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return super().time() + self._hasty.ahead
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         self._hasty.jobs += 1
         job = super().run_in_executor(executor, func, *args)
         job.add_done_callback(self._done)

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from influxdb_client import Point
+from influxdb_client import Point  # type: ignore[attr-defined]
 
 from nutdrv_py.core.telemetry import Source
 from nutdrv_py.exporters.points import device_points, driver_point, line

@@ -72,7 +72,7 @@ def test_a_charge_that_was_refused_at_the_start_is_asked_for_again_in_an_outage(
             await talk.poll()
         assert Status.LB in talk.upsd.status
 
-    enphase.run(story())
+    enphase.run(story())  # type: ignore[attr-defined]
 
 
 def test_a_reload_without_a_file_leaves_no_traceback_in_the_log() -> None:
@@ -174,7 +174,7 @@ def test_what_is_kept_is_counted_through_the_fields_of_an_object() -> None:
 
 def test_a_fault_that_the_package_catches_itself_is_found() -> None:
     with pytest.raises(AssertionError, match="fault of its own"):
-        listening(lambda data: Parts().do("x", lambda: 1 // 0, None))(b"")
+        listening(lambda data: Parts().do("x", lambda: 1 // 0, None))(b"")  # type: ignore[arg-type]
 
 
 def test_a_fault_in_a_callback_of_the_event_loop_is_found() -> None:
@@ -183,7 +183,7 @@ def test_a_fault_in_a_callback_of_the_event_loop_is_found() -> None:
         await asyncio.sleep(0)
 
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
-        enphase.run(story())
+        enphase.run(story())  # type: ignore[attr-defined]
 
 
 def test_a_driver_that_starts_in_an_outage_goes_on_with_what_the_one_before_knew() -> None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from nutdrv_py.backends.rct import Rct
-from nutdrv_py.backends.rct.client import Line, _Protocol
+from nutdrv_py.backends.rct.client import Line
 from nutdrv_py.backends.rct.config import RctConfig, address
+from nutdrv_py.backends.rct.connection import _Protocol
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.tools import Tape
 from nutdrv_py.errors import DeviceError
@@ -60,9 +61,9 @@ class _Line(Line):
         super().dropped(protocol, error)
 
     def settle(self) -> None:
-        """Nothing follows for the moment."""
+        """Record that nothing follows for the moment."""
         self._tell(self._ear.heard(self._now(), None))
 
-    def _send(self, data: bytes) -> None:
-        super()._send(data)
+    def _send(self, data: bytes, frames: int = 1) -> None:
+        super()._send(data, frames)
         self._tell(self._ear.sent(self._now(), data))

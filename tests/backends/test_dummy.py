@@ -38,7 +38,7 @@ from tests.conftest import FakeClock
 class AtOnce(ThreadPoolExecutor):
     """Does the work of a thread where it is called, so that only the tests' clock decides what happens when."""
 
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def,override]
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
         future: Future[object] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -364,7 +364,7 @@ async def test_a_file_that_may_not_be_read_says_whose_right_is_missing(make: Cal
     world.write("ups.status: OL\n")
     async with world.backend as backend:
         with monkeypatch.context() as patch, pytest.raises(DeviceError, match="may not be read by the user"):
-            patch.setattr(source_module.os, "open", refuse)
+            patch.setattr(source_module.os, "open", refuse)  # type: ignore[attr-defined]
             await backend.poll()
         assert await world.status() == "OL"
 

@@ -432,7 +432,7 @@ async def test_attempts_to_connect_become_rarer_up_to_the_limit(server: Server, 
                 await backend.poll()
             clock.now += 1  # type: ignore[attr-defined]
 
-    await story(Repeater(config(server.port), clock), tell)
+    await story(Repeater(config(server.port), clock), tell)  # type: ignore[arg-type]
     gaps = [round(after - before) for before, after in itertools.pairwise(attempts)]
     assert gaps[:4] == [1, 2, 5, 10]
     assert set(gaps[4:]) == {10}

@@ -237,7 +237,7 @@ async def test_a_reload_that_changes_nothing_leaves_the_recorded_low_mark(kind: 
     async def low() -> list[object]:
         backend = player(t.path)
         seen = Seen(backend)
-        found: list[object] = [seen.shown((await play(backend, 3, seen))[-1])["battery.charge.low"]]
+        found: list[object] = [seen.shown((await play(backend, 3, seen))[-1])["battery.charge.low"]]  # type: ignore[arg-type]
         await backend.reload(backend.config)
         found.append(seen.shown(await backend.poll())["battery.charge.low"])
         return found

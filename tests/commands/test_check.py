@@ -572,7 +572,7 @@ def test_an_upsmon_that_does_not_wait_for_deadtime_is_warned_of(
 # Enphase
 
 
-def examined(backend: Backend, *, login: bool = False) -> dict[str, Finding]:
+def examined(backend: Backend[Any], *, login: bool = False) -> dict[str, Finding]:
     async def collect() -> list[Finding]:
         return [finding async for finding in backend.examine(login=login)]
 
@@ -887,7 +887,7 @@ def test_what_is_wrong_with_another_server_is_told(
     answers: dict[str, str], secrets: dict[str, str], topic: str, level: Level, words: str
 ) -> None:
     with Upsd(answers) as source:
-        backend = Repeater(RepeaterConfig(port=f"rack@127.0.0.1:{source.port}", ups="home", **secrets), Clock())
+        backend = Repeater(RepeaterConfig(port=f"rack@127.0.0.1:{source.port}", ups="home", **secrets), Clock())  # type: ignore[arg-type]
         told = examined(backend)
     found = told[topic]
     assert found.level is level, found

@@ -196,7 +196,7 @@ async def test_a_device_that_is_away_makes_a_file_too(tmp_path: Path) -> None:
     assert "0 of them good" in out
     assert "cannot be reached" in err
     with pytest.raises(NutdrvError, match="could not be reached"):
-        await Replay(ReplayConfig(port=str(path), speed=0.0), record.Clock()).poll()
+        await Replay(ReplayConfig(port=str(path), speed=0.0), record.Clock()).poll()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

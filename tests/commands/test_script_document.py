@@ -79,7 +79,7 @@ def test_without_optional_keys_the_defaults_are_the_documents(place: Place) -> N
     assert found == DEFAULTS
     assert (plan.every, plan.alert) == (60, 20)
     assert plan.file.path == place.state / "home.dev"
-    assert plan.settings.config.tokenfile == str(place.state / "enphase-home.token")
+    assert plan.settings.config.tokenfile == str(place.state / "enphase-home.token")  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_relative_names_are_names_in_state_dir(place: Place, line: str, file: st
     words = {"state": place.state, "etc": place.etc}
     wanted = file.format(**words)
     plan = place.plan(f"{REQUIRED}PORT_FILE=home.dev\n{line.format(**words)}\n", file=os.path.relpath(wanted, place.state))
-    assert (str(plan.file.path), plan.settings.config.tokenfile) == (wanted, token.format(**words))
+    assert (str(plan.file.path), plan.settings.config.tokenfile) == (wanted, token.format(**words))  # type: ignore[attr-defined]
     assert not plan.notes
     assert find("home", None, place.environ).file == Path(wanted), "the fail-safe knows the same file"
 
@@ -243,7 +243,7 @@ def test_a_token_of_the_script_is_used_and_kept_there(place: Place) -> None:
     (place.state / "enphase-home.token").write_text(TokenAuthority().issue(SERIAL, now=time.time()))
     (place.state / "enphase-home.token").chmod(0o600)
     backend = plan.settings.backend(plan.settings.config, FakeClock())
-    assert backend.session.authority.stored(SERIAL) is not None
+    assert backend.session.authority.stored(SERIAL) is not None  # type: ignore[attr-defined]
 
 
 def test_what_the_user_has_set_in_the_file_counts(place: Place) -> None:

@@ -28,7 +28,7 @@ def cloud() -> Iterator[Cloud]:
 
 
 def _looked(backend: type[Right]) -> Looked:
-    config = backend.Config(port="box", password=PASSWORD, pollinterval=1, ups="home")  # type: ignore[call-arg]
+    config = backend.Config(port="box", password=PASSWORD, pollinterval=1, ups="home")
     return asyncio.run(look(backend, config, Clock()))
 
 

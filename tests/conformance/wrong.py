@@ -762,7 +762,7 @@ class Counts(Right):
 
 @wrong("examine", "an examination that raises")
 class Examines(Right):
-    async def examine(self, *, login: bool):  # type: ignore[no-untyped-def,override]
+    async def examine(self, *, login: bool):  # type: ignore[no-untyped-def]
         await self.cloud.ask(PASSWORD, self.cloud.session)
         yield ok("device", "it answers")
 

@@ -92,7 +92,7 @@ def _shifted(state: State, by: float) -> State:
 
     low = replace(state.low, short_since=back(state.low.short_since))
     return replace(
-        state, at=back(state.at), began=back(state.began, 6.0), taken=back(state.taken, LIMITS.maxage + 2.0),
+        state, at=back(state.at), began=back(state.began, 6.0), taken=back(state.taken, LIMITS.maxage + 2.0),  # type: ignore[arg-type]
         settled_since=back(state.settled_since, LOOKS + 1.0), low=low,
     )  # fmt: skip
 

@@ -42,7 +42,7 @@ class ScriptedConfig(Config):
     password: str | None = option("never shown", default=None, sensitive=True)
 
 
-class Scripted(Backend):
+class Scripted(Backend[Config]):
     """Does what its file says, good or bad."""
 
     Config: ClassVar[type[Config]] = ScriptedConfig

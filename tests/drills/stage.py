@@ -242,7 +242,7 @@ class Scene(Watched):
         if process is self.server:
             self.server = None
 
-    def client(self, program: str, *words: str) -> str:
+    def client(self, program: str, *words: str) -> str:  # type: ignore[override]
         """Run upsrw or upscmd as upsd's user, and return what it prints."""
         command = [find_program(program), "-u", "demo", "-p", "demo", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_START, check=False, env=self.environment())

@@ -215,7 +215,7 @@ async def test_the_file_is_written_every_ten_minutes_and_not_more_often(tmp_path
     async with kept(path, clock) as (_, file):
         writes: list[float] = []
         real = file._write
-        file._write = lambda data: (real(data), writes.append(clock.now))  # type: ignore[assignment,func-returns-value]
+        file._write = lambda data: (real(data), writes.append(clock.now))  # type: ignore[assignment]
         await clock.settle()
         for count in (1, 2, 3):
             await clock.advance(SAVE - 1)

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from influxdb_client import Point
+from influxdb_client import Point  # type: ignore[attr-defined]
 
 from nutdrv_py.core.telemetry import Source, View
 from nutdrv_py.device.reading import Reading, Status
@@ -237,7 +237,7 @@ def test_another_backends_raw_data_are_no_rct_objects() -> None:
     ],
 )
 def test_a_variables_name_decides_whether_it_is_a_number(name: str, value: str, field: float | str | None) -> None:
-    found = Strict(lines(view(backend="enphase", **{name: value}))[0]).point
+    found = Strict(lines(view(backend="enphase", **{name: value}))[0]).point  # type: ignore[arg-type]
     assert found.tags == {"ups": "home", "backend": "enphase"}
     assert found.at == TIME
     assert found.fields.get(name) == field
@@ -245,7 +245,7 @@ def test_a_variables_name_decides_whether_it_is_a_number(name: str, value: str, 
 
 
 def test_each_flag_of_the_status_is_always_there() -> None:
-    found = Strict(lines(view(backend="enphase", **{"ups.status": "OB LB"}))[0]).point.fields
+    found = Strict(lines(view(backend="enphase", **{"ups.status": "OB LB"}))[0]).point.fields  # type: ignore[arg-type]
     assert {name: value for name, value in found.items() if name.startswith("status.")} == {
         f"status.{flag.name}": flag in (Status.OB, Status.LB) for flag in Status
     }
@@ -305,7 +305,7 @@ def test_an_hour_of_a_full_house_is_kept_and_takes_little_memory() -> None:
     for step in range(720):
         raw = {f"g_sync.some_object[{index}]": chance.uniform(-6000, 6000) if step % 2 or index < 60 else float(index) for index in range(180)}
         variables = {f"output.L{index}.realpower": f"{chance.uniform(0, 6000):.1f}" for index in range(120)}
-        backlog.add(lines(view(raw=raw, **variables), {name: 0xFE000000 + index for index, name in enumerate(raw)}))
+        backlog.add(lines(view(raw=raw, **variables), {name: 0xFE000000 + index for index, name in enumerate(raw)}))  # type: ignore[arg-type]
     assert backlog.dropped == 0
     kept = sum(len(batch.data) for batch in backlog._batches)
     assert kept < delivery.MOST_BYTES

@@ -148,11 +148,11 @@ async def test_a_broker_that_takes_nothing_gets_a_window_full_and_nothing_grows(
     broker = _Broker.last
     exporter.connected()
     for count in range(200):
-        source.say(ups_status="OL", **{f"a_b{n}": str(count) for n in range(40)})
+        source.say(ups_status="OL", **{f"a_b{n}": str(count) for n in range(40)})  # type: ignore[arg-type]
     assert len(broker.taken) <= WINDOW
     assert len(exporter._outbox) <= 50
     assert exporter.dropped > 1000
-    source.say(ups_status="OB LB", **{f"a_b{n}": "0" for n in range(40)})
+    source.say(ups_status="OB LB", **{f"a_b{n}": "0" for n in range(40)})  # type: ignore[arg-type]
     exporter.sent(1)
     assert broker.taken[-1] == ("rctmon/ups/home/ups.status", "OB LB"), "the status overtakes what waits"
     before = exporter.dropped
@@ -218,7 +218,7 @@ async def test_a_certificate_that_cannot_be_used_is_an_error_at_the_start(tmp_pa
         "pkey -in key.pem -aes128 -passout pass:abcd -out locked.pem",
     ):
         subprocess.run(["openssl", *command.split()], cwd=tmp_path, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
-    options = dataclasses.replace(GOOD, tls_enable=True, **{key: str(tmp_path / name) for key, name in keys.items()})
+    options = dataclasses.replace(GOOD, tls_enable=True, **{key: str(tmp_path / name) for key, name in keys.items()})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=words):
         await MqttExporter([], options).start()
 

@@ -528,13 +528,13 @@ async def test_a_disk_that_fails_when_the_status_changes_takes_the_file_away(
 ) -> None:
     home = Home(clock, file)
     await home.tell()
-    monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(5, "Input/output error")))  # type: ignore[attr-defined]
     await home.tell(60, battery_charge="50")
     assert file.exists(), "the status is still true"
     assert await home.tell(1 + PATIENCE, battery_charge="49") is None
     monkeypatch.undo()
     assert await home.tell(6) == "87"
-    monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(5, "Input/output error")))  # type: ignore[attr-defined]
     assert await home.tell(1, ups_status="OB") is None
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -136,7 +137,7 @@ class Scrape:
 
 
 @contextlib.asynccontextmanager
-async def source_of(backend: Backend, name: str, clock: Clock, polls: int = 2) -> AsyncIterator[Source]:
+async def source_of(backend: Backend[Any], name: str, clock: Clock, polls: int = 2) -> AsyncIterator[Source]:
     """A real driver's source after some polls of a simulated device."""
     paths = Paths(*[None] * 4)  # type: ignore[arg-type]
     driver = Driver(Settings("home", "nutdrv_py", name, type(backend), backend.config, paths), backend, clock)
@@ -250,7 +251,7 @@ async def test_a_full_house_shows_rctmons_complete_list_with_its_names_types_and
             found[name] = (types[name], labels)
         expected = {}
         for line in RCTMON.strip().splitlines():
-            name, kind, *labels = line.split()
+            name, kind, *labels = line.split()  # type: ignore[assignment]
             expected[name] = (kind, set(labels) - {"-"} if "-" in labels else {"inverter", *labels})
         ours = {row.name for row in ROWS if getattr(row, "ours", False)}
         assert {name: about for name, about in found.items() if name not in ours} == expected
@@ -265,7 +266,7 @@ async def test_a_full_house_shows_rctmons_complete_list_with_its_names_types_and
         assert shown == VALUES
         name = "PS 6.0 BA3L"
         assert {labels["inverter"] for found in expected for labels in scrape.labels(found) if "inverter" in labels} == {name}
-        for metric, labels, value in (
+        for metric, labels, value in (  # type: ignore[assignment]
             ("rctmon_battery_state_of_charge_percent", {}, 0.599),
             ("rctmon_inverter_grid_separated", {}, 2.0),
             ("rctmon_battery_power", {}, 1000.0),
@@ -274,7 +275,7 @@ async def test_a_full_house_shows_rctmons_complete_list_with_its_names_types_and
             ("rctmon_inverter_info", {"control_software_version": "2.3.5687", "parameter_file": "DE-VDE-AR-N4105", "serial_number": "0065A4631487"}, 1.0),
             ("rctmon_battery_module_info", {"module": "1", "serial_number": "0089M63148701"}, 1.0),
         ):  # fmt: skip
-            seen = scrape.value(metric, inverter=name, **labels)
+            seen = scrape.value(metric, inverter=name, **labels)  # type: ignore[arg-type]
             assert seen == pytest.approx(value, rel=0.01), metric
         assert scrape.value("rctmon_influx_points_written_total") == 7
 
@@ -515,7 +516,7 @@ def test_without_the_package_the_error_says_what_to_type(monkeypatch: pytest.Mon
         PrometheusExporter([], Prometheus(), Catcher())
 
 
-class Bare(Backend):
+class Bare(Backend[Config]):
     """A backend that counts nothing."""
 
     Config = Config

@@ -247,7 +247,7 @@ GOOD = json.loads(packed(State({"nas": Wanted(1)}, 5, 5), 5, 2e9))
     "data",
     [
         b"", b"{", b"[]", b"\xff", b"[" * 10_000, b"null",
-        *(json.dumps({**GOOD, **wrong}).encode() for wrong in (
+        *(json.dumps({**GOOD, **wrong}).encode() for wrong in (  # type: ignore[var-annotated]
             {"version": 2}, {"format": "x"}, {"saved": "now"}, {"saved": -1}, {"ended": "x"}, {"ended": True}, {"ended": -5},
             {"machines": []}, {"machines": {"nas": -1}}, {"machines": {"nas": "3"}}, {"machines": {"nas": True}}, {"machines": {"nas": 1e9}},
         )),

@@ -125,7 +125,7 @@ class Screen:
         self.driver.set_script_timeout(30)
 
     def cdp(self, command: str, **words: object) -> Any:
-        return self.driver.execute_cdp_cmd(command, words)  # type: ignore[attr-defined]
+        return self.driver.execute_cdp_cmd(command, words)
 
     def js(self, code: str, *arguments: object) -> Any:
         return self.driver.execute_script(code, *arguments)
@@ -306,7 +306,7 @@ def test_a_page_that_is_not_looked_at_does_not_ask(screen: Screen, serve: Callab
 
 def test_what_a_device_does_not_measure_is_absent(screen: Screen, serve: Callable[..., Served]) -> None:
     home = Scripted()
-    home.say("OL", **{name.replace(".", "_"): None for name in QUIET if "power" in name or name in ("battery.charge", "battery.runtime")})
+    home.say("OL", **{name.replace(".", "_"): None for name in QUIET if "power" in name or name in ("battery.charge", "battery.runtime")})  # type: ignore[arg-type]
     screen.show(serve(home))
     assert "Power now" not in screen.text.title().replace("POWER NOW", "")
     assert not screen.js("return document.querySelector('[data-now=flow]').checkVisibility()")
@@ -411,7 +411,7 @@ def test_the_policy_stops_a_script_that_got_in(screen: Screen, serve: Callable[.
 @pytest.mark.parametrize("stale", [False, True])
 def test_a_telephone_needs_no_sideways_scrolling(screen: Screen, serve: Callable[..., Served], stale: bool) -> None:
     home = Scripted("a" * 60)
-    home.say("OB LB DISCHRG", alarms=("W" * 120,), device_model="M" * 100, ups_id="x" * 255, **{f"experimental_{'long' * 20}": "1"})
+    home.say("OB LB DISCHRG", alarms=("W" * 120,), device_model="M" * 100, ups_id="x" * 255, **{f"experimental_{'long' * 20}": "1"})  # type: ignore[arg-type]
     screen.show(serve(home, Scripted("other"), title="T" * 80, day=_yesterday()), width=360)
     screen.driver.find_element(By.TAG_NAME, "summary").click()
     screen.until(lambda: "x" * 255 in screen.text)

@@ -197,7 +197,7 @@ class Foreign:
                 if self.frame.complete():
                     done, self.frame = self.frame, ReceiveFrame()
                     if done.id == wanted.object_id:
-                        return decode_value(wanted.response_data_type, done.data)
+                        return decode_value(wanted.response_data_type, done.data)  # type: ignore[call-overload]
         raise AssertionError(f"{name} was not answered")
 
 
@@ -262,7 +262,7 @@ def test_a_system_without_a_power_switch_that_goes_dark_is_stale_and_nothing_is_
 
 def test_the_wrong_port_and_an_unknown_option_stop_the_start_with_a_sentence() -> None:
     for options, sentence in (({"port": "http://inverter"}, "host:port"), ({"windows": "3"}, "Did you mean 'window'?")):
-        with _home(**options) as home:
+        with _home(**options) as home:  # type: ignore[arg-type]
             done = home.upsdrvctl("start")
             assert done.returncode == 1
             assert sentence in done.stderr

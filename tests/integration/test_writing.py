@@ -92,52 +92,49 @@ def _named(name: str) -> Any:
     return next(found[name] for number in range(len(CODE)) if name in (found := _run(number)))
 
 
-def test_the_smallest_backend_of_the_page_is_right(tmp_path: Path) -> None:
+async def test_the_smallest_backend_of_the_page_is_right(tmp_path: Path) -> None:
     file = tmp_path / "word"
     backend = _named("Small")(Config(port=str(file)), Clock())
     for word, status in (("up\n", Status.OL), ("down", Status.OB)):
         file.write_text(word)
-        assert asyncio.run(backend.poll()).status == status
+        assert (await backend.poll()).status == status
     for word in ("", "UP", "on battery"):
         file.write_text(word)
         with pytest.raises(DeviceError):
-            asyncio.run(backend.poll())
+            await backend.poll()
     file.write_text("up")
     os.utime(file, (1e9, 1e9))
-    assert asyncio.run(backend.poll()).at < 0, "nobody has written it for years"
+    assert (await backend.poll()).at < 0, "nobody has written it for years"
     file.unlink()
     with pytest.raises(DeviceError, match="cannot be read"):
-        asyncio.run(backend.poll())
+        await backend.poll()
 
 
-def test_the_pushed_backend_of_the_page_is_right() -> None:
-    async def story() -> None:
-        lines: asyncio.Queue[bytes] = asyncio.Queue()
+async def test_the_pushed_backend_of_the_page_is_right() -> None:
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            while line := await lines.get():
-                writer.write(line)
-            writer.close()
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await lines.get():
+            writer.write(line)
+        writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        woken = asyncio.Event()
-        async with _named("Pushed")(Config(port=f"127.0.0.1:{server.sockets[0].getsockname()[1]}"), Clock()) as backend:
-            backend.wake = woken.set
-            for word, status in (("up", Status.OL), ("down", Status.OB)):
-                woken.clear()
-                lines.put_nowait(json.dumps({"grid": word}).encode() + b"\n")
-                await asyncio.wait_for(woken.wait(), 10)
-                assert (await backend.poll()).status == status
-            lines.put_nowait(b"nonsense\n")
-            async with asyncio.timeout(10):
-                with pytest.raises(DeviceError, match="not a line of JSON"):
-                    while True:
-                        await backend.poll()
-                        await asyncio.sleep(0.01)
-        lines.put_nowait(b"")
-        server.close()
-
-    asyncio.run(story())
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    woken = asyncio.Event()
+    async with _named("Pushed")(Config(port=f"127.0.0.1:{server.sockets[0].getsockname()[1]}"), Clock()) as backend:
+        backend.wake = woken.set
+        for word, status in (("up", Status.OL), ("down", Status.OB)):
+            woken.clear()
+            lines.put_nowait(json.dumps({"grid": word}).encode() + b"\n")
+            await asyncio.wait_for(woken.wait(), 10)
+            assert (await backend.poll()).status == status
+        lines.put_nowait(b"nonsense\n")
+        async with asyncio.timeout(10):
+            with pytest.raises(DeviceError, match="not a line of JSON"):
+                while True:
+                    await backend.poll()
+                    await asyncio.sleep(0.01)
+    lines.put_nowait(b"")
+    server.close()
 
 
 def test_the_page_explains_every_name_of_the_api() -> None:

@@ -69,10 +69,10 @@ def victim(folder: Path) -> Path:
     return path
 
 
-TRAPS: dict[str, Callable[[Path, Path], None]] = {
+TRAPS: dict[str, Callable[[Path, Path], object]] = {
     "the port file is a link": lambda port, root: port.symlink_to(root),
     "its second name is a link": lambda port, root: port.with_name(port.name + "-nocomms").symlink_to(root),
-    "its lock is a link to nothing": lambda port, root: (lay(port, USER), port.with_name(f".{port.name}.lock").symlink_to(root.with_name("new")))[0].exists() or None,
+    "its lock is a link to nothing": lambda port, root: (lay(port, USER), port.with_name(f".{port.name}.lock").symlink_to(root.with_name("new")))[0],
     "its lock is a pipe": lambda port, root: (lay(port, USER), os.mkfifo(port.with_name(f".{port.name}.lock")))[1],
 }
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,7 +188,7 @@ def test_variables_are_read_as_they_were_meant(text: str, name: str, value: str)
 
 
 @pytest.mark.parametrize(("text", "kind", "fields"), OTHERS)
-def test_other_lines_are_told_apart(text: str, kind: type[Item], fields: tuple[object, ...]) -> None:
+def test_other_lines_are_told_apart(text: str, kind: Callable[..., Item], fields: tuple[object, ...]) -> None:
     assert _between(text) == kind(2, *fields)
 
 

@@ -42,7 +42,7 @@ class Upsd:
             case m.DelInfo(name):
                 del self.values[name]
                 for table in (self.flags, self.aux, self.enums, self.ranges):
-                    table.pop(name, None)  # type: ignore[attr-defined]
+                    table.pop(name, None)
             case m.SetFlags(name, flags):
                 assert name in self.values
                 assert flags

@@ -23,7 +23,7 @@ def test_a_folder_of_the_programs_name_is_not_the_program(monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "-c")])
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "empty"))
     monkeypatch.setenv("PATH", str(program.parent))
-    assert install.launcher() == program
+    assert install.launcher() == program  # type: ignore[attr-defined]
 
 
 def test_a_package_makes_the_interpreter_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

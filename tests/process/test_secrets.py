@@ -58,7 +58,7 @@ def test_of_ups_conf(line: str, backend: str, tmp_path: Path) -> None:
     section = SECTION if backend == "repeater" else f"[home]\n driver = nutdrv_py\n backend = {backend}\n port = host\n"
     path.write_text(section + line.replace("{}", SECRET) + "\n")
     path.chmod(0o600)
-    said = []
+    said: list[str] = []
     try:
         loaded = load("home", "nutdrv_py", conf=read_ups_conf(path, "home"))
         said += loaded.notes

@@ -291,7 +291,7 @@ def test_a_foreign_library_reads_it(make: Make) -> None:
             while data and not frame.complete():
                 data = data[frame.consume(data) :]
         assert (frame.id, frame.command) == (info.object_id, ForeignCommand.RESPONSE)
-        assert decode_value(info.response_data_type, frame.data) == expected, name
+        assert decode_value(info.response_data_type, frame.data) == expected, name  # type: ignore[call-overload]
 
 
 def test_answers_on_the_wire_are_those_of_the_published_captures(make: Make) -> None:

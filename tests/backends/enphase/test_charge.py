@@ -300,7 +300,7 @@ async def test_a_kettle_and_one_failed_poll_make_no_lb(tmp_path: Path) -> None:
             reading = await h.poll(3)
             left = int(h.shown(reading)["battery.runtime"])
             later = [Status.LB in h.seen.coast(reading, seconds).status for seconds in (2, 25)]
-            seen.append((left, Status.LB in reading.status, *later))
+            seen.append((left, Status.LB in reading.status, *later))  # type: ignore[arg-type]
         at = next(n for n, (left, *_) in enumerate(seen) if left <= 7000)
         assert seen[at][1:] == (False, False, True), "below the mark for a moment"
         assert seen[at + 8][1], "below it for 24 s"

@@ -22,7 +22,7 @@ SECCTRL: dict[str, Any] = {
     "ACB_agg_soc": 0, "ACB_agg_energy": 0, "VLS_Limit": 10, "soc_recovery_exit": 15,
 }  # fmt: skip
 POWER: dict[str, Any] = {"devices:": [{"real_power_mw": 400_000}, {"real_power_mw": 400_000}]}
-HUGE = (2147483647, -2147483648, 1e306, -1e306, 1e400, float("nan"), "1e306", 10**400, True, None, [], {}, "x")
+HUGE: tuple[object, ...] = (2147483647, -2147483648, 1e306, -1e306, 1e400, float("nan"), "1e306", 10**400, True, None, [], {}, "x")
 
 
 class Outage:

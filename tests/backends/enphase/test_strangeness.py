@@ -90,7 +90,7 @@ async def test_a_gateway_without_forward_secrecy_is_connected_to_and_pinned_all_
     fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert((tmp_path / "crt").read_text())).hexdigest()
     async with _server(b"{}", context) as port:
         for trusted in (fingerprint, "0" * 64):
-            gateway = Gateway(f"https://127.0.0.1:{port}", lambda shown, trusted=trusted: shown == trusted)  # type: ignore[misc]
+            gateway = Gateway(f"https://127.0.0.1:{port}", lambda shown, trusted=trusted: shown == trusted)
             try:
                 if trusted == fingerprint:
                     assert (await gateway.get("/x", timeout=5, token="t")).body == b"{}"

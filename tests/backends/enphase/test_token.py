@@ -265,7 +265,7 @@ async def test_a_login_that_gives_its_session_as_a_cookie_alone_is_one(tmp_path:
 @pytest.mark.parametrize("body", ["", "<html>Sign in</html>", "[]", '{"success": true}'])
 async def test_a_page_is_no_login_although_it_sets_the_cookie(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = Answer(200, body.encode(), "text/html", (("Set-Cookie", "_enlighten_4_session=abc; path=/; Secure; HttpOnly"),))
-    monkeypatch.setitem(LOGIN_MODES, "page", lambda _: answer)  # type: ignore[misc]
+    monkeypatch.setitem(LOGIN_MODES, "page", lambda _: answer)
     async with house(tmp_path) as h:
         h.sim.set(login="page")
         with pytest.raises(DeviceError, match=r"not JSON|two-factor"):
@@ -408,7 +408,7 @@ async def test_a_host_whose_clock_runs_ahead_fetches_no_token_after_the_other(tm
         async with house(tmp_path) as h:
             h.sim.cloud.lifetime = 12 * 3600
             h.sim.gateway_clock_offset = -ahead
-            h.sim.cloud.wall = lambda: h.clock.wall() - ahead  # type: ignore[attr-defined]
+            h.sim.cloud.wall = lambda: h.clock.wall() - ahead
             for _ in range(60):
                 with contextlib.suppress(DeviceError):
                     await h.poll(5)

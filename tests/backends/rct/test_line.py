@@ -87,33 +87,33 @@ def good(oid: int, time: int) -> bytes:
 
 
 @pytest.mark.parametrize("window", [1, 4])
-def test_the_requests_of_a_round_leave_together_but_never_more_than_the_window(window: int) -> None:
+async def test_the_requests_of_a_round_leave_together_but_never_more_than_the_window(window: int) -> None:
     inverter = Inverter(good)
-    answered = asyncio.run(inverter.ask(window=window, tries=2))
+    answered = await inverter.ask(window=window, tries=2)
     assert answered == {row.name: True for row in ROWS}
     assert [oid for write in inverter.writes for oid in write] == [row.oid for row in ROWS], "each once, in the order asked"
     assert len(inverter.writes[0]) == window
     assert max(map(len, inverter.writes)) <= window
 
 
-def test_a_request_that_is_lost_is_asked_again_and_holds_nobody_up() -> None:
+async def test_a_request_that_is_lost_is_asked_again_and_holds_nobody_up() -> None:
     inverter = Inverter(lambda oid, time: b"" if oid == ROWS[0].oid and time == 1 else good(oid, time))
-    answered = asyncio.run(inverter.ask(window=4, tries=2))
+    answered = await inverter.ask(window=4, tries=2)
     assert answered == {row.name: True for row in ROWS}
     asked = [oid for write in inverter.writes for oid in write]
     assert asked == [*(row.oid for row in ROWS), ROWS[0].oid]
 
 
-def test_an_answer_that_was_cut_short_leaves_the_next_one_its_time() -> None:
+async def test_an_answer_that_was_cut_short_leaves_the_next_one_its_time() -> None:
     def answer(oid: int, time: int) -> bytes:
         return build(Command.RESPONSE, oid, b"\x3f") if time == 1 else good(oid, time)
 
     inverter = Inverter(answer)
-    assert asyncio.run(inverter.ask(window=4, tries=2)) == {row.name: True for row in ROWS}
+    assert await inverter.ask(window=4, tries=2) == {row.name: True for row in ROWS}
     assert Counter(oid for write in inverter.writes for oid in write) == {row.oid: 2 for row in ROWS}
 
 
-def test_what_is_never_answered_is_given_up_after_its_tries() -> None:
+async def test_what_is_never_answered_is_given_up_after_its_tries() -> None:
     inverter = Inverter(lambda oid, time: b"" if oid == ROWS[3].oid else good(oid, time))
-    assert asyncio.run(inverter.ask(window=4, tries=2)) == {row.name: row is not ROWS[3] for row in ROWS}
+    assert await inverter.ask(window=4, tries=2) == {row.name: row is not ROWS[3] for row in ROWS}
     assert Counter(oid for write in inverter.writes for oid in write)[ROWS[3].oid] == 2

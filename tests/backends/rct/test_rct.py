@@ -439,7 +439,7 @@ async def test_a_sign_of_emptiness_that_shows_on_the_grid_with_a_full_battery_is
 
 async def test_a_low_runtime_makes_it_low_only_when_it_stays() -> None:
     options = {"defaults": {"battery.runtime.low": "1800"}}
-    async with home(changes={"soc": 60, "grid": "outage", "load": 5000}, **options) as house:
+    async with home(changes={"soc": 60, "grid": "outage", "load": 5000}, **options) as house:  # type: ignore[arg-type]
         found = await house.statuses(20)
         assert "LB" not in found[5]
         assert "LB" in found[-1]
@@ -552,7 +552,7 @@ async def test_a_charge_that_corrects_itself_in_the_island_is_believed_within_se
 
 async def test_a_runtime_that_was_short_on_the_grid_counts_anew_in_the_outage() -> None:
     options = {"defaults": {"battery.runtime.low": "3600"}}
-    async with home(changes={"soc": 50, "load": 4000}, **options) as house:
+    async with home(changes={"soc": 50, "load": 4000}, **options) as house:  # type: ignore[arg-type]
         await house.polls(30)
         house.sim.set(grid="outage")
         found = await house.statuses(20)

@@ -270,7 +270,7 @@ _outage = (
     ),
     *(
         _row(
-            f"a charge of {value}",
+            f"a charge of {value}",  # type: ignore[str-bytes-safe]
             CUT_OFF, Seen("OB", within=15), Change({"override": {CHARGE: value}}), Hold("OB", 20, without="LB"),
             verdict=SAFE, never=("LB",), never_values={"battery.charge": "nan|inf|-|1[0-9]{3}|700"}, quick=quick,
             because="What no battery has is not used.",
