@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 from pathlib import Path
 
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.machine.files import MOST, read
+from nutdrv_py.machine.paths import layout
 from nutdrv_py.machine.place import Place, Unsafe, place
 
 __all__ = ["own_file", "private_file", "read_own", "read_private", "read_trusted"]
@@ -69,10 +71,19 @@ def _own(at: Place, found: os.stat_result, refused: str) -> None:
         if open_to_all:
             advice = f"put it into a folder that only root may change: {wrong} is none"
         raise ConfigError(f"{path} {refused} {at.changer}; {advice}")
-    if found.st_uid not in (0, os.geteuid()):
+    # Root refuses NUT's user at the start; `check`, which has become that user, must not accept itself.
+    if found.st_uid not in (0, os.geteuid()) or found.st_uid == _nuts_user():
         raise ConfigError(f"{path} {refused} it belongs to another user; look into it, then type: chown root {path}")
     if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != 0):
         raise ConfigError(f"{path} {refused} others may change it; look into it, then type: chmod go-w {path}")
+
+
+def _nuts_user() -> int | None:
+    """Return the number of NUT's own user; None when there is none here."""
+    try:
+        return pwd.getpwnam(layout().user).pw_uid or None
+    except KeyError:
+        return None
 
 
 def _private(at: Place, found: os.stat_result) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import sys
 import tempfile
@@ -141,6 +142,26 @@ def test_a_user_who_may_not_look_there_has_the_other_backends_and_of_one_that_it
         except ConfigError as error:
             os._exit(4 if "ls -l" in str(error) else 2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_file_of_nuts_user_is_refused_also_by_that_user_so_that_check_says_what_the_start_will_say(place: Path) -> None:
+    try:
+        account = pwd.getpwnam("nut")
+    except KeyError:
+        pytest.skip("no user nut; install NUT's packages")
+    place.parent.chmod(0o755)
+    os.chown(place / "my_device.py", account.pw_uid, 0)
+    child = os.fork()
+    if child == 0:
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+        try:
+            plugin("my_device")
+            os._exit(1)
+        except ConfigError as error:
+            os._exit(3 if "chown root" in str(error) else 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 
 
 @pytest.mark.parametrize(
