@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+from nutdrv_py.testing import Conformance, Device
 from tests.conftest import REPO
 
 AUTHORS = '''
@@ -100,3 +102,17 @@ def test_the_driver_does_not_load_it() -> None:
     code = "import nutdrv_py.cli, nutdrv_py.core.driver, sys; print([n for n in sys.modules if 'testing' in n and 'nutdrv' in n or n == 'pytest'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_an_author_has_described_of_a_device_stays_what_it_is() -> None:
+    """docs/stability.md promises it; more methods may come, each with nothing to do in those that do not have it."""
+    expected = {
+        "config": "(self)", "grid": "(self)", "outage": "(self)", "charge": "(self, percent)", "battery": "(self, watts)", "voltage": "(self, share)",
+        "load": "(self, watts)", "runtime": "(self, seconds)", "hide_charge": "(self)", "hide_grid": "(self)", "silence": "(self)", "garbage": "(self)",
+        "repeat": "(self)", "slow": "(self, seconds)", "refuse": "(self)", "restart": "(self)", "recover": "(self)", "__init__": "(self, clock, folder)",
+    }  # fmt: skip
+    found = {name: f"({', '.join(inspect.signature(getattr(Device, name)).parameters)})" for name in expected}
+    assert found == expected
+    assert Device.__abstractmethods__ == {"config", "grid", "outage"}
+    assert {"notices", "returns", "settles", "patience", "delay", "capacity", "secrets", "clock", "folder"} <= {*vars(Device), *Device.__init__.__code__.co_names}
+    assert {"backend", "device"} <= set(Conformance.__annotations__)
