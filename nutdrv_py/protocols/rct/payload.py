@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the payload of an object means: one compiled :mod:`construct` definition per type.
+"""What the payload of an object means: one :mod:`construct` declaration per type, read by :mod:`struct`.
 
 Everything is big-endian except where a definition differs. Types and widths: vendor document 1.14, "data types"; the
 structures of battery modules as rctclient and ioBroker found them.
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import construct as c
 
@@ -20,8 +21,7 @@ from nutdrv_py.errors import ProtocolError
 __all__ = ["Cell", "CellExtremes", "Event", "Extreme", "Kind", "Sample", "Series", "Value", "decode", "encode"]
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A battery cell: degrees Celsius, volts, and a status whose meaning is not published."""
 
     temperature: int
@@ -104,79 +104,91 @@ class Kind(enum.Enum):
 CELLS = 24
 """Cells of a battery module."""
 
-_CELL = c.Struct("temperature" / c.Int8ub, "millivolt" / c.Int16ul, "status" / c.Int8ub)
-_EXTREME = c.Struct("cell" / c.Int32ul, "time" / c.Int32ul, "value" / c.Float32l)
-_RESISTANCE = c.Struct("resistance" / c.Int16ub, "unused" / c.Int16ub)
-_SAMPLE = c.Struct("time" / c.Int32ub, "value" / c.Float32b)
-_EVENT = c.Struct("kind" / c.Int32ub, "start" / c.Int32ub, "end" / c.Int32ub, "third" / c.Int32ub, "fourth" / c.Int32ub)
-
 MOHM = 256
 """Steps of a cell's resistance in one milliohm."""
 
 
-def _cells(parsed: Any) -> tuple[Cell, ...]:
-    return tuple(Cell(cell.temperature, cell.millivolt / 1000, cell.status) for cell in parsed)
+def _layout(declaration: Any) -> struct.Struct:
+    """Return the layout of a number or of a structure of numbers: read so, no object is made for each of them."""
+    numbers = [named.subcon for named in declaration.subcons] if isinstance(declaration, c.Struct) else [declaration]
+    (order,) = {number.fmtstr[0] for number in numbers if number.length > 1} or {">"}
+    return struct.Struct(order + "".join(number.fmtstr[1:] for number in numbers))
 
 
-def _of_cells(value: Any) -> Any:
-    return [{"temperature": cell.temperature, "millivolt": round(cell.voltage * 1000), "status": cell.status} for cell in value]
+_FLOAT = _layout(c.Float32b)
+_ASKED = _layout(c.Int32ub)
+_CELL = _layout(c.Struct("temperature" / c.Int8ub, "millivolt" / c.Int16ul, "status" / c.Int8ub))
+_EXTREME = _layout(c.Struct("cell" / c.Int32ul, "time" / c.Int32ul, "value" / c.Float32l))
+_RESISTANCE = _layout(c.Struct("resistance" / c.Int16ub, "unused" / c.Int16ub))
+_SAMPLE = _layout(c.Struct("time" / c.Int32ub, "value" / c.Float32b))
+_EVENT = _layout(
+    c.Struct("kind" / c.Int32ub, "start" / c.Int32ub, "end" / c.Int32ub, "third" / c.Int32ub, "fourth" / c.Int32ub)
+)
 
 
-def _extremes(parsed: Any) -> CellExtremes:
-    found = [Extreme(row.cell, row.time, row.value) for row in parsed]
-    if not all(math.isfinite(extreme.value) for extreme in found):
-        raise ProtocolError("an extreme of a battery module is not a number")
-    return CellExtremes(*found)
-
-
-def _of_extremes(value: Any) -> Any:
-    rows = (value.voltage_min, value.voltage_max, value.temperature_min, value.temperature_max)
-    return [{"cell": row.cell, "time": row.time, "value": row.value} for row in rows]
-
-
-def _resistances(parsed: Any) -> tuple[float, ...]:
-    return tuple(row.resistance / MOHM for row in parsed)
-
-
-def _of_resistances(value: Any) -> Any:
-    return [{"resistance": round(resistance * MOHM), "unused": 0} for resistance in value]
-
-
-def _series(parsed: Any) -> Series:
-    return Series(parsed.asked, tuple(Sample(row.time, row.value) for row in parsed.rows if math.isfinite(row.value)))
-
-
-def _of_series(value: Any) -> Any:
-    return {"asked": value.asked, "rows": [{"time": row.time, "value": row.value} for row in value.samples]}
-
-
-def _events(parsed: Any) -> tuple[Event, ...]:
-    return tuple(Event(row.kind, row.start, row.end, row.third, row.fourth) for row in parsed.rows)
-
-
-def _of_events(value: Any) -> Any:
-    rows = [{name: getattr(row, name) for name in ("kind", "start", "end", "third", "fourth")} for row in value]
-    return {"asked": 0, "rows": rows}
-
-
-def _number(parsed: Any) -> float:
-    number = float(parsed)
+def _float(payload: bytes) -> float:
+    number: float = _FLOAT.unpack(payload)[0]
     if not math.isfinite(number):
         raise ProtocolError("the value is not a number")
     return number
 
 
-def _text(parsed: bytes) -> str:
+def _text(payload: bytes) -> str:
     # What follows the first NUL is whatever stood in the buffer before.
-    text = parsed.partition(b"\0")[0]
+    text = payload.partition(b"\0")[0]
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError:
         return text.decode("latin-1")
 
 
-def _same(value: Any) -> Any:
-    return value
+def _cells(payload: bytes) -> tuple[Cell, ...]:
+    return tuple(Cell(temperature, millivolt / 1000, status) for temperature, millivolt, status in _CELL.iter_unpack(payload))
+
+
+def _of_cells(value: Iterable[Cell]) -> bytes:
+    return _packed(_CELL, ((cell.temperature, round(cell.voltage * 1000), cell.status) for cell in value))
+
+
+def _extremes(payload: bytes) -> CellExtremes:
+    found = [Extreme(*row) for row in _EXTREME.iter_unpack(payload)]
+    if not all(math.isfinite(extreme.value) for extreme in found):
+        raise ProtocolError("an extreme of a battery module is not a number")
+    return CellExtremes(*found)
+
+
+def _of_extremes(value: CellExtremes) -> bytes:
+    rows = (value.voltage_min, value.voltage_max, value.temperature_min, value.temperature_max)
+    return _packed(_EXTREME, ((row.cell, row.time, row.value) for row in rows))
+
+
+def _resistances(payload: bytes) -> tuple[float, ...]:
+    return tuple(resistance / MOHM for resistance, _ in _RESISTANCE.iter_unpack(payload))
+
+
+def _of_resistances(value: Iterable[float]) -> bytes:
+    return _packed(_RESISTANCE, ((round(resistance * MOHM), 0) for resistance in value))
+
+
+def _series(payload: bytes) -> Series:
+    rows = _SAMPLE.iter_unpack(payload[4:])
+    return Series(_ASKED.unpack_from(payload)[0], tuple(Sample(time, value) for time, value in rows if math.isfinite(value)))
+
+
+def _of_series(value: Series) -> bytes:
+    return _ASKED.pack(value.asked) + _packed(_SAMPLE, ((row.time, row.value) for row in value.samples))
+
+
+def _events(payload: bytes) -> tuple[Event, ...]:
+    return tuple(Event(*row) for row in _EVENT.iter_unpack(payload[4:]))
+
+
+def _of_events(value: Iterable[Event]) -> bytes:
+    return _ASKED.pack(0) + _packed(_EVENT, ((row.kind, row.start, row.end, row.third, row.fourth) for row in value))
+
+
+def _packed(layout: struct.Struct, rows: Iterable[tuple[float, ...]]) -> bytes:
+    return b"".join(layout.pack(*row) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,39 +196,34 @@ class _Rule:
     """Form of a type on the wire. ``size`` 0: any number of bytes that is ``head`` plus a multiple of ``step``."""
 
     size: int
-    parse: Callable[[bytes], Any]
+    parse: Callable[[bytes], Value]
     build: Callable[[Any], bytes]
-    after: Callable[[Any], Value] = _same
-    before: Callable[[Any], Any] = _same
     head: int = 0
     step: int = 1
 
 
-def _rule(
-    definition: Any, after: Callable[[Any], Value] = _same, before: Callable[[Any], Any] = _same, *, head: int = 0, step: int = 1
-) -> _Rule:
-    compiled = definition.compile()
-    size = 0 if head or step > 1 else definition.sizeof()
-    return _Rule(size, compiled.parse, definition.build, after, before, head, step)
+def _whole(declaration: Any) -> _Rule:
+    number = _layout(declaration)
+    return _Rule(number.size, lambda payload: int(number.unpack(payload)[0]), number.pack)
 
 
 # fmt: off
 _RULES: dict[Kind, _Rule] = {
-    Kind.BOOL:         _rule(c.Int8ub, bool, int),
-    Kind.ENUM:         _rule(c.Int8ub),
-    Kind.UINT8:        _rule(c.Int8ub),
-    Kind.INT8:         _rule(c.Int8sb),
-    Kind.UINT16:       _rule(c.Int16ub),
-    Kind.INT16:        _rule(c.Int16sb),
-    Kind.UINT32:       _rule(c.Int32ub),
-    Kind.INT32:        _rule(c.Int32sb),
-    Kind.FLOAT:        _rule(c.Float32b, _number),
-    Kind.STRING:       _Rule(0, c.GreedyBytes.parse, c.GreedyBytes.build, _text, lambda value: value.encode("utf-8")),
-    Kind.CELLS:        _rule(c.Array(CELLS, _CELL), _cells, _of_cells),
-    Kind.CELLS_STAT:   _rule(c.Array(4, _EXTREME), _extremes, _of_extremes),
-    Kind.CELLS_RESIST: _rule(c.Array(CELLS, _RESISTANCE), _resistances, _of_resistances),
-    Kind.TIMESERIES:   _rule(c.Struct("asked" / c.Int32ub, "rows" / c.GreedyRange(_SAMPLE)), _series, _of_series, head=4, step=8),
-    Kind.EVENT_TABLE:  _rule(c.Struct("asked" / c.Int32ub, "rows" / c.GreedyRange(_EVENT)), _events, _of_events, head=4, step=20),
+    Kind.BOOL:         _Rule(1, lambda payload: payload != b"\0", lambda value: bytes([int(value)])),
+    Kind.ENUM:         _whole(c.Int8ub),
+    Kind.UINT8:        _whole(c.Int8ub),
+    Kind.INT8:         _whole(c.Int8sb),
+    Kind.UINT16:       _whole(c.Int16ub),
+    Kind.INT16:        _whole(c.Int16sb),
+    Kind.UINT32:       _whole(c.Int32ub),
+    Kind.INT32:        _whole(c.Int32sb),
+    Kind.FLOAT:        _Rule(_FLOAT.size, _float, _FLOAT.pack),
+    Kind.STRING:       _Rule(0, _text, lambda value: value.encode("utf-8")),
+    Kind.CELLS:        _Rule(CELLS * _CELL.size, _cells, _of_cells),
+    Kind.CELLS_STAT:   _Rule(4 * _EXTREME.size, _extremes, _of_extremes),
+    Kind.CELLS_RESIST: _Rule(CELLS * _RESISTANCE.size, _resistances, _of_resistances),
+    Kind.TIMESERIES:   _Rule(0, _series, _of_series, head=4, step=_SAMPLE.size),
+    Kind.EVENT_TABLE:  _Rule(0, _events, _of_events, head=4, step=_EVENT.size),
 }
 # fmt: on
 
@@ -234,13 +241,15 @@ def decode(kind: Kind, payload: bytes) -> Value:
             raise ProtocolError(f"a {kind.value} has {rule.size} bytes, not {size}")
     elif size < rule.head or (size - rule.head) % rule.step:
         raise ProtocolError(f"a {kind.value} cannot have {size} bytes")
-    return rule.after(rule.parse(payload))
+    return rule.parse(payload)
 
 
 def encode(kind: Kind, value: Any, *, size: int = 0) -> bytes:
     """Return the payload for a value, padded with NUL to ``size`` bytes; simulators need it.
 
-    Raises ValueError or :class:`construct.ConstructError` when the value does not fit the type.
+    Raises ValueError when the value does not fit the type.
     """
-    rule = _RULES[kind]
-    return bytes(rule.build(rule.before(value))).ljust(size, b"\0")
+    try:
+        return _RULES[kind].build(value).ljust(size, b"\0")
+    except (struct.error, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{value!r} is no {kind.value}") from error

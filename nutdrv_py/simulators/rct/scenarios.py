@@ -22,8 +22,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from construct import ConstructError
-
 from nutdrv_py.protocols.rct.objects import BY_NAME
 from nutdrv_py.simulators.rct.physics import HOUSE_NAMES, HouseSetup
 from nutdrv_py.simulators.rct.values import payload
@@ -72,7 +70,7 @@ def _check_override(name: str, value: Any) -> None:
         raise ValueError(f"override: the payload of {name} has {PAYLOAD_MOST} bytes at most, not {len(value)}.")
     try:
         payload(BY_NAME[name], value)
-    except (ValueError, TypeError, AttributeError, OverflowError, ConstructError, struct.error):
+    except (ValueError, TypeError, AttributeError, OverflowError, struct.error):
         raise ValueError(f"override: {name} cannot be {value!r}; it is a {BY_NAME[name].kind.value}.") from None
 
 
