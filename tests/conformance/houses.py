@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from nutdrv_py.backends.dummy.config import DummyConfig
 from nutdrv_py.backends.enphase.config import EnphaseConfig
@@ -169,7 +169,7 @@ class Inverter(Device):
 class Described(Device):
     """A file that another program writes, described by a file."""
 
-    capacity = 10000.0
+    capacity: ClassVar[float | None] = 10000.0
     DESCRIPTION = """\
 device: Test
 maxage: 60
