@@ -50,7 +50,7 @@ def _members(kind: type) -> Iterator[str]:
         for item in dataclasses.fields(kind):
             default = "" if item.default is dataclasses.MISSING else f" = {_default(item.default)}"
             yield f"{item.name}: {item.type}{default if item.default_factory is dataclasses.MISSING else ' = ...'}"
-    elif any("__init__" in vars(owner) for owner in kind.__mro__ if owner.__module__.startswith("nutdrv_py")):
+    elif not getattr(kind, "_is_protocol", False) and any("__init__" in vars(owner) for owner in kind.__mro__ if owner.__module__.startswith("nutdrv_py")):
         yield f"__init__{_signature(kind.__init__)}"
     shown: dict[str, str] = {}
     members = set(kind.__members__) if issubclass(kind, enum.Enum) else {item.name for item in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
