@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +18,9 @@ def packaged() -> Manager | None:
     """Return the distribution's package manager that installed this program and owns its files; None for pip."""
     if DEBIAN in Path(__file__).resolve().parents:
         return "debian"
+    # Imported here: it takes 10 ms and a MiB, and a driver asks only for a sentence about what is missing.
+    from importlib import metadata
+
     try:
         # Packages of Fedora write it there (PEP 627).
         said = metadata.distribution("nutdrv_py").read_text("INSTALLER") or ""
