@@ -9,6 +9,7 @@ import io
 import logging
 import threading
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import quote
 from nutdrv_py import log
 from nutdrv_py.core.settings import backend_options
 from nutdrv_py.device.backend import Backend, Config
+from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import NutdrvError
 from nutdrv_py.testing import readings
 from nutdrv_py.testing.clock import FakeClock
@@ -29,6 +31,9 @@ __all__ = ["Bench", "Heard", "Report", "listening", "secrets_of"]
 
 SHORTEST_SECRET = 4
 """Characters of a secret that is looked for: a shorter one is a part of everything."""
+
+MOST_SAID = 5
+"""Times that one message may be logged in a story, which is of some minutes."""
 
 THREADS = ("asyncio_", "MainThread")
 """Names of threads that are the event loop's."""
@@ -58,12 +63,14 @@ def secrets_of(config: Config, more: Iterable[str] = ()) -> tuple[str, ...]:
 class _Heard(logging.Handler):
     """Keeps each line and traceback that is logged."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, kept: Heard) -> None:
         super().__init__()
-        self.lines = lines
+        self.kept = kept
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+        self.kept.lines.append(self.format(record))
+        if record.levelno >= logging.INFO:
+            self.kept.said[record.getMessage()] += 1
 
 
 @dataclass(slots=True)
@@ -71,6 +78,8 @@ class Heard:
     """What was logged and printed, and what the backend itself has asked to be hidden."""
 
     lines: list[str] = field(default_factory=list)
+    said: Counter[str] = field(default_factory=Counter)
+    """How often each message was logged that is no debugging."""
     hidden: tuple[str, ...] = ()
 
 
@@ -78,7 +87,7 @@ class Heard:
 def listening() -> Iterator[Heard]:
     """Keep what is logged and printed, without the driver's redaction and past other handlers."""
     kept = Heard()
-    heard, heard_libraries = _Heard(kept.lines), _Heard(kept.lines)
+    heard, heard_libraries = _Heard(kept), _Heard(kept)
     root, printed = logging.getLogger(), io.StringIO()
     hidden, level, propagate = dict(log._hidden), log.log.level, log.log.propagate
     heard_libraries.setLevel(logging.WARNING)
@@ -149,6 +158,9 @@ class Bench:
         if stage is not None:
             self._judge(stage, when)
             self._secrets(stage, heard, when)
+            for message, count in heard.said.most_common(1):
+                if count > MOST_SAID:
+                    self.fail("chatter", f"{when}, the log had {count} times: {message[:80]}")
         await self._leftovers(tasks, threads, when)
 
     def _judge(self, stage: Stage, when: str) -> None:
@@ -185,12 +197,16 @@ class Bench:
         if not secrets:
             return
         places = [("a log line, or what was printed,", text) for text in heard.lines]
+        last: Reading | None = None
         places += [("a line of nutdrv_py check", text) for text in stage.texts]
         for poll in stage.polls:
             if poll.error is not None:
                 places.append(("the text or traceback of an exception", "".join(traceback.format_exception(poll.error))))
             if poll.reading is not None:
                 places.append(("a value or an alarm", f"{poll.reading.values} {poll.reading.alarms}"))
+                last = poll.reading
+        if last is not None:
+            places.append(("raw, which exporters publish,", str(last.raw)))
         places.append(("the representation of the configuration or of the backend", f"{stage.config!r} {stage.backend!r}"))
         places.append(("driver.parameter.*", str(stage.driver.snapshot)))
         for place, text in places:

@@ -312,6 +312,12 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
         "write what is wrong and where, and what to type",
     ),
     Rule(
+        "chatter",
+        "the log has a line for each change, not for each poll",
+        "the disk would fill, and what the administrator must see would drown in it",
+        "log by nutdrv_py.api.Trouble, or raise DeviceError, which the driver logs once",
+    ),
+    Rule(
         "hang",
         "each poll ends by itself",
         "an outage would not be noticed while a poll hangs",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 import time
@@ -582,6 +583,16 @@ class Wordless(Right):
             raise DeviceError("timeout") from None
 
 
+@wrong("chatter", "a line in the log for each poll that fails")
+class Chatty(Right):
+    async def ask(self) -> dict[str, Any]:
+        try:
+            return await super().ask()
+        except DeviceError as error:
+            logging.getLogger(__name__).warning("no answer of the device: %s", error)
+            raise
+
+
 @wrong("hang", "a poll that waits for ever")
 class Hangs(Right):
     async def ask(self) -> dict[str, Any]:
@@ -672,6 +683,12 @@ class Chained(Right):
 class InValue(Right):
     def values(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         return {**super().values(raw), "device.description": f"http://admin:{self.config.password}@device/"}
+
+
+@wrong("secret", "the password in what exporters publish")
+class InRaw(Right):
+    async def poll(self) -> Reading:
+        return replace(await super().poll(), raw={"url": f"http://admin:{self.config.password}@device/"})
 
 
 @wrong("secret", "the password on standard output")
