@@ -17,7 +17,7 @@ from nutdrv_py.testing.rules import Failure
 
 __all__ = ["class_faults"]
 
-SECRET = re.compile(r"pass(?:word|wd|phrase|code)?|token|secret|(?:api|access|private)_?key|pin", re.ASCII)
+SECRET = re.compile(r"(?:.*_)?(?:pass(?:word|wd|phrase|code)?|token|secret|(?:api|access|private)_?key|pin)(?:_.*)?", re.ASCII)
 """Options that hold a secret by their names."""
 
 NOT_SECRET = re.compile(r".*(?:file|path|url|_timeout|_seconds|_age)|credentials", re.ASCII)
@@ -63,7 +63,8 @@ def _options(config: type[Config], hints: dict[str, Any]) -> Iterator[Failure]:
             yield Failure("options", f"the option {item.name} is of a type that ups.conf cannot hold")
         if not settled.default_text and (problem := _default(item.default, settled)):
             yield Failure("options", f"the default of the option {item.name} {problem}")
-        if SECRET.search(item.name) and not NOT_SECRET.fullmatch(item.name) and not settled.sensitive and item.name not in common:
+        shown = not settled.sensitive and item.name not in common
+        if shown and SECRET.fullmatch(item.name) and not NOT_SECRET.fullmatch(item.name):
             text = f"the option {item.name} is not sensitive, so that upsc shows it as driver.parameter.{item.name}"
             yield Failure("secret-option", text)
 
@@ -82,7 +83,7 @@ def _default(default: object, settled: Option) -> str:
         return f"is none of its choices {', '.join(settled.choices)}"
     if settled.minimum is not None and isinstance(default, int | float) and default < settled.minimum:
         return f"is below its minimum {settled.minimum:g}"
-    if settled.sensitive:
+    if settled.sensitive and default:
         return "is a secret that stands in the program"
     return ""
 

@@ -6,15 +6,18 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nutdrv_py.device.backend import Backend
 from nutdrv_py.testing.device import Device
 
+if TYPE_CHECKING:
+    from nutdrv_py.testing.bench import Report
+
 __all__ = ["Conformance", "judged"]
 
 
-def judged(backend: type[Backend[Any]], device: type[Device], folder: Path | None = None, *, first: bool = False) -> Any:
+def judged(backend: type[Backend[Any]], device: type[Device], folder: Path | None = None, *, first: bool = False) -> Report:
     """Play the backend through the stories with the fake device; return a :class:`~nutdrv_py.testing.bench.Report`.
 
     With ``first`` the story in which something fails is the last one.
@@ -60,7 +63,7 @@ class Conformance:
     backend: ClassVar[type[Backend[Any]]]
     device: ClassVar[type[Device]]
 
-    def test_rule(self, conformance_rule: str, conformance_report: Any) -> None:
+    def test_rule(self, conformance_rule: str, conformance_report: Report) -> None:
         """One rule of nutdrv_py.testing.rules."""
         failure = conformance_report.failure(conformance_rule)
         assert failure is None, failure.sentence
