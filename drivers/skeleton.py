@@ -10,7 +10,7 @@ In ups.conf::
 
 What a wrong answer costs is why this file is as it is:
 
-- ``OB`` beside a low charge shuts servers down. So the grid is read from what the device says about the *grid*, from no other
+- ``OB`` beside a low charge shuts servers down. So the grid is read from what the device reports about the *grid*, from no other
   number and from no error. A word that is not known is no statement, and an outage is looked at twice.
 - A charge that is missing, or too high, lets servers die with the battery. So nothing is made up, and what cannot be is left out.
 - An old answer that looks fresh hides both. So a reading has the time at which the device made it.
@@ -60,7 +60,7 @@ MARGIN = 5.0
 """Percentage points above the device's own limit at which LB should begin, at least."""
 
 GRID = {"connected": True, "island": False}
-"""The device's words for "the grid is there" and "there is none". Any other word says nothing."""
+"""The device's words for "the grid is there" and "there is none". Any other word is ignored."""
 
 FIELDS = (  # one row per variable: NUT's name, where it is in the answer, how it becomes NUT's unit
     Field("device.model", "model", text),
@@ -71,7 +71,7 @@ FIELDS = (  # one row per variable: NUT's name, where it is in the answer, how i
     Field("input.voltage", "grid_volts", between(0, 1000)),
 )
 
-_PERCENT = between(0, 100, scaled(100))  # the device says 0.81; 81 would be 8100 % and is left out
+_PERCENT = between(0, 100, scaled(100))  # the device reports 0.81; 81 would be 8100 % and is left out
 _WATTS = between(-100_000, 100_000, scaled(1000))
 
 
@@ -143,10 +143,10 @@ class Skeleton(Backend[SkeletonConfig]):
         return self._reading(raw, on)
 
     def _reading(self, raw: Mapping[str, object], on: bool) -> Reading:
-        """Return what the answer says. What is missing in it is missing in the reading."""
+        """Return the reading of the answer. What is missing in it is missing in the reading."""
         now, stamp = self.clock.monotonic(), to_number(find(raw, "time"))
         if stamp is None or stamp != self._stamp:
-            # The device's clock may be wrong, so it is only asked at first; that a stamp stands still is certain.
+            # The device's clock may be wrong, so it is only asked at first; that a stamp does not change is certain.
             self._at = now if stamp is None or self._stamp is not None else self.clock.monotonic_of(stamp)
             self._stamp = stamp
         at = self._at
@@ -182,7 +182,7 @@ class Skeleton(Backend[SkeletonConfig]):
         return raw
 
     async def examine(self, *, login: bool) -> AsyncIterator[Finding]:
-        """For ``nutdrv_py check``: is it the right device, and does it say what a shutdown in time needs?"""
+        """Report for ``nutdrv_py check`` whether it is the right device, with all that a shutdown in time needs."""
         async with self:
             try:
                 raw = await self._ask()
@@ -201,7 +201,7 @@ class Skeleton(Backend[SkeletonConfig]):
 
 
 def _grid(raw: Mapping[str, object]) -> bool:
-    """Return whether the grid is there. Raises :class:`DeviceError` when the device does not say so."""
+    """Return whether the grid is there. Raises :class:`DeviceError` when the device does not report it."""
     said = raw.get("grid")
     if not isinstance(said, str) or said not in GRID:
         raise DeviceError(f"the device says {str(said)[:40]!a} about the grid, which is none of {', '.join(GRID)}")

@@ -144,7 +144,7 @@ class Bench:
     async def stage(
         self, when: str, *, begin: bool = True, clock: FakeClock | None = None, **options: object
     ) -> AsyncIterator[Stage]:
-        """Play with a fresh device and backend; ``when`` says what is played, ``begin`` whether the driver is started at once."""
+        """Play with a fresh device and backend; ``when`` is what is played, ``begin`` whether the driver is started at once."""
         tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
         stage: Stage | None = None
         with listening() as heard:

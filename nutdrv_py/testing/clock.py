@@ -97,7 +97,7 @@ class FakeClock(Clock):
 
 
 class _View(Clock):
-    """The same time for somebody else."""
+    """The same time for another reader."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock

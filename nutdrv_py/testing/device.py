@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The fake device that a backend is played with: how to make it tell of the grid, fall silent, or answer nonsense."""
+"""The fake device that a backend is played with: how to make it report the grid, fall silent, or answer nonsense."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Device(abc.ABC):
 
     Override what your fake can do; what you leave out is not tested, and named as such. Each call changes the device at once,
     without looking at what the backend does. A new device is on the grid at 80 % of charge and answers. ``clock`` is the clock of
-    the story, which a device that tells times must use; ``folder`` is empty and its own.
+    the story, which a device that reports times must use; ``folder`` is empty and its own.
     """
 
     notices: ClassVar[float] = 30.0
@@ -33,7 +33,7 @@ class Device(abc.ABC):
     delay: ClassVar[float] = 0.0
     """Real seconds that a change takes to reach the backend, where a message is pushed."""
     capacity: ClassVar[float | None] = None
-    """Wh of the fake's full battery, if the device tells it or the configuration holds it."""
+    """Wh of the fake's full battery, if the device reports it or the configuration holds it."""
 
     def __init__(self, clock: Clock, folder: Path) -> None:
         self.clock = clock
@@ -52,58 +52,58 @@ class Device(abc.ABC):
 
     @property
     def secrets(self) -> Iterable[str]:
-        """More secrets than the values of sensitive options: a session, a serial number that must not be seen."""
+        """Return more secrets than the values of sensitive options: a session, a serial number that must not be seen."""
         return ()
 
     @abc.abstractmethod
     async def grid(self) -> None:
-        """The grid is there, and the device tells it."""
+        """Report that the grid is there."""
 
     @abc.abstractmethod
     async def outage(self) -> None:
-        """The grid is gone, and the device tells it."""
+        """Report that the grid is gone."""
 
     async def charge(self, percent: float) -> None:
-        """The battery holds so much."""
+        """Set the charge of the battery."""
 
     async def battery(self, watts: float) -> None:
-        """The battery gives so much, or is charged with it when negative. The grid stays as it is."""
+        """Set the power of the battery, + = discharging. The grid stays as it is."""
 
     async def voltage(self, share: float) -> None:
-        """The battery's voltage is at this share of its range: 0 is empty, 1 is full."""
+        """Set the battery's voltage to this share of its range: 0 is empty, 1 is full."""
 
     async def load(self, watts: float) -> None:
-        """The house takes so much."""
+        """Set the load of the house."""
 
     async def runtime(self, seconds: float) -> None:
-        """The device tells so much remaining time."""
+        """Set the remaining time that the device reports."""
 
     async def hide_charge(self) -> None:
-        """The device does not tell its charge any more; all else it tells."""
+        """Report the charge no more; all else as before."""
 
     async def hide_grid(self) -> None:
-        """The device answers, and tells nothing of the grid any more."""
+        """Report the grid no more, but go on answering."""
 
     async def silence(self) -> None:
-        """The device does not answer at all."""
+        """Answer no more at all."""
 
     async def garbage(self) -> None:
-        """The device answers something that nobody understands."""
+        """Answer nonsense."""
 
     async def repeat(self) -> None:
-        """The device repeats only what it told last, and it can be seen that this is old: a retained message, a cloud's cache."""
+        """Repeat the last answers, marked as old: a retained message, a cloud's cache."""
 
     async def slow(self, seconds: float) -> None:
-        """The device takes so many real seconds for each answer."""
+        """Take so many real seconds for each answer."""
 
     async def refuse(self) -> None:
-        """The device refuses the password."""
+        """Refuse the password."""
 
     async def restart(self) -> None:
-        """The device restarts: its connections end, and what it knew of sessions is gone. Then it answers."""
+        """Restart: connections and sessions end. Then answer again."""
 
     async def recover(self) -> None:
-        """The device answers as before: after silence, garbage, what was hidden, repeated or slow, and a refused password."""
+        """Answer as before again: after silence, garbage, what was hidden, repeated or slow, and a refused password."""
 
 
 def given(device: type[Device], name: str) -> bool:

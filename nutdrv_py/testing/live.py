@@ -28,7 +28,7 @@ CANCELLED = 2.0
 """Seconds in which a cancelled poll must end."""
 
 BLOCKED = 0.5
-"""Seconds for which the event loop may stand still in each poll."""
+"""Seconds for which the event loop may be blocked in each poll."""
 
 SHOWN = ("battery.charge", "battery.runtime", "ups.realpower", "ups.load")
 """Values that a person can compare."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The device does not answer, answers nonsense, tells nothing of the grid or only what is old, and comes back."""
+"""The device does not answer, answers nonsense, reports no grid or only what is old, and comes back."""
 
 from __future__ import annotations
 
@@ -66,25 +66,25 @@ async def _again(bench: Bench, stage: Stage, before: Status, what: str) -> None:
 
 
 async def silence(bench: Bench) -> None:
-    """The device does not answer."""
+    """Play a device that does not answer."""
     rules = ("silence", "silent-on-grid", "silent-in-outage")
     await _absent(bench, "silence", "with a device that does not answer", rules, again=True)
 
 
 async def garbage(bench: Bench) -> None:
-    """The device answers nonsense."""
+    """Play a device that answers nonsense."""
     rules = ("garbage", "garbage-on-grid", "garbage-in-outage")
     await _absent(bench, "garbage", "with a device that answers nonsense", rules, again=True)
 
 
 async def unsaid(bench: Bench) -> None:
-    """The device answers, and tells nothing of the grid."""
+    """Play a device that answers without the grid."""
     rules = ("unsaid", "unsaid-on-grid", "unsaid-in-outage")
     await _absent(bench, "hide_grid", "with a device that tells nothing of the grid", rules, again=True)
 
 
 async def old(bench: Bench) -> None:
-    """Only what was told long ago is there: at the start, and after a while."""
+    """Play a device with old values only: at the start, and after a while."""
     if bench.failed("start") or not bench.can("repeat"):
         return
     async with bench.stage("at a start with what was told long ago", begin=False) as stage:
@@ -98,7 +98,7 @@ async def old(bench: Bench) -> None:
 
 
 async def restart(bench: Bench) -> None:
-    """The device restarts, on the grid and in an outage."""
+    """Restart the device, on the grid and in an outage."""
     if bench.failed("start") or not bench.can("restart"):
         return
     async with bench.stage("at a restart of the device") as stage:
@@ -118,7 +118,7 @@ async def restart(bench: Bench) -> None:
 
 
 async def first_silence(bench: Bench) -> None:
-    """The device is away when the driver starts, and comes."""
+    """Play a device that is away when the driver starts, and comes."""
     if bench.failed("start", "recovery") or not bench.can("silence", "recover"):
         return
     async with bench.stage("at a start without the device", begin=False) as stage:

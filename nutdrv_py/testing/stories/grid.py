@@ -54,7 +54,7 @@ async def _outage_stays(bench: Bench, stage: Stage, rule: str, what: str, *chang
 
 
 async def on_the_grid(bench: Bench) -> None:
-    """The battery discharges at night, is charged by day, empty and full, with a low voltage: all of it OL."""
+    """Discharge the battery at night, is charged by day, empty and full, with a low voltage: all of it OL."""
     if bench.failed("start", "calm"):
         return
     async with bench.stage("on the grid, whatever the battery does") as stage:
@@ -144,7 +144,7 @@ def _left(bench: Bench, stage: Stage) -> None:
 
 
 async def late_start(bench: Bench) -> None:
-    """The driver starts while the grid is gone."""
+    """Start the driver while the grid is gone."""
     if bench.failed("start", "outage"):
         return
     async with bench.stage("at a start in an outage", begin=False) as stage:
@@ -155,7 +155,7 @@ async def late_start(bench: Bench) -> None:
 
 
 async def empty(bench: Bench) -> None:
-    """An outage until the battery is empty: LB comes at the mark, from the driver alone."""
+    """Play an outage until the battery is empty: LB comes at the mark, from the driver alone."""
     if bench.failed("start", "outage") or not bench.can("charge"):
         return
     async with bench.stage("in an outage until the battery is empty", lowbatt=MARK) as stage:
@@ -199,7 +199,7 @@ def _own_low(bench: Bench, stage: Stage, percent: float) -> None:
 
 
 async def charge_missing(bench: Bench) -> None:
-    """The device tells no charge any more, on the grid and in an outage."""
+    """Report no charge any more, on the grid and in an outage."""
     if bench.failed("start") or not bench.can("hide_charge"):
         return
     for where in ("on the grid", "in an outage"):

@@ -13,7 +13,7 @@ LONG = 150.0
 """Seconds in which every slow value has been read once more."""
 
 BLOCKED = 0.2
-"""Real seconds for which the event loop may stand still at most; a busy machine alone makes some."""
+"""Real seconds for which the event loop may be blocked at most; a busy machine alone makes some."""
 
 TRIES = 3
 """Polls that are looked at, at least."""
@@ -26,7 +26,7 @@ WATTS = 2000.0
 
 
 async def calm(bench: Bench) -> None:
-    """Nothing happens."""
+    """Play a day on which nothing happens."""
     async with bench.stage("on the grid, with nothing wrong") as stage:
         stage.measuring = True
         await stage.tell(stage.device.grid())
@@ -73,7 +73,7 @@ def _properties(bench: Bench, stage: Stage) -> None:
 
 
 async def quantities(bench: Bench) -> None:
-    """The charge, the powers and the remaining time, as the device tells them."""
+    """The charge, the powers and the remaining time, as the device reports them."""
     if bench.failed("start", "calm"):
         return
     async with bench.stage("on the grid, while charge and power change") as stage:
@@ -95,7 +95,7 @@ async def quantities(bench: Bench) -> None:
 
 
 async def charge_is(bench: Bench, stage: Stage, percent: float, where: str) -> None:
-    """Wait until the charge is served that the device tells, and judge it."""
+    """Wait until the device's charge is served, and judge it."""
     if stage.number("battery.charge") is None and stage.clock.now - stage.moments[0].at > stage.device.settles:
         return
     before = _returned(stage)

@@ -80,7 +80,7 @@ async def _cancelled(bench: Bench, stage: Stage) -> None:
 
 
 async def refused(bench: Bench) -> None:
-    """The device refuses the password."""
+    """Play a device that refuses the password."""
     if bench.failed("start") or not bench.can("refuse"):
         return
     async with bench.stage("with a refused password", begin=False) as stage:
@@ -97,7 +97,7 @@ async def refused(bench: Bench) -> None:
 
 
 async def two_houses(bench: Bench) -> None:
-    """One process has two devices of the class, one of them in an outage."""
+    """Play one process that has two devices of the class, one of them in an outage."""
     if bench.failed("start", "outage"):
         return
     clock = FakeClock()
@@ -115,7 +115,7 @@ async def two_houses(bench: Bench) -> None:
 
 
 async def requests(bench: Bench) -> None:
-    """Each variable that can be set is set, each command is carried out."""
+    """Set each variable that can be set, carry out each command."""
     if bench.failed("start", "offers", "properties"):
         return
     async with bench.stage("while upsrw and upscmd are used") as stage:
@@ -183,7 +183,7 @@ def _number(text: str | None) -> float | str | None:
 
 
 async def reload(bench: Bench) -> None:
-    """Options change while the driver runs."""
+    """Change options while the driver runs."""
     if bench.failed("start"):
         return
     async with bench.stage("at a reload") as stage:
@@ -203,7 +203,7 @@ async def reload(bench: Bench) -> None:
 
 
 async def examine(bench: Bench) -> None:
-    """The device is examined while it answers, and while it is silent."""
+    """Examine the device while it answers, and while it is silent."""
     if not bench.can("silence"):
         return
     for what in ("that answers", "that is silent"):
