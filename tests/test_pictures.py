@@ -46,7 +46,7 @@ def test_the_picture_of_the_page_is_that_of_this_page(make: ModuleType) -> None:
 
 def test_readme_shows_pictures_that_are_there() -> None:
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (REPO / "README.md").read_text())
-    assert len(shown) >= 2
+    assert len(shown) == 3
     for name in shown:
         assert (REPO / name).is_file(), name
 

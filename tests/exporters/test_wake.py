@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -499,6 +500,33 @@ async def test_a_file_that_cannot_be_used_is_logged_and_the_next_outage_works(
         await made.stop()
     assert json.loads((tmp_path / "nutdrv_py-u.wake").read_bytes())["machines"] == {"nas": 0}
     assert any("cannot be used" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_disk_that_hangs_keeps_neither_the_start_nor_a_packet_waiting(
+    clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(wake, "SAVE", 0.01)
+    monkeypatch.setattr(wake, "read", lambda *words: release.wait(30))
+    monkeypatch.setattr(wake, "replace", lambda *words: release.wait(30))
+    woken = Woken(clock, tmp_path, monkeypatch)
+    try:
+        async with woken.world:
+            made = await woken.exporter()
+            await asyncio.sleep(0.05)
+            woken.say(Status.OB)
+            await woken.pass_time(10)
+            woken.up["192.168.1.10:22"] = False
+            woken.say(Status.OL)
+            for _ in range(40):
+                await woken.pass_time(TICK)
+                await asyncio.sleep(0.02)
+            assert woken.packets()
+            await made.stop()
+    finally:
+        release.set()
+    told = [record.getMessage() for record in caplog.records]
+    assert len([text for text in told if "(no answer)" in text]) == 2
 
 
 async def test_a_network_that_takes_no_packet_is_one_line_in_the_log(

@@ -27,7 +27,7 @@ TICK = 5.0
 """Seconds between two looks at the grid; no machine is asked more often."""
 
 SAVE = 2.0
-"""Maximum seconds that a packet waits for the disk."""
+"""Maximum seconds that the start, or a packet, waits for the disk."""
 
 LOW, CHARGE = "battery.charge.low", "battery.charge"
 
@@ -135,12 +135,13 @@ class WakeExporter(Exporter):
 
     async def _restore(self) -> None:
         try:
-            data = await aside(lambda: read(self._path, MOST))
+            async with asyncio.timeout(SAVE):
+                data = await aside(lambda: read(self._path, MOST))
             self._state = unpacked(data, self._clock.monotonic(), self._clock.wall())
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
+            why = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or error
             self._trouble.report("load", f"Machines that wait to be waked are forgotten: {self._path} cannot be used ({why})")
             return
         for name, one in self._state.wanted.items():
@@ -155,8 +156,8 @@ class WakeExporter(Exporter):
         try:
             async with asyncio.timeout(SAVE):
                 await aside(lambda: replace(self._path, data))
-        except (OSError, TimeoutError) as error:
-            why = getattr(error, "strerror", None) or "no answer"
+        except OSError as error:
+            why = "no answer" if isinstance(error, TimeoutError) else error.strerror
             self._trouble.report("save", f"{self._path} cannot be written ({why}), so a restart forgets which machines to wake")
         else:
             self._saved = key
