@@ -115,7 +115,7 @@ def integration(release: str, package: Path, log: Path) -> Part:
     part = Part(INTEGRATION)
     began = time.monotonic()
     # The page has nothing to do with NUT's version, and a browser would be half of the chroot.
-    pytest = "python3 -m pytest tests/integration --ignore tests/integration/test_page.py"
+    pytest = "python3 -m pytest -W default tests/integration --ignore tests/integration/test_page.py"
     how = "-n 2 --dist load -p no:cacheprovider --durations=15 -rs --junitxml result.xml"
     sh(inside(root, f"{INSTALL} && cd /src && exec packaging/matrix/tests.sh {pytest} {how}"), log)
     part.seconds = time.monotonic() - began
@@ -141,7 +141,7 @@ def drills(release: str, package: Path, log: Path) -> Part:
     with _drilling:
         began = time.monotonic()
         results = "DRILLS=all DRILLS_TABLE=/src/drills.txt DRILLS_RESULTS=/src/drills.json"
-        pytest = "python3 -m pytest tests/drills -p no:cacheprovider"
+        pytest = "python3 -m pytest -W default tests/drills -p no:cacheprovider"
         sh(inside(root, f"cd /src && exec packaging/matrix/tests.sh env {results} {pytest}"), log)
         part.seconds = time.monotonic() - began
     table_file = root / "src" / "drills.txt"
