@@ -1,38 +1,56 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Resident memory and CPU per poll at the default intervals, beside dummy-ups."""
+"""Resident memory and CPU at the default intervals, of each backend, beside dummy-ups and a Python that has imported the libraries."""
 
 from __future__ import annotations
 
 import argparse
 import time
 
-from stage import DEVICES, PEER, cpu_seconds, home, pid, proportional_kib, resident_kib
+from figures import Figure, show
+from stage import DEVICES, PEER, cpu_seconds, imported_kib, proportional_kib, resident_kib, scene
+
+FLOORS = {"enphase": "asyncio, httpx", "rct": "asyncio, construct", "dummy": "asyncio"}
+AIMS = {"enphase": (9.0, 4.0), "rct": (6.0, 8.0), "dummy": (3.5, 1.0)}
+"""MiB above ``import asyncio``, and CPU seconds in an hour."""
+
+SETTLED = 20.0
+"""Seconds after the start of which nothing is measured."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--backend", choices=tuple(DEVICES), default="enphase")
     args = parser.parse_args()
-    minutes, begins_poll = args.minutes, DEVICES[args.backend].begins_poll
-    with home(args.backend) as (running, stage):
-        for ups in ("home", PEER):
-            done = stage.upsdrvctl("start", ups)
-            assert done.returncode == 0, done.stdout + done.stderr
-        stage.upsd()
-        time.sleep(5)
-        ours, theirs = pid(stage, "nutdrv_py", "home"), pid(stage, "dummy-ups", PEER)
-        before = cpu_seconds(ours), cpu_seconds(theirs)
-        polls = sum(map(begins_poll, list(running.sim.requests)))
-        time.sleep(minutes * 60)
-        used = cpu_seconds(ours) - before[0], cpu_seconds(theirs) - before[1]
-        polls = sum(map(begins_poll, list(running.sim.requests))) - polls
-        seconds = minutes * 60
-        rss = resident_kib(ours), resident_kib(theirs)
-        print(f"{args.backend}, after {minutes:g} min: resident {rss[0] / 1024:.1f} MiB (proportional {proportional_kib(ours) / 1024:.1f}); ", end="")
-        print(f"dummy-ups {rss[1] / 1024:.1f} MiB; ratio {rss[0] / rss[1]:.1f}")
-        print(f"CPU {1000 * used[0] / max(1, polls):.1f} ms per poll ({polls} polls), {100 * used[0] / seconds:.3f} % of a core; ", end="")
-        print(f"dummy-ups {100 * used[1] / seconds:.3f} %")
+    with scene() as found:
+        path = found.file("figures", 60)
+        running = {backend: found.device(backend, backend) for backend in DEVICES}
+        found.section("dummy", driver="nutdrv_py", backend="dummy", port=str(path))
+        found.section(PEER, driver="dummy-ups", port=str(path), mode="dummy-once")
+        ids = {ups: found.start(ups) for ups in (*DEVICES, "dummy", PEER)}
+        time.sleep(SETTLED)
+        before = {ups: cpu_seconds(process) for ups, process in ids.items()}
+        polls = {ups: sum(map(DEVICES[ups].begins_poll, list(one.sim.requests))) for ups, one in running.items()}
+        time.sleep(args.minutes * 60)
+        hourly = {ups: (cpu_seconds(process) - before[ups]) / args.minutes * 60 for ups, process in ids.items()}
+        per_poll = {
+            ups: sum(map(DEVICES[ups].begins_poll, list(one.sim.requests))) - polls[ups] for ups, one in running.items()
+        } | {"dummy": args.minutes * 30}
+        asyncio = imported_kib("asyncio") / 1024
+        peer = resident_kib(ids[PEER]) / 1024
+        for ups, (above, seconds) in AIMS.items():
+            rss, pss = resident_kib(ids[ups]) / 1024, proportional_kib(ids[ups]) / 1024
+            floor = imported_kib(FLOORS[ups]) / 1024
+            show(
+                Figure(
+                    f"resident memory, {ups}", f"{rss:.1f} MiB (proportional {pss:.1f})",
+                    f"dummy-ups {peer:.1f}; import asyncio {asyncio:.1f}; import {FLOORS[ups]} {floor:.1f}",
+                    rss / asyncio, f"{asyncio + above:.1f} MiB",
+                ),
+                Figure(
+                    f"CPU, {ups}", f"{hourly[ups]:.1f} s in an hour, {hourly[ups] * args.minutes / 60 / max(1, per_poll[ups]) * 1000:.1f} ms a poll",
+                    f"dummy-ups {hourly[PEER]:.2f} s", None, f"{seconds:g} s in an hour",
+                ),
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,36 +1,45 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Seconds from the start of the program until its start command returns with a socket that answers, beside dummy-ups."""
+"""Seconds from the start of the program to a socket that answers, beside dummy-ups and a Python that imports asyncio."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import statistics
+import subprocess
+import sys
 import time
 
-from stage import PEER, home, pid
+from figures import Figure, show, spread
+from stage import LIMIT, PEER, scene
 
-ROUNDS = 10
-DRIVERS = {"home": "nutdrv_py", PEER: "dummy-ups"}
+ROUNDS = 8
 
 
 def main() -> None:
-    with home() as (_, stage):
-        taken: dict[str, list[float]] = {"home": [], PEER: []}
+    with scene() as found:
+        path = found.file("figures", 60)
+        found.section("dummy", driver="nutdrv_py", backend="dummy", port=str(path))
+        found.section(PEER, driver="dummy-ups", port=str(path), mode="dummy-once")
+        found.device("enphase", "enphase")
+        taken: dict[str, list[float]] = {ups: [] for ups in ("dummy", "enphase", PEER, "python")}
         for _ in range(ROUNDS):
             for ups, times in taken.items():
                 began = time.monotonic()
-                done = stage.upsdrvctl("start", ups)
+                if ups == "python":
+                    subprocess.run([sys.executable, "-c", "import asyncio"], check=True, timeout=LIMIT)
+                    times.append(time.monotonic() - began)
+                    continue
+                process = found.start(ups)
                 times.append(time.monotonic() - began)
-                assert done.returncode == 0, done.stderr
-                # Killed: how a driver stops is no part of the figure, and takes its time on purpose.
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid(stage, DRIVERS[ups], ups), signal.SIGKILL)
-                for left in (stage.folder / "run").glob(f"*-{ups}*"):
-                    left.unlink()
-        ours, theirs = (statistics.median(times) for times in taken.values())
-        print(f"start to listening, with the first data: {ours:.2f} s; dummy-ups {theirs:.2f} s; ratio {ours / theirs:.1f} (median of {ROUNDS})")
+                found.end(process)
+        floor = statistics.median(taken["python"])
+        for ups, aim in (("dummy", f"{1000 * (floor + 0.1):.0f} ms"), ("enphase", "")):
+            show(
+                Figure(
+                    f"start to listening, {ups}", spread(taken[ups], "ms", 1000, 0),
+                    f"dummy-ups {spread(taken[PEER], 'ms', 1000, 0)}; import asyncio {1000 * floor:.0f} ms",
+                    statistics.median(taken[ups]) / statistics.median(taken[PEER]), aim,
+                )
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``make bench``: run all benchmarks, each within its limit, and write docs/performance.md."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from figures import RESULTS
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "performance.md"
+
+BENCHMARKS: tuple[tuple[str, float], ...] = (
+    ("bench_frames.py", 60), ("bench_start.py", 60), ("bench_dump.py --rounds 20", 60), ("bench_change.py", 80),
+    ("bench_clients.py", 90), ("bench_poll.py --seconds 25", 50), ("bench_scrape.py", 40), ("bench_resident.py", 100),
+    ("bench_many.py --counts 10 100 --seconds 10", 150),
+)  # fmt: skip
+"""The command of each, and the seconds after which it is given up."""
+
+HEAD = """<!-- SPDX-License-Identifier: GPL-2.0-or-later -->
+<!-- Written by `make bench`; do not edit. -->
+# Performance
+
+Each figure is measured beside its peer in the same run, by turns; the medians are shown, with the 99th percentile where it is of use.
+The aims are those of the project. {when}, {machine}.
+
+{versions}
+"""
+
+NOTES = """
+## What a figure cannot be
+
+- Resident memory: `import asyncio` alone is the floor of any driver in Python. `pathlib` and `logging` load `urllib.parse` and `ipaddress` up to
+  Python 3.12 (0.9 MiB), httpx and the TLS context of a gateway are 7 MiB and more, construct is 3 MiB. Of the rest a third is what is compiled of
+  this project's modules.
+- CPU of a file's driver: nothing is read while the file is unchanged. What remains are the heartbeat that upsd is shown in each poll, as other drivers
+  do, the look at the file in a thread, and the beat of each second that feeds the watchdog.
+- A first dump is encoded, each later one of the same values is a copy: the p99 is the first.
+- RctMon cannot be had from the package index, so no figure here is beside it.
+"""
+
+
+def machine() -> str:
+    """Return processor, cores and memory."""
+    words = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
+    model = next((value.strip() for name, value in words.items() if name.strip() == "model name"), platform.machine())
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
+    return f"{os.cpu_count()} cores ({model}), {pages} GiB, Linux {platform.release()}"
+
+
+def versions() -> str:
+    """Return what was measured, and beside what."""
+    found = [f"Python {platform.python_version()}"]
+    found += [f"{name} {metadata.version(name)}" for name in ("httpx", "construct", "pyyaml", "prometheus-client", "rctclient")]
+    upsd = subprocess.run(["/lib/nut/upsd", "-V"], capture_output=True, text=True, check=False, timeout=10)
+    nut = (upsd.stdout + upsd.stderr).strip().splitlines()
+    return ", ".join([*found, *(line for line in nut[:1])]) + "."
+
+
+def run(command: str, limit: float, results: Path) -> str:
+    """Run one benchmark; return what went wrong, or nothing."""
+    print(f"== {command}", flush=True)
+    words = [sys.executable, *command.split()]
+    process = subprocess.Popen(words, cwd=HERE, env={**os.environ, RESULTS: str(results)}, start_new_session=True)
+    try:
+        code = process.wait(limit)
+    except subprocess.TimeoutExpired:
+        # Asked first, so that it ends the drivers that it has started; they are in its group.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return f"not finished within {limit:.0f} s"
+    return f"ended with code {code}" if code else ""
+
+
+def main() -> int:
+    rows, faults = [], []
+    for command, limit in BENCHMARKS:
+        with tempfile.NamedTemporaryFile() as file:
+            fault = run(command, limit, Path(file.name))
+            found = [json.loads(line) for line in Path(file.name).read_text().splitlines()]
+        if fault:
+            faults.append(f"- `{command}`: {fault}")
+        rows += [f"\n`python benchmarks/{command}`\n", "| figure | here | beside it | ratio | aim |", "|---|---|---|---|---|"]
+        rows += [
+            f"| {one['name']} | {one['ours']} | {one['peer']} | {'' if one['ratio'] is None else format(one['ratio'], '.3g')} | {one['target']} |"
+            for one in found
+        ]
+    head = HEAD.format(when=datetime.date.today().isoformat(), machine=machine(), versions=versions())
+    missing = ["\n## Not measured\n", *faults] if faults else []
+    PAGE.write_text("\n".join([head, *rows, *missing]) + "\n" + NOTES, encoding="utf-8")
+    print(f"written: {PAGE}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
