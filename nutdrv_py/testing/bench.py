@@ -24,7 +24,7 @@ from nutdrv_py.errors import NutdrvError
 from nutdrv_py.testing import readings
 from nutdrv_py.testing.clock import FakeClock
 from nutdrv_py.testing.device import Device, given
-from nutdrv_py.testing.rules import RULES, Failure
+from nutdrv_py.testing.rules import FOLLOWING, RULES, Failure
 from nutdrv_py.testing.stage import AWAY, Stage, Stuck, staged
 
 __all__ = ["Bench", "Heard", "Report", "listening", "secrets_of"]
@@ -46,6 +46,11 @@ class Report:
     backend: str
     failures: list[Failure] = field(default_factory=list)
     untested: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def cause(self, rule: str) -> str | None:
+        """Return the broken rule because of which this one was not judged; None when it was."""
+        broken = (failure.rule for failure in self.failures)
+        return next((name for name in broken if rule in FOLLOWING.get(name, ()) and self.failure(rule) is None), None)
 
     def failure(self, rule: str) -> Failure | None:
         """Return the failure of this rule; None when it holds or was not tested."""

@@ -35,6 +35,8 @@ def conformance_report(request: pytest.FixtureRequest, conformance_rule: str) ->
     report = reports[cls]
     if report.failure(conformance_rule) is None and (missing := report.untested.get(conformance_rule)):
         pytest.skip(f"not tested: {cls.device.__name__} does not describe {', '.join(missing)}")
+    if cause := report.cause(conformance_rule):
+        pytest.skip(f"not tested as long as the rule {cause} is broken")
     return report
 
 

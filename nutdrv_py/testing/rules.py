@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RULES", "Failure", "Rule", "rule"]
+__all__ = ["FOLLOWING", "RULES", "Failure", "Rule", "rule"]
 
 NOTHING = "as soon as the charge is low, every server of the house would be shut down for nothing"
 LATE = "no server would be shut down in time, each would lose its power while it runs"
@@ -382,6 +382,27 @@ RULES: tuple[Rule, ...] = (  # in the order in which they are judged
         "set self.config in reload(), or leave reload() as it is",
     ),
 )
+
+ALONE = frozenset({"options", "secret-option", "limits", "described", "offers", "start", "blocking", "examine"})
+"""Rules that are judged although a healthy device is not served."""
+
+# A rule: those that cannot be judged as long as it is broken.
+FOLLOWING: dict[str, frozenset[str]] = {
+    "start": frozenset(row.name for row in RULES) - ALONE,
+    "blocking": frozenset({"cancel"}),
+    "calm": frozenset({"charge", "stuck", "runtime", "power", "direction", "night", "sun", "low-on-grid", "voltage"}),
+    "stuck": frozenset({"runtime", "power", "direction"}),
+    "outage": frozenset(
+        {
+            "discharge", "solar", "full", "return", "again", "late-start", "low-battery", "own-low", "charge-kept", "decline",
+            "silent-in-outage", "garbage-in-outage", "unsaid-in-outage", "missed-outage", "two-houses",
+        }
+    ),
+    "return": frozenset({"again"}),
+    "recovery": frozenset({"first-silence"}),
+    "offers": frozenset({"set", "command"}),
+    "properties": frozenset({"set", "command"}),
+}  # fmt: skip
 
 _BY_NAME = {row.name: row for row in RULES}
 

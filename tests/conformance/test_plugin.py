@@ -86,6 +86,13 @@ def test_a_failure_is_a_sentence_with_what_becomes_of_the_servers(tmp_path: Path
     assert "return OB when the device tells that the grid is gone" in done.stdout
 
 
+def test_what_cannot_be_judged_because_of_a_broken_rule_is_not_called_right(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(AUTHORS)
+    done = _pytest(tmp_path, "-k", "TestWrong and (late or return or again)", "-q", "-rs")
+    assert "3 skipped" in done.stdout
+    assert "not tested as long as the rule outage is broken" in done.stdout
+
+
 def test_a_project_that_does_not_use_it_is_not_disturbed(tmp_path: Path) -> None:
     (tmp_path / "test_other.py").write_text(
         "import sys\n\n\ndef test_other():\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py.testing import judged
-from nutdrv_py.testing.rules import RULES
+from nutdrv_py.testing.rules import FOLLOWING, RULES
 from tests.conformance.page import PAGE, line
 from tests.conformance.right import FakeBox, Right
 from tests.conformance.wrong import WRONG, Wrong
@@ -32,6 +32,12 @@ def test_the_sentence_that_the_page_shows_is_the_one_that_an_author_reads() -> N
     words = " ".join(PAGE.read_text(encoding="utf-8").split())
     first = next(text for text in PAGE.read_text(encoding="utf-8").splitlines() if " | `night` | " in text)
     assert f"``` {first.split(' | ')[2].removesuffix(' |')} ```" in words
+
+
+def test_what_follows_from_a_rule_are_rules() -> None:
+    names = {row.name for row in RULES}
+    assert set(FOLLOWING) <= names
+    assert all(following <= names - {name} for name, following in FOLLOWING.items())
 
 
 def test_each_rule_finds_a_wrong_backend() -> None:
