@@ -15,7 +15,7 @@ SEED ?= 0
 TARGETS ?=
 DRILLS ?= all
 
-.PHONY: demo test quick drills fuzz soak sbom check bench deb matrix man nut servers clean help docs pictures python
+.PHONY: demo test quick drills fuzz soak sbom check bench deb matrix release man nut servers clean help docs pictures python
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench   the benchmarks, side by side with dummy-ups"
 	@echo "make deb     the Debian package, in build/deb (installs what the build needs)"
 	@echo "make man     the man page and bash's completion, in build/man"
+	@echo "make release VERSION=1.2.3  every step of a release up to the tag: checks, changelogs, version, commit"
 	@echo "make matrix  the package on Debian 12, 13 and testing, in chroots (as root; half an hour); writes docs/matrix.md"
 
 demo: nut $(STAMP)
@@ -84,6 +85,9 @@ man: $(STAMP)
 matrix: deb $(STAMP)
 	@packaging/matrix/run.py $(MATRIX); code=$$?; \
 	$(VENV)/bin/python -m tests.drills.page build/drills.json build/matrix/*/drills.json; exit $$code
+
+release: $(STAMP)
+	@packaging/release.py '$(VERSION)'
 
 nut:
 	@$(NUT)
