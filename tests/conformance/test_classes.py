@@ -22,7 +22,7 @@ def _judged(name: str, kind: object, default: object = None, **more: Any) -> lis
     )
 
     class Made(Right):
-        Config: ClassVar[type[Config]] = config  # type: ignore[assignment,valid-type]
+        Config: ClassVar[type[Config]] = config  # type: ignore[assignment]
 
     return [failure.rule for failure in class_faults(Made)]
 

@@ -29,7 +29,7 @@ LOADED = {
 """What the driver may load, by backend."""
 
 
-def loaded(folder: Path, section: str) -> set[str]:
+def loaded(folder: Path, section: str) -> frozenset[str]:
     """Return the watched modules that a driver with this section has loaded when its settings are read."""
     (folder / "ups.conf").write_text(f"[home]\n driver = nutdrv_py\n{section}\n")
     (folder / "ups.conf").chmod(0o600)
