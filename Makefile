@@ -15,7 +15,7 @@ SEED ?= 0
 TARGETS ?=
 DRILLS ?= all
 
-.PHONY: demo test quick drills fuzz soak sbom check bench deb matrix release man nut servers clean help docs pictures python
+.PHONY: demo test quick drills fuzz soak sbom check bench bench-quick deb matrix release man nut servers clean help docs pictures python
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
@@ -28,7 +28,8 @@ help:
 	@echo "make fuzz    MINUTES=10 of hostile input for all that reads what others write: executions, coverage, failures"
 	@echo "make soak    eight days in fast time and 45 minutes of real time: memory, descriptors and threads stay flat"
 	@echo "make sbom    the bill of materials (CycloneDX) in build/sbom.json, and an audit of it if the advisories can be reached"
-	@echo "make bench   the benchmarks, side by side with dummy-ups"
+	@echo "make bench   the benchmarks, side by side with dummy-ups (ten minutes); writes docs/performance.md"
+	@echo "make bench-quick  ratios of processor time against the committed ones (ten seconds)"
 	@echo "make deb     the Debian package, in build/deb (installs what the build needs)"
 	@echo "make man     the man page and bash's completion, in build/man"
 	@echo "make release VERSION=1.2.3  every step of a release up to the tag: checks, changelogs, version, commit"
@@ -72,7 +73,10 @@ sbom: $(STAMP)
 	@build/audit/bin/python packaging/audit.py build/sbom.json || test $$? = 2
 
 bench: nut $(STAMP)
-	@for f in benchmarks/bench_*.py; do $(VENV)/bin/python $$f || exit 1; done
+	@$(VENV)/bin/python benchmarks/run.py
+
+bench-quick: $(STAMP)
+	@$(VENV)/bin/python benchmarks/quick.py $(COMMIT)
 
 deb:
 	@packaging/debian/make-deb

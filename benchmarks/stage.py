@@ -58,7 +58,7 @@ class Scene:
         self.folder = self.nut.folder
         self._conf = ["user = root"] * (os.geteuid() == 0)
         self._sections: dict[str, str] = {}
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}
         self._devices = contextlib.ExitStack()
 
     def file(self, name: str, variables: int, status: str = "OL") -> Path:
@@ -91,15 +91,17 @@ class Scene:
             process = subprocess.Popen(
                 [*command, "-a", ups, "-F"], env=self.nut.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        self._processes.append(process)
+        self._processes[process.pid] = ups, process
         if wait:
             self.await_socket(ups)
         return process.pid
 
     def await_socket(self, ups: str) -> None:
-        """Wait until the driver's socket answers."""
+        """Wait until the driver's socket answers; that of dummy-ups is only looked at: 2.8.0 spins once a client has left."""
         end = time.monotonic() + LIMIT
         while time.monotonic() < end:
+            if self._sections[ups] != "nutdrv_py" and self.socket(ups).exists():
+                return
             with contextlib.suppress(OSError), self.connect(ups) as found:
                 found.sendall(b"PING\n")
                 if b"PONG" in found.recv(4096):
@@ -107,12 +109,24 @@ class Scene:
             time.sleep(0.002)
         raise SystemExit(f"the driver of [{ups}] did not start:\n{(self.folder / 'log' / ups).read_text()[-2000:]}")
 
+    def socket(self, ups: str) -> Path:
+        """Return the path of a driver's socket."""
+        return self.folder / "run" / f"{self._sections[ups]}-{ups}"
+
     def connect(self, ups: str) -> socket.socket:
         """Return a connection to a driver's socket; waits on it have a limit."""
-        found = socket.socket(socket.AF_UNIX)
-        found.settimeout(LIMIT)
-        found.connect(str(self.folder / "run" / f"{self._sections[ups]}-{ups}"))
-        return found
+        end = time.monotonic() + LIMIT
+        while True:
+            found = socket.socket(socket.AF_UNIX)
+            found.settimeout(LIMIT)
+            try:
+                found.connect(str(self.socket(ups)))
+                return found
+            except BlockingIOError:
+                # Its queue of clients is full.
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def upsd(self) -> socket.socket:
         """Start upsd, and return a connection to it."""
@@ -126,17 +140,15 @@ class Scene:
 
     def end(self, process: int) -> None:
         """Kill a driver and forget its socket: how a driver stops is no part of a figure, and takes its time on purpose."""
-        for one in self._processes:
-            if one.pid == process:
-                one.kill()
-                one.wait(LIMIT)
-        self._processes = [one for one in self._processes if one.pid != process]
+        ups, one = self._processes.pop(process)
+        one.kill()
+        one.wait(LIMIT)
+        self.socket(ups).unlink(missing_ok=True)
 
     def close(self) -> None:
         """End everything that was started here."""
-        for process in self._processes:
-            process.kill()
-            process.wait(LIMIT)
+        for process in list(self._processes):
+            self.end(process)
         self.nut.close()
         self._devices.close()
 

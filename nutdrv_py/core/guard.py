@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 
 from nutdrv_py.core.lowbattery import CHARGE, RUNTIME
 from nutdrv_py.device.mapping import to_number
@@ -61,10 +62,13 @@ class Dropped:
     reason: str
 
 
-def guarded(reading: Reading, secrets: Iterable[str] = (), *, fsd: bool = False) -> tuple[Reading, tuple[Dropped, ...]]:
+def guarded(
+    reading: Reading, secrets: Iterable[str] = (), *, fsd: bool = False, passed: Mapping[str, Value] = MappingProxyType({})
+) -> tuple[Reading, tuple[Dropped, ...]]:
     """Return ``reading`` without what must not be seen, and what was dropped of it.
 
-    Values that hold one of ``secrets`` are dropped too; ``fsd`` lets a forced shutdown through. Raises
+    Values that hold one of ``secrets`` are dropped too; ``fsd`` lets a forced shutdown through; ``passed`` are the values that
+    passed last with the same secrets: the same object passes again. Raises
     :class:`~nutdrv_py.errors.DeviceError` when the status has neither OL, OB nor OFF.
     """
     status, wrong = _status(reading.status, fsd=fsd)
@@ -73,7 +77,7 @@ def guarded(reading: Reading, secrets: Iterable[str] = (), *, fsd: bool = False)
     values: dict[str, Value] = {}
     seen: set[str] = set()
     for name, value in reading.values.items():
-        reason = _fault(name, value, seen, hidden)
+        reason = _repeated(name, seen) if name in passed and passed[name] is value else _fault(name, value, seen, hidden)
         if reason:
             dropped.append(Dropped(ascii(name)[1:-1][:SHOWN], reason))
             continue
@@ -143,6 +147,13 @@ def _name_fault(name: str) -> str:
     return "driver.* is the driver's own" if lowered.startswith("driver.") else ""
 
 
+def _repeated(name: str, seen: set[str]) -> str:
+    """Return why a good name cannot be used once more in the same reading; empty when it can."""
+    if name.lower() in seen:
+        return "the same name was given twice"
+    return f"there are more than {MOST_VARIABLES} variables" if len(seen) >= MOST_VARIABLES else ""
+
+
 def _fault(name: object, value: object, seen: set[str], secrets: tuple[str, ...]) -> str:
     """Return why the value must not be seen; empty when it may."""
     if not isinstance(name, str) or len(name) > LONGEST_NAME:
@@ -150,10 +161,9 @@ def _fault(name: object, value: object, seen: set[str], secrets: tuple[str, ...]
     reason = _name_fault(name)
     if reason:
         return reason
-    if name.lower() in seen:
-        return "the same name was given twice"
-    if len(seen) >= MOST_VARIABLES:
-        return f"there are more than {MOST_VARIABLES} variables"
+    reason = _repeated(name, seen)
+    if reason:
+        return reason
     if not isinstance(value, str | int | float):
         return f"{type(value).__name__} is no value"
     if not isinstance(value, str) and not abs(value) <= LARGEST:

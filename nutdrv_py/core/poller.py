@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from nutdrv_py import log
@@ -21,7 +21,7 @@ from nutdrv_py.core.freshness import Disowned, Early, Event, Failed, Polled
 from nutdrv_py.core.guard import guarded
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.device.backend import Backend
-from nutdrv_py.device.reading import Reading
+from nutdrv_py.device.reading import Reading, Value
 from nutdrv_py.errors import AuthError, DeviceError, NutdrvError, StaleError
 from nutdrv_py.log import Trouble
 
@@ -83,6 +83,8 @@ class Poller:
         self._began = clock.monotonic()
         self._rejections = 0
         self._not_before = 0.0
+        self._passed: tuple[tuple[str, ...], Mapping[str, Value]] = (), {}
+        """Secrets, and the values that passed the guard last with them."""
         backend.publish = self._early
         backend.wake = self._wake.set
 
@@ -211,7 +213,10 @@ class Poller:
 
     def _guarded(self, reading: Reading) -> Reading:
         """Return what may be seen of the reading. Raises :class:`DeviceError` when that is nothing."""
-        kept, dropped = guarded(reading, log.hidden(), fsd=self._backend.says_fsd)
+        secrets = log.hidden()
+        passed = self._passed[1] if self._passed[0] == secrets else {}
+        kept, dropped = guarded(reading, secrets, fsd=self._backend.says_fsd, passed=passed)
+        self._passed = secrets, kept.values
         for item in dropped:
             if item.name in self.dropped or len(self.dropped) < MOST_NAMED:
                 self.dropped[item.name] += 1

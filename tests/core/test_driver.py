@@ -115,6 +115,17 @@ async def test_a_poll_that_brings_nothing_new_changes_the_heartbeat_alone(clock:
         assert world.driver.snapshot is now
 
 
+async def test_a_value_that_has_become_a_secret_is_seen_no_more(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What passed before is judged again when there are other secrets."""
+    async with World(clock) as world:
+        world.device.answer = Reading({"ups.id": "my-pass-word"}, Status.OL)
+        await clock.advance(6)
+        assert world.value("ups.id") == "my-pass-word"
+        monkeypatch.setattr("nutdrv_py.log.hidden", lambda: ("my-pass-word",))
+        await clock.advance(6)
+        assert world.value("ups.id") is None
+
+
 async def test_the_first_reading_makes_the_driver_ready(clock: FakeClock) -> None:
     async with World(clock) as world:
         assert world.driver.ready.is_set()

@@ -89,6 +89,21 @@ def test_a_secret_leaves_neither_in_a_value_nor_in_an_alarm() -> None:
     assert (kept.values, kept.alarms) == ({"ups.model": "x"}, ("hot",))
 
 
+def test_what_has_passed_passes_again_but_not_twice_nor_in_another_place() -> None:
+    serial, volts = "123456", 230.5
+    passed, _ = guarded(Reading({"ups.serial": serial, "input.voltage": volts}, Status.OL))
+    again = Reading({"ups.serial": serial, "UPS.SERIAL": "other", "input.voltage": 1e9, "battery.charge": volts}, Status.OL)
+    kept, dropped = guarded(again, passed=passed.values)
+    assert kept.values == {"ups.serial": serial}
+    assert {item.name for item in dropped} == {"UPS.SERIAL", "input.voltage", "battery.charge"}
+    first = {"UPS.serial": "other", "ups.serial": serial}
+    kept, dropped = guarded(Reading(first, Status.OL), passed=passed.values)
+    assert kept.values == {"UPS.serial": "other"} and [item.name for item in dropped] == ["ups.serial"]
+    many = {f"experimental.v{number}": number for number in range(MOST_VARIABLES)}
+    kept, dropped = guarded(Reading({**many, "ups.serial": serial}, Status.OL), passed=passed.values)
+    assert "ups.serial" not in kept.values and len(dropped) == 1
+
+
 def test_a_time_that_is_no_number_is_no_reading() -> None:
     with pytest.raises(DeviceError):
         guarded(Reading({}, OL, at=float("nan")))
