@@ -15,12 +15,13 @@ SEED ?= 0
 TARGETS ?=
 DRILLS ?= all
 
-.PHONY: demo test quick drills fuzz soak sbom check bench bench-quick deb matrix release man nut servers clean help docs pictures python
+.PHONY: demo test quick coverage drills fuzz soak sbom check bench bench-quick deb matrix release man nut servers clean help docs pictures python
 
 help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
 	@echo "make test    the same set-up, then every test"
 	@echo "make quick   the tests that need no other program, in a minute: for each save"
+	@echo "make coverage  which lines and branches make quick does not reach; ALL=1: nor all tests but the drills, programs that they start left out"
 	@echo "make drills  each story with the real upsmon at each phase of its look (ten minutes); writes docs/reliability.md"
 	@echo "make check   ruff, mypy --strict, the layer test"
 	@echo "make docs    the documentation as a web site, in build/docs"
@@ -47,11 +48,16 @@ quick: $(STAMP)
 	@echo "without what starts programs or takes long: SLOW in tests/conftest.py; make test has all"
 	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal --quick tests
 
+coverage: $(STAMP)
+	@mkdir -p build
+	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal $(if $(ALL),--ignore tests/drills,--quick) --cov --cov-report=term-missing tests
+
 drills: servers $(STAMP)
 	@DRILLS="$(DRILLS)" DRILLS_RESULTS=build/drills.json DRILLS_PAGE=docs/reliability.md $(VENV)/bin/python -m pytest tests/drills
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/codespell
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy drivers/skeleton.py
 	@$(VENV)/bin/mypy -p fuzz

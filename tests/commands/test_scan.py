@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import os
 import signal
 import socket
 import subprocess
@@ -281,7 +282,9 @@ def test_ctrl_c_does_not_wait_until_the_listening_is_over() -> None:
     pytest.importorskip("zeroconf")
     command = [sys.executable, "-m", "nutdrv_py", "scan", "--seconds", "100"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=REPO)
-    time.sleep(2)
+    deadline = time.monotonic() + 30
+    while len(os.listdir(f"/proc/{process.pid}/task")) == 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     try:
         process.communicate(timeout=30)
