@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading scenarios from YAML files: what all devices have in common."""
+"""Scenarios, what all devices have in common: reading them from YAML files, and what happens when."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -19,16 +21,44 @@ class ScenarioError(ValueError):
     """A scenario that cannot be used; the text is a sentence for its author."""
 
 
-class Timed(Protocol):
-    """Something that happens at a time of the story."""
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens ``at`` seconds of simulator time after the start: changes as for ``set()``."""
 
-    @property
-    def at(self) -> float:
-        """Return the seconds of simulator time after the start."""
+    at: float
+    changes: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse changes that are not possible."""
+        if self.at < 0:
+            raise ValueError("A scenario's timeline starts at 0 seconds.")
+        self.check()
+
+    def check(self) -> None:
+        """Raise ``ValueError`` for changes that the device does not have."""
+
+
+class Timeline:
+    """The events of a story that are still to come."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self._events = deque(sorted(events, key=lambda event: event.at))
+
+    def __len__(self) -> int:
+        """Return how many events are still to come."""
+        return len(self._events)
+
+    def play(self, now: float, advance: Callable[[float], None], apply: Callable[[Mapping[str, Any]], None]) -> None:
+        """Bring a device up to ``now`` seconds: ``advance`` lets time pass to a moment, ``apply`` makes an event's changes."""
+        while self._events and self._events[0].at <= now:
+            event = self._events.popleft()
+            advance(event.at)
+            apply(event.changes)
+        advance(now)
 
 
 Story = TypeVar("Story")
-Happening = TypeVar("Happening", bound=Timed)
+Happening = TypeVar("Happening", bound=Event)
 
 
 def find_story(name: str, named: Mapping[str, Story], parse: Callable[[Any, str], Story]) -> Story:

@@ -32,12 +32,13 @@ from nutdrv_py.simulators.enphase.http import (
     unauthorized,
 )
 from nutdrv_py.simulators.enphase.physics import SITE_CHANGES, Site
-from nutdrv_py.simulators.enphase.scenarios import GATEWAY_CHANGES, SCENARIOS, Event, Scenario, parse_fault
+from nutdrv_py.simulators.enphase.scenarios import GATEWAY_CHANGES, SCENARIOS, Scenario, parse_fault
 from nutdrv_py.simulators.enphase.tokens import TokenAuthority, TokenRejected
 from nutdrv_py.simulators.loopback import check_loopback
 from nutdrv_py.simulators.news import News
 from nutdrv_py.simulators.pace import Pace
 from nutdrv_py.simulators.spelling import nearest
+from nutdrv_py.simulators.stories import Timeline
 
 REQUEST_LOG_LENGTH = 10_000
 """Requests remembered: a day of polling every 10 s; older ones fall out."""
@@ -127,7 +128,7 @@ class GatewaySimulator:
         )
         self._clock = clock
         self._wall = wall
-        self._timeline: deque[Event] = deque(sorted(scenario.timeline, key=lambda event: event.at))
+        self._timeline = Timeline(scenario.timeline)
         self._offline = False
         self._started = False
         self._sessions: dict[str, tuple[str, float]] = {}
@@ -313,12 +314,7 @@ class GatewaySimulator:
 
     def catch_up(self) -> None:
         """Bring house, timeline and live stream up to the present."""
-        now = self.seconds
-        while self._timeline and self._timeline[0].at <= now:
-            event = self._timeline.popleft()
-            self._advance_to(event.at)
-            self._apply(event.changes)
-        self._advance_to(now)
+        self._timeline.play(self.seconds, self._advance_to, self._apply)
         self._reconcile()
         self._tell_changes()
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from nutdrv_py.simulators import stories
 from nutdrv_py.simulators.enphase.cloud import LOGIN_MODES
 from nutdrv_py.simulators.enphase.http import Fault
 from nutdrv_py.simulators.enphase.physics import SETUP_NAMES, SITE_CHANGES, SiteSetup
@@ -100,17 +101,13 @@ class GatewayOptions:
 OPTION_NAMES = tuple(item.name for item in fields(GatewayOptions))
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happens ``at`` seconds of simulator time after the start: changes as for ``set()``."""
+class Event(stories.Event):
+    """Something that happens to the house or the gateway."""
 
-    at: float
-    changes: Mapping[str, Any]
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse changes of things that do not exist."""
-        if self.at < 0:
-            raise ValueError("A scenario's timeline starts at 0 seconds.")
         known = (*SITE_CHANGES, *GATEWAY_CHANGES)
         for name in self.changes:
             if name not in known:

@@ -18,10 +18,11 @@ from nutdrv_py.simulators.loopback import bound_socket, check_loopback
 from nutdrv_py.simulators.news import News
 from nutdrv_py.simulators.pace import Pace
 from nutdrv_py.simulators.rct.physics import House
-from nutdrv_py.simulators.rct.scenarios import Event, Scenario, load_scenario, sort_changes
+from nutdrv_py.simulators.rct.scenarios import Scenario, load_scenario, sort_changes
 from nutdrv_py.simulators.rct.values import VALUES, View, payload
 from nutdrv_py.simulators.rct.wire import BOOTLOADER, Line, Wire
 from nutdrv_py.simulators.spelling import nearest
+from nutdrv_py.simulators.stories import Timeline
 
 __all__ = ["InverterSimulator", "Request"]
 
@@ -145,7 +146,7 @@ class InverterSimulator:
         self._wall = wall
         self._pace = Pace(clock, speed)
         self._wire = Wire(self.scenario.line, self._payload, self.scenario.house.seed)
-        self._timeline: deque[Event] = deque(sorted(self.scenario.timeline, key=lambda event: event.at))
+        self._timeline = Timeline(self.scenario.timeline)
         self._overrides: dict[str, Any] = {}
         self._periodic: dict[int, float] = {}
         self._numbers = itertools.count(1)
@@ -282,12 +283,7 @@ class InverterSimulator:
 
     def catch_up(self) -> None:
         """Bring house and timeline up to the present."""
-        now = self.seconds
-        while self._timeline and self._timeline[0].at <= now:
-            event = self._timeline.popleft()
-            self.house.advance(event.at - self.house.seconds)
-            self._apply(event.changes)
-        self.house.advance(now - self.house.seconds)
+        self._timeline.play(self.seconds, lambda moment: self.house.advance(moment - self.house.seconds), self._apply)
         self._reconcile()
         self._news.compare(self._visible_state())
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nutdrv_py.protocols.rct.objects import BY_NAME
+from nutdrv_py.simulators import stories
 from nutdrv_py.simulators.rct.physics import HOUSE_NAMES, HouseSetup
 from nutdrv_py.simulators.rct.values import payload
 from nutdrv_py.simulators.rct.wire import LINE_NAMES, Line
@@ -74,17 +75,13 @@ def _check_override(name: str, value: Any) -> None:
         raise ValueError(f"override: {name} cannot be {value!r}; it is a {BY_NAME[name].kind.value}.") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happens ``at`` seconds of simulator time after the start: changes as for ``set()``."""
+class Event(stories.Event):
+    """Something that happens to the house or the inverter."""
 
-    at: float
-    changes: Mapping[str, Any]
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse changes that are not possible."""
-        if self.at < 0:
-            raise ValueError("A scenario's timeline starts at 0 seconds.")
         sort_changes(self.changes)
 
 
