@@ -24,6 +24,9 @@ __all__ = ["LONGEST_POLL", "Looked", "look"]
 LONGEST_POLL = 8.0
 """Seconds that one poll may take here; the driver gives up one after 60."""
 
+PAUSE = 2.0
+"""Seconds between two polls, at most."""
+
 CANCELLED = 2.0
 """Seconds in which a cancelled poll must end."""
 
@@ -75,7 +78,7 @@ async def look(kind: type[Backend[Any]], config: Config, clock: Clock) -> Looked
                 found.append(reading)
                 for rule, seen in readings.faults(reading, backend, clock.monotonic()):
                     looked.fail(rule, f"the device was asked, and {seen}")
-                await clock.sleep(min(2.0, float(config.pollinterval)))
+                await clock.sleep(min(PAUSE, float(config.pollinterval)))
             _compare(looked, found)
             await _cancelled(looked, backend)
         except TimeoutError:

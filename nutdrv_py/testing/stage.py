@@ -29,7 +29,7 @@ __all__ = ["GRID", "Moment", "Poll", "Stage", "Stuck", "staged"]
 
 GRID = Status.OL | Status.OB
 
-AWAY = 2.0
+AWAY = 1.0
 """Real seconds that a backend gets to end what it has begun."""
 
 CONNECTING = 5

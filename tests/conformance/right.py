@@ -62,7 +62,7 @@ CLOUDS: dict[str, Cloud] = {}
 class FakeBox(Device):
     """Everything that can be described."""
 
-    patience = 2.0
+    patience = 1.0
     capacity = 10000.0
 
     def __init__(self, clock: Clock, folder: Path) -> None:

@@ -36,6 +36,7 @@ def _looked(backend: type[Right]) -> Looked:
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "LONGEST_POLL", 1.5)
     monkeypatch.setattr(live, "CANCELLED", 0.3)
+    monkeypatch.setattr(live, "PAUSE", 0.01)
 
 
 def test_a_right_backend_has_a_line_to_compare_with_the_device_and_no_failure(cloud: Cloud) -> None:

@@ -69,6 +69,36 @@ async def test_what_the_broker_has_kept_says_nothing_until_a_live_message(home: 
         assert (reading.status, reading.values["battery.charge"], reading.at) == (Status.OL, 63, home.clock.now)
 
 
+async def test_the_first_reading_waits_a_moment_for_the_topics_that_the_broker_sends_one_after_the_other(
+    home: House, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for topic, payload in (("house/state", OFF), ("house/status", "online")):
+        await send(broker, topic, payload, "-r")
+    async with listening(home, broker, more=AVAILABILITY) as backend:
+        await until(lambda: backend._source._available)  # type: ignore[attr-defined]
+        sleep = home.clock.sleep
+
+        async def late(seconds: float) -> None:
+            await sleep(seconds)
+            if home.clock.now - backend._source._heard >= 0.5:  # type: ignore[attr-defined]
+                backend._source.arrived("house/soc", b"64", True)  # type: ignore[attr-defined]
+
+        monkeypatch.setattr(home.clock, "sleep", late)
+        backend._source._heard = home.clock.now  # type: ignore[attr-defined]
+        reading = await backend.poll()
+        assert (reading.status, reading.values["battery.charge"]) == (Status.OB, 64)
+
+
+async def test_a_topic_that_never_comes_holds_an_outage_up_for_a_second_at_most(home: House, broker: Mosquitto) -> None:
+    async with listening(home, broker) as backend:
+        await send(broker, "house/state", OFF)
+        await holds(backend, "house/state", OFF)
+        began = home.clock.now
+        reading = await backend.poll()
+        assert reading.status == Status.OB
+        assert 1.9 < home.clock.now - began < 2.5, "one second, and one more to look at the outage again"
+
+
 async def test_without_availability_a_value_is_as_old_as_the_last_message(home: House, broker: Mosquitto) -> None:
     async with listening(home, broker) as backend:
         await send(broker, "house/state", OFF)

@@ -35,6 +35,13 @@ MOST_PAYLOAD = 64 * 1024
 SILENCE = 900
 """Seconds without any message after which a device that its availability topic calls online counts as silent."""
 
+FIRST = 1.0
+"""Seconds from the connection, and from the first live message, that topics are waited for: they come one after the other, and
+the first reading has to be whole. An outage waits no longer than this either."""
+
+LOOK = 0.1
+"""Seconds between two looks whether all are there."""
+
 WAKE = 0.5
 """Minimum seconds between two polls that messages cause."""
 
@@ -152,7 +159,7 @@ class Subscriber(Source):
     def _forget(self) -> None:
         self._kept: dict[str, bytes] = {}
         self._live_at: float | None = None
-        self._since = self.clock.monotonic()
+        self._since = self._heard = self.clock.monotonic()
         self._available: bool | None = None
 
     async def open(self) -> None:
@@ -200,6 +207,7 @@ class Subscriber(Source):
             self._available = True if said in available.online else False if said in available.offline else None
         if topic in self._topics:
             if not retained:
+                self._heard = now if self._live_at is None else self._heard
                 self._live_at = now
             before = self._kept.pop(topic, None)
             if 0 < len(payload) <= MOST_PAYLOAD:
@@ -212,6 +220,8 @@ class Subscriber(Source):
 
     async def ask(self, places: Collection[Place]) -> Mapping[Place, Told]:
         """Return the values of the topics, with the time at which the device was last known to be there."""
+        while self._connected and not self._topics <= self._kept.keys() and self.clock.monotonic() - self._heard < FIRST:
+            await self.clock.sleep(LOOK)
         at = self._at()
         told: dict[Place, Told] = {}
         documents: dict[str, object] = {}
