@@ -28,7 +28,9 @@ class Published(Device):
 
     def __init__(self, clock: Clock, folder: Path) -> None:
         super().__init__(clock, folder)
-        self.state: dict[str, object] = {"status": "online", "grid": "on", "charge": 80, "load": 500, "power": 0, "capacity": 10000}
+        self.state: dict[str, object] = {
+            "status": "online", "grid": "on", "charge": 80, "load": 500, "power": 0, "capacity": 10000, "runtime": 18000, "temperature": 24,
+        }  # fmt: skip
         self.kept, self.lively = True, True
         self.hidden = ""
 
@@ -83,6 +85,9 @@ class Published(Device):
 
     async def load(self, watts: float) -> None:
         self.tell(load=watts)
+
+    async def runtime(self, seconds: float) -> None:
+        self.tell(runtime=seconds)
 
     async def hide_charge(self) -> None:
         self.hidden = "charge"
