@@ -18,8 +18,8 @@ START = 500_000_000.0
 WALL = 1_800_000_000.0
 """Seconds since 1970 at which a story begins."""
 
-TURNS = 12
-"""Turns of the event loop that the driver needs from the end of a poll until it waits for the next one."""
+TURNS = 100
+"""Turns of the event loop after which what is still ready to run is left alone."""
 
 SPIN = 200
 """Turns of the event loop after which what is waited for counts as real input or output."""
@@ -79,11 +79,11 @@ class FakeClock(Clock):
 
     async def settle(self) -> None:
         """Let everything run that can, and real input and output come to an end."""
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        await _turns()
         if self.sent:
             self.sent = False
             await asyncio.sleep(self.linger)
+            await _turns()
         began, turns = time.monotonic(), 0
         while self._busy():
             turns += 1
@@ -92,8 +92,17 @@ class FakeClock(Clock):
                 return
             await asyncio.sleep(0 if turns < SPIN else 0.001)
             if not self._busy():
-                for _ in range(TURNS):
-                    await asyncio.sleep(0)
+                await _turns()
+
+
+async def _turns() -> None:
+    """Let run what is ready, until nothing is."""
+    # An event loop of another kind does not show what is ready.
+    ready = getattr(asyncio.get_running_loop(), "_ready", None)
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+        if ready is not None and not ready:
+            return
 
 
 class _View(Clock):
