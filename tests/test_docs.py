@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
@@ -38,6 +37,7 @@ from nutdrv_py.simulators import enphase, rct
 from nutdrv_py.simulators.nut import find_program, free_port
 from tests.conftest import REPO
 from tests.integration.conftest import Watched, alone, wait
+from tests.programs import module
 
 DOCS = REPO / "docs"
 PAGES = tuple(sorted(DOCS.rglob("*.md")))
@@ -79,24 +79,12 @@ PATIENCE = 30.0
 """Seconds in which a command must print what the page shows."""
 
 
-@cache
-def _generator() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("docs_generate", str(DOCS / "generate"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("docs_generate", loader) or pytest.fail("no docs/generate"))
-    writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = writing
-    return module
-
-
 # Tables
 
 
-@pytest.mark.parametrize("page", _generator().pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", module("docs/generate").pages(), ids=lambda page: page.name)
 def test_the_tables_are_those_of_the_code(page: Path) -> None:
-    make = _generator()
+    make = module("docs/generate")
     assert make.masked(make.renewed(page)) == make.masked(page.read_text()), "type: .venv/bin/python docs/generate"
 
 

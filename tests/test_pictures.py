@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import re
-import sys
 from types import ModuleType
 
 import pytest
 
 from tests.conftest import REPO
+from tests.programs import module
 
 FOLDER = REPO / "docs" / "pictures"
 ADVICE = "type: make pictures"
@@ -20,14 +18,7 @@ ADVICE = "type: make pictures"
 
 @pytest.fixture(scope="module")
 def make() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("pictures_make", str(FOLDER / "make"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("pictures_make", loader) or pytest.fail("no docs/pictures/make"))
-    writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = writing
-    return module
+    return module("docs/pictures/make")
 
 
 def masked(lines: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ import yaml
 import nutdrv_py
 from nutdrv_py.commands import record
 from tests.conftest import REPO
-from tests.packaging.conftest import module
+from tests.programs import module
 
 FILES = ("nutdrv_py/__init__.py", "CHANGELOG.md", "packaging/debian/changelog", "packaging/rpm/nutdrv_py.spec")
 VERSIONS = {
@@ -151,7 +151,7 @@ def test_the_first_release_replaces_the_entries_of_the_first_package(tree: Tree)
 
 
 def test_the_versions_are_compared_as_numbers() -> None:
-    numbers = module("release.py").numbers
+    numbers = module("packaging/release.py").numbers
     assert numbers("0.10.0") > numbers("0.9.9")
 
 

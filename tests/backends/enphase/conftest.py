@@ -5,41 +5,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nutdrv_py.backends.enphase import Enphase
 from nutdrv_py.backends.enphase.config import EnphaseConfig
-from nutdrv_py.device.reading import Reading
 from nutdrv_py.simulators.enphase import GatewaySimulator, load_scenario
-from tests.backends.seen import Seen
+from tests.backends.playing import Played, playing
 from tests.conftest import FakeClock
 
 PASSWORD = "demo-password"
 
 
-@dataclass
-class House:
-    sim: GatewaySimulator
-    backend: Enphase
-    clock: FakeClock
-    early: list[Reading]
-    seen: Seen
-
-    async def poll(self, seconds: float = 5) -> Reading:
-        """One poll, ``seconds`` after the last one."""
-        self.clock.now += seconds
-        return self.seen.look(await self.backend.poll())
-
-    async def polls(self, count: int, seconds: float = 5) -> Reading:
-        for _ in range(count):
-            reading = await self.poll(seconds)
-        return reading
-
-    def shown(self, reading: Reading) -> dict[str, str]:
-        """What upsc would show."""
-        return self.seen.shown(reading)
+class House(Played[GatewaySimulator, Enphase]):
+    INTERVAL = 5.0
 
     def asked(self, path: str) -> int:
         return sum(request.path == path for request in self.sim.requests)
@@ -56,28 +36,13 @@ async def house(
         sim = GatewaySimulator(story if keep else replace(story, timeline=()), clock=clock.monotonic, wall=clock.wall)
     else:
         sim = scenario
-    await sim.start()
-    settings: dict[str, Any] = {
-        "ups": "home",
-        "port": sim.host_port,
-        "username": sim.username,
-        "password": PASSWORD,
-        "tokenfile": str(tmp_path / "home.token"),
-        "login_url": sim.login_url,
-        "token_url": sim.token_url,
-        "api_timeout": 1,
-        **options,
-    }
-    config = EnphaseConfig(**settings)
-    early: list[Reading] = []
-    try:
-        Enphase.check(config)
-        backend = Enphase(config, clock)
-        seen = Seen(backend)
-        backend.publish = lambda reading: early.append(seen.look(reading))
-        try:
-            yield House(sim, backend, clock, early, seen)
-        finally:
-            await backend.__aexit__(None, None, None)
-    finally:
-        await sim.stop()
+
+    def make() -> Enphase:
+        settings: dict[str, Any] = {
+            "ups": "home", "port": sim.host_port, "username": sim.username, "password": PASSWORD, "tokenfile": str(tmp_path / "home.token"),
+            "login_url": sim.login_url, "token_url": sim.token_url, "api_timeout": 1, **options,
+        }  # fmt: skip
+        return Enphase(EnphaseConfig(**settings), clock)
+
+    async with playing(House, sim, make, clock) as made:
+        yield made

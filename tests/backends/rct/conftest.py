@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.config import RctConfig
-from nutdrv_py.device.reading import Reading
 from nutdrv_py.simulators.rct import InverterSimulator, load_scenario
 from nutdrv_py.simulators.rct.scenarios import Scenario
-from tests.backends.seen import Seen
+from tests.backends.playing import Played, playing
 from tests.conftest import FakeClock
 
 
@@ -24,30 +23,11 @@ def _quick(quick_line: None) -> None:
     """Each test here has a line without its pauses."""
 
 
-@dataclass
-class Home:
-    sim: InverterSimulator
-    backend: Rct
-    clock: FakeClock
-    early: list[Reading]
-    seen: Seen
-
-    async def poll(self, seconds: float = 2) -> Reading:
-        """One poll, ``seconds`` after the last one."""
-        self.clock.now += seconds
-        return self.seen.look(await self.backend.poll())
-
-    async def polls(self, count: int, seconds: float = 2) -> Reading:
-        for _ in range(count):
-            reading = await self.poll(seconds)
-        return reading
+class Home(Played[InverterSimulator, Rct]):
+    INTERVAL = 2.0
 
     async def statuses(self, count: int, seconds: float = 2) -> list[str]:
         return [str((await self.poll(seconds)).status) for _ in range(count)]
-
-    def shown(self, reading: Reading) -> dict[str, str]:
-        """What upsc would show."""
-        return self.seen.shown(reading)
 
     def asked(self, name: str) -> int:
         return sum(request.name == name for request in self.sim.requests)
@@ -64,17 +44,5 @@ async def home(
     sim = InverterSimulator(story if keep else replace(story, timeline=()), clock=clock.monotonic, wall=clock.wall)
     if changes:
         sim.set(**changes)
-    await sim.start()
-    config = RctConfig(**{"ups": "home", "port": sim.host_port, **options})
-    early: list[Reading] = []
-    try:
-        Rct.check(config)
-        backend = Rct(config, clock)
-        seen = Seen(backend)
-        backend.publish = lambda reading: early.append(seen.look(reading))
-        try:
-            yield Home(sim, backend, clock, early, seen)
-        finally:
-            await backend.__aexit__(None, None, None)
-    finally:
-        await sim.stop()
+    async with playing(Home, sim, lambda: Rct(RctConfig(**{"ups": "home", "port": sim.host_port, **options}), clock), clock) as made:
+        yield made
