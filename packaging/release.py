@@ -22,6 +22,14 @@ INIT = Path("nutdrv_py/__init__.py")
 CHANGES = Path("CHANGELOG.md")
 DEBIAN = Path("packaging/debian/changelog")
 RPM = Path("packaging/rpm/nutdrv_py.spec")
+VERSIONS = {
+    INIT: r'(?m)^(__version__ = ")[^"]*',
+    RPM: r"(?m)^(Version: *).*",
+    Path("packaging/selinux/nutdrv_py.te"): r"(?m)^(policy_module\(nutdrv_py, )[^)]*",
+    Path("docs/backends/index.md"): r"(?m)^(\| `driver\.version\.internal` \| `)[^`]*",
+}
+"""Where the version stands: what is before it, and the version itself."""
+
 CHECKS = "make check test"
 
 
@@ -43,13 +51,13 @@ class Release:
 
     def files(self, tree: Path) -> dict[Path, str]:
         """Return what the files with a version in them hold after the release."""
-        text = {path: (tree / path).read_text() for path in (INIT, CHANGES, DEBIAN, RPM)}
+        text = {path: (tree / path).read_text() for path in (CHANGES, DEBIAN, *VERSIONS)}
         heading = f"## {self.version} ({UNRELEASED})\n"
         if not re.search(re.escape(heading) + r"\s*- ", text[CHANGES]):
             raise Refused(f"{CHANGES} has no chapter '{heading.strip()}' with changes; write it")
         text[CHANGES] = text[CHANGES].replace(heading, f"## {self.version} ({self.at:%Y-%m-%d})\n", 1)
-        text[INIT] = re.sub(r'(?m)^__version__ = ".*"$', f'__version__ = "{self.version}"', text[INIT])
-        text[RPM] = re.sub(r"(?m)^(Version: *).*$", rf"\g<1>{self.version}", text[RPM])
+        for path, pattern in VERSIONS.items():
+            text[path] = re.sub(pattern, rf"\g<1>{self.version}", text[path])
         first = len(re.findall(r"(?m)^nutdrv-py \(", text[DEBIAN])) == 1 and f"({self.version})" in text[DEBIAN]
         news = "The first package." if first else f"Version {self.version}: see CHANGELOG.md."
         entry = f"nutdrv-py ({self.version}) unstable; urgency=medium\n\n  * {news}\n\n"

@@ -17,18 +17,20 @@ from nutdrv_py.commands import record
 from tests.conftest import REPO
 from tests.programs import module
 
-FILES = ("nutdrv_py/__init__.py", "CHANGELOG.md", "packaging/debian/changelog", "packaging/rpm/nutdrv_py.spec")
 VERSIONS = {
     "nutdrv_py/__init__.py": r'(?m)^__version__ = "(.*)"$',
     "CHANGELOG.md": r"(?m)^## (\S+) ",
     "packaging/debian/changelog": r"^nutdrv-py \((.*)\)",
     "packaging/rpm/nutdrv_py.spec": r"(?m)^Version: *(.*)$",
+    "packaging/selinux/nutdrv_py.te": r"(?m)^policy_module\(nutdrv_py, (.*)\)",
+    "docs/backends/index.md": r"(?m)^\| `driver\.version\.internal` \| `(.*?)`",
 }
 CHANGELOG = "# Changes\n\n## {} (unreleased)\n\n- Something that a user notices.\n"
 
 
 def versions(tree: Path) -> set[str]:
-    return {found[1] for path, pattern in VERSIONS.items() if (found := re.search(pattern, (tree / path).read_text()))}
+    found = {path: re.search(pattern, (tree / path).read_text()) for path, pattern in VERSIONS.items()}
+    return {match[1] if match else f"none in {path}" for path, match in found.items()}
 
 
 def test_the_version_is_the_same_in_each_file_that_has_one() -> None:
@@ -42,7 +44,7 @@ class Tree:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for path in FILES:
+        for path in VERSIONS:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             text = (REPO / path).read_text().replace(nutdrv_py.__version__, "1.0.0")
             (folder / path).write_text(CHANGELOG.format("1.1.0") if path == "CHANGELOG.md" else text)
@@ -81,7 +83,7 @@ def test_a_release_is_a_commit_and_a_tag_with_the_version_in_each_file(tree: Tre
     assert versions(tree.folder) == {"1.1.0"}
     assert tree.git("status", "--porcelain") == ""
     assert tree.git("describe", "--exact-match") == "v1.1.0"
-    assert set(tree.git("show", "--name-only", "--format=", "HEAD").split()) == set(FILES)
+    assert set(tree.git("show", "--name-only", "--format=", "HEAD").split()) == set(VERSIONS)
     assert re.search(r"## 1\.1\.0 \(\d{4}-\d\d-\d\d\)\n", (tree.folder / "CHANGELOG.md").read_text())
     debian = (tree.folder / "packaging/debian/changelog").read_text()
     assert re.findall(r"(?m)^nutdrv-py \((.*?)\)", debian) == ["1.1.0", "1.0.0"]
