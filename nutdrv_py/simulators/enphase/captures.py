@@ -16,7 +16,7 @@ from typing import Any
 
 from nutdrv_py.simulators.enphase import documents
 from nutdrv_py.simulators.enphase.documents import Document, Reading
-from nutdrv_py.simulators.enphase.http import Answer
+from nutdrv_py.simulators.enphase.messages import Answer
 from nutdrv_py.simulators.enphase.physics import RelayWords
 
 CAPTURE_LIMIT = 4 * 1024 * 1024

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
-from nutdrv_py.simulators.enphase.http import Answer, Incoming, json_answer, status_answer
+from nutdrv_py.simulators.enphase.messages import Answer, Incoming, json_answer, status_answer
 from nutdrv_py.simulators.enphase.tokens import TokenAuthority, expiry
 
 LOGIN_PATH = "/login/login.json"

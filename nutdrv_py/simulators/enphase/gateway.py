@@ -19,18 +19,9 @@ from nutdrv_py.simulators.enphase import cloud, documents
 from nutdrv_py.simulators.enphase.captures import Captures
 from nutdrv_py.simulators.enphase.certificate import Certificate, make_certificate
 from nutdrv_py.simulators.enphase.documents import Document, View
-from nutdrv_py.simulators.enphase.http import (
-    Answer,
-    Fault,
-    FaultTable,
-    Incoming,
-    Listener,
-    Request,
-    json_answer,
-    not_found,
-    status_answer,
-    unauthorized,
-)
+from nutdrv_py.simulators.enphase.faults import Fault, FaultTable
+from nutdrv_py.simulators.enphase.http import Listener
+from nutdrv_py.simulators.enphase.messages import Answer, Incoming, Request, json_answer, not_found, status_answer, unauthorized
 from nutdrv_py.simulators.enphase.physics import SITE_CHANGES, Site
 from nutdrv_py.simulators.enphase.scenarios import GATEWAY_CHANGES, SCENARIOS, Scenario, parse_fault
 from nutdrv_py.simulators.enphase.tokens import TokenAuthority, TokenRejected

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from nutdrv_py.simulators.enphase.faults import Fault
+from nutdrv_py.simulators.enphase.messages import REASONS, SERVER_NAME, Answer, Incoming, status_answer
 from nutdrv_py.simulators.loopback import bound_socket, check_loopback
-from nutdrv_py.simulators.spelling import nearest
 
 HEAD_LIMIT = 32 * 1024
 """Longest request head, bytes: a token is under 1 kB and cookies are short, so more than this is a mistake."""
@@ -33,192 +32,6 @@ IDLE_SECONDS = 75.0
 
 FOREVER = 3600.0
 """What "hang" means when no time is given: longer than any client waits."""
-
-SERVER_NAME = "openresty/1.17.8.1"
-
-REASONS: Mapping[int, str] = {
-    200: "OK",
-    301: "Moved Permanently",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    406: "Not Acceptable",
-    411: "Length Required",
-    413: "Payload Too Large",
-    415: "Unsupported Media Type",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One line of the request log. ``status`` is 0 when no answer was sent; ``time`` is epoch seconds."""
-
-    time: float
-    method: str
-    path: str
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A parsed request. Header names are lower case."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        """Return the cookies by name."""
-        pairs = (part.strip().partition("=") for part in self.headers.get("cookie", "").split(";"))
-        return {name: value for name, sign, value in pairs if sign}
-
-    @property
-    def bearer(self) -> str | None:
-        """Return the token of the Authorization header, or None."""
-        scheme, _, token = self.headers.get("authorization", "").partition(" ")
-        return token.strip() if scheme.lower() == "bearer" and token.strip() else None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What to send back."""
-
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-def json_answer(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    """Build a JSON answer, written with four blanks of indent as the gateway does."""
-    # The gateway prints a negative zero without its fraction, which trips readers that expect a float.
-    text = json.dumps(value, indent=4).replace(": -0.0,", ": -0,").replace(": -0.0\n", ": -0\n")
-    return Answer(status, text.encode() + b"\n", "application/json", headers)
-
-
-def html_answer(title: str, status: int, script: str = "") -> Answer:
-    """Build a plain HTML error page in the style of the gateway's web server."""
-    page = (
-        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
-        f"<hr><center>{SERVER_NAME}</center>\r\n{script}</body>\r\n</html>\r\n"
-    )
-    return Answer(status, page.encode(), "text/html")
-
-
-def unauthorized(login_page: str = "/home") -> Answer:
-    """Return the gateway's 401: an HTML page that sends a browser to its login page, even if JSON was asked for."""
-    script = f"<script>setTimeout(() => {{ location.href = location.origin + '{login_page}'; }}, 500);</script>\r\n"
-    return html_answer("401 Authorization Required", 401, script)
-
-
-def not_found() -> Answer:
-    """Return the gateway's answer for a path it does not have."""
-    return json_answer({"error": "404 - Not Found"}, 404)
-
-
-_STATUS_ANSWERS: Mapping[int, Callable[[], Answer]] = {
-    401: unauthorized,
-    403: lambda: html_answer("403 Forbidden", 403),
-    404: not_found,
-    429: lambda: json_answer({"message": "Too many requests"}, 429),
-    502: lambda: html_answer("502 Bad Gateway", 502),
-    503: lambda: html_answer("503 Service Temporarily Unavailable", 503),
-    504: lambda: html_answer("504 Gateway Time-out", 504),
-}
-"""How each error looks on a real gateway."""
-
-
-def status_answer(status: int, body: str = "") -> Answer:
-    """Build an error answer with this status; ``body`` replaces the usual text."""
-    if body:
-        return Answer(status, body.encode(), "application/json" if body.lstrip()[:1] in "{[" else "text/html")
-    make = _STATUS_ANSWERS.get(status)
-    return make() if make else html_answer(f"{status} {REASONS.get(status, 'Error')}", status)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """How a path misbehaves.
-
-    ``seconds`` is the delay, the pause between two dripped bytes, or how long to hang (0 = for ever). ``status`` and
-    ``body`` belong to the kind "status"; ``body`` also to "wrong-json" and "html". ``times`` limits how often the fault
-    strikes; None means every time.
-    """
-
-    kind: str
-    seconds: float = 0.0
-    status: int = 503
-    body: str = ""
-    times: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a kind that does not exist."""
-        if self.kind not in FAULT_KINDS:
-            raise ValueError(f'There is no fault of kind "{self.kind}"{nearest(str(self.kind), FAULT_KINDS)}.')
-        if self.seconds < 0 or (self.times is not None and self.times < 1):
-            raise ValueError("A fault's seconds cannot be negative and its times start at 1.")
-
-
-class FaultTable(dict[str, Fault]):
-    """Faults by path; "*" means all paths and "cloud" the cloud's. Counts how often each one struck."""
-
-    def __init__(self, changed: Callable[[], None]) -> None:
-        """Make an empty table; ``changed`` is called after every change."""
-        super().__init__()
-        self._changed = changed
-        self._struck: dict[str, tuple[Fault, int]] = {}
-
-    def __setitem__(self, path: str, fault: Fault) -> None:
-        """Set a fault and start its count anew."""
-        if path not in ("*", "cloud") and not path.startswith("/"):
-            raise ValueError(f'A fault is set for a path that starts with "/", for "*" or for "cloud", not "{path}".')
-        super().__setitem__(path, fault)
-        self._struck.pop(path, None)
-        self._changed()
-
-    def __delitem__(self, path: str) -> None:
-        """Take a fault away."""
-        super().__delitem__(path)
-        self._changed()
-
-    def pop(self, path: str, *default: Any) -> Any:
-        """Take a fault away and return it."""
-        found = super().pop(path, *default)
-        self._changed()
-        return found
-
-    def update(self, *others: Any, **more: Fault) -> None:
-        """Set several faults."""
-        for path, fault in dict(*others, **more).items():
-            self[path] = fault
-
-    def clear(self) -> None:
-        """Take all faults away."""
-        super().clear()
-        self._changed()
-
-    def strike(self, path: str, *, cloud: bool) -> Fault | None:
-        """Return the fault to apply to a request for this path now, counting it. The closest key wins."""
-        for key in (path, *(("cloud",) if cloud else ()), "*"):
-            fault = self.get(key)
-            if fault is None:
-                continue
-            _, count = self._struck.get(key, (fault, 0))
-            if fault.times is not None and count >= fault.times:
-                continue
-            self._struck[key] = (fault, count + 1)
-            return fault
-        return None
 
 
 class _Hangup(Exception):
@@ -487,9 +300,6 @@ _FAULTS: Mapping[str, _FaultMethod] = {
     "status": Listener._status,
     "delay": Listener._delay,
 }
-
-FAULT_KINDS = tuple(_FAULTS)
-"""All kinds of faults. "refuse" for "*" closes the port; for one path it closes the connection without an answer."""
 
 
 def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:

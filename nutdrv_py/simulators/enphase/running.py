@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nutdrv_py.simulators.enphase.faults import Fault
 from nutdrv_py.simulators.enphase.gateway import GatewaySimulator
-from nutdrv_py.simulators.enphase.http import Fault
 from nutdrv_py.simulators.enphase.scenarios import Scenario, load_scenario
 from nutdrv_py.simulators.running import RunningDevice
 

@@ -26,7 +26,7 @@ from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
 from nutdrv_py.log import Trouble
 from nutdrv_py.simulators.enphase import Fault, GatewaySimulator
 from nutdrv_py.simulators.enphase.cloud import LOGIN_MODES
-from nutdrv_py.simulators.enphase.http import Answer, Incoming
+from nutdrv_py.simulators.enphase.messages import Answer, Incoming
 from tests.backends.enphase.conftest import PASSWORD, House, house
 from tests.conftest import FakeClock
 

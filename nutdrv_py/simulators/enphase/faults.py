@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Faults that the simulated gateway has on purpose, by path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nutdrv_py.simulators.spelling import nearest
+
+FAULT_KINDS = (
+    "refuse", "reset", "hang", "hang-after-headers", "drip", "truncated", "truncated-chunk", "html", "wrong-json", "empty",
+    "status", "delay",
+)  # fmt: skip
+"""All kinds of faults. "refuse" for "*" closes the port; for one path it closes the connection without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How a path misbehaves.
+
+    ``seconds`` is the delay, the pause between two dripped bytes, or how long to hang (0 = for ever). ``status`` and
+    ``body`` belong to the kind "status"; ``body`` also to "wrong-json" and "html". ``times`` limits how often the fault
+    strikes; None means every time.
+    """
+
+    kind: str
+    seconds: float = 0.0
+    status: int = 503
+    body: str = ""
+    times: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that does not exist."""
+        if self.kind not in FAULT_KINDS:
+            raise ValueError(f'There is no fault of kind "{self.kind}"{nearest(str(self.kind), FAULT_KINDS)}.')
+        if self.seconds < 0 or (self.times is not None and self.times < 1):
+            raise ValueError("A fault's seconds cannot be negative and its times start at 1.")
+
+
+class FaultTable(dict[str, Fault]):
+    """Faults by path; "*" means all paths and "cloud" the cloud's. Counts how often each one struck."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        """Make an empty table; ``changed`` is called after every change."""
+        super().__init__()
+        self._changed = changed
+        self._struck: dict[str, tuple[Fault, int]] = {}
+
+    def __setitem__(self, path: str, fault: Fault) -> None:
+        """Set a fault and start its count anew."""
+        if path not in ("*", "cloud") and not path.startswith("/"):
+            raise ValueError(f'A fault is set for a path that starts with "/", for "*" or for "cloud", not "{path}".')
+        super().__setitem__(path, fault)
+        self._struck.pop(path, None)
+        self._changed()
+
+    def __delitem__(self, path: str) -> None:
+        """Take a fault away."""
+        super().__delitem__(path)
+        self._changed()
+
+    def pop(self, path: str, *default: Any) -> Any:
+        """Take a fault away and return it."""
+        found = super().pop(path, *default)
+        self._changed()
+        return found
+
+    def update(self, *others: Any, **more: Fault) -> None:
+        """Set several faults."""
+        for path, fault in dict(*others, **more).items():
+            self[path] = fault
+
+    def clear(self) -> None:
+        """Take all faults away."""
+        super().clear()
+        self._changed()
+
+    def strike(self, path: str, *, cloud: bool) -> Fault | None:
+        """Return the fault to apply to a request for this path now, counting it. The closest key wins."""
+        for key in (path, *(("cloud",) if cloud else ()), "*"):
+            fault = self.get(key)
+            if fault is None:
+                continue
+            _, count = self._struck.get(key, (fault, 0))
+            if fault.times is not None and count >= fault.times:
+                continue
+            self._struck[key] = (fault, count + 1)
+            return fault
+        return None
