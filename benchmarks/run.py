@@ -32,10 +32,9 @@ ALL = 590.0
 """Seconds for all of them; what has no time left is listed as not measured."""
 
 HEAD = """<!-- SPDX-License-Identifier: GPL-2.0-or-later -->
-<!-- Written by `make bench`; do not edit. -->
 # Performance
 
-Each figure is measured beside its peer in the same run, by turns; the medians are shown, with the 99th percentile where it is of use.
+Written by `make bench`; do not edit it. Each figure is measured beside its peer in the same run, by turns; the medians are shown, with the 99th percentile where it is of use.
 The aims are those of the project. {when}, {machine}; load average {load}
 (at the begin and at the end of the run).
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 
@@ -60,16 +61,22 @@ class Inverter:
         self.writes: list[list[int]] = []
         self._answer = answer
         self._times: Counter[int] = Counter()
+        self._gone = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests = FrameReader()
-        while data := await reader.read(4096):
-            frames = requests.feed(data)
-            self.writes.append([frame.oid for frame in frames])
-            for frame in frames:
-                self._times[frame.oid] += 1
-                writer.write(self._answer(frame.oid, self._times[frame.oid]))
+        # The line ends its connection at once, without the rest.
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(4096):
+                frames = requests.feed(data)
+                self.writes.append([frame.oid for frame in frames])
+                for frame in frames:
+                    self._times[frame.oid] += 1
+                    writer.write(self._answer(frame.oid, self._times[frame.oid]))
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        self._gone.set()
 
     async def ask(self, *, window: int, tries: int) -> dict[str, bool]:
         server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
@@ -79,6 +86,7 @@ class Inverter:
             return await line.ask(ROWS, tries=tries)
         finally:
             line.close()
+            await asyncio.wait_for(self._gone.wait(), 10)
             server.close()
 
 
