@@ -65,6 +65,11 @@ class Staged(Watched):
         )  # fmt: skip
         return set(self.status().split()), set(early.stdout.split())
 
+    def watched(self) -> bool:
+        """Return whether an upsmon has logged in at the copy."""
+        words = [find_program("upsc"), "-c", f"early@127.0.0.1:{self.port}"]
+        return "127.0.0.1" in subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
     def begin(self) -> None:
         self.start()
         self.upsd()
@@ -78,7 +83,7 @@ class Staged(Watched):
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 )
             )  # fmt: skip
-        wait(lambda: "UPS: early" in self.log("nas"), 20)
+        wait(self.watched, 20, "the NAS watches the copy")
 
     def stays(self, path: Path) -> bool:
         """Return whether ``path`` is still absent after :data:`QUIET` seconds."""
