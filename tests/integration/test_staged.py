@@ -79,7 +79,8 @@ class Staged(Watched):
             self._processes.append(
                 subprocess.Popen(
                     [*alone(), find_program("upsmon"), "-F", "-p"],
-                    env={**self.environment(), "NUT_CONFPATH": str(self.nas)},
+                    # upsmon 2.8.5 looks for another one where the state is.
+                    env={**self.environment(), **dict.fromkeys(("NUT_CONFPATH", "NUT_PIDPATH", "NUT_ALTPIDPATH", "NUT_STATEPATH"), str(self.nas))},
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 )
             )  # fmt: skip
