@@ -147,7 +147,7 @@ class Wake:
 
     enable: bool = key("send packets", default=True)
     machines: tuple[Machine, ...] = key("the machines, each with name, mac and answers", default=())
-    above: float = key("percent of charge from which on machines are waked; 0: whatever it is", default=50.0, least=0, most=100)
+    above: float = key("percent of charge from which on machines are woken; 0: whatever it is", default=50.0, least=0, most=100)
     after: float = key("seconds for which the grid must have been back", default=300.0, least=1, most=86400)
     interval: float = key("seconds between two packets to a machine", default=60.0, least=1, most=3600)
     attempts: int = key("packets to a machine, at most, for each outage", default=10, least=1, most=100)

@@ -83,7 +83,7 @@ class PrometheusExporter(Exporter):
     """Serves :data:`PATH` on ``web``, which the caller starts. Raises :class:`ConfigError` when prometheus_client is missing.
 
     ``points_written`` returns the points that the InfluxDB exporter has written, ``dropped`` by exporter what it threw away,
-    ``wake`` how far the machines are that are waked.
+    ``wake`` how far the machines are that are woken.
     """
 
     def __init__(

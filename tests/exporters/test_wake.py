@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Machines are waked after an outage that was seen, only those that were up in it, never on battery, and not for ever."""
+"""Machines are woken after an outage that was seen, only those that were up in it, never on battery, and not for ever."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_whatever_happens_packets_are_few_late_enough_and_for_those_that_were_up
         (State({"nas": Wanted()}, 0, 0), look(50), "waits until the grid has been back for 100 s", True),
         (State({"nas": Wanted()}, 0, 0), look(100, charge=10), "waits until the charge is 40 %", True),
         (State({"nas": Wanted()}, 0, 0), look(100, charge=None), "waits for a charge: the device publishes none", True),
-        (State({"nas": Wanted(1)}, 0, 0), look(100), "is being waked", True),
+        (State({"nas": Wanted(1)}, 0, 0), look(100), "is being woken", True),
         (State({"nas": Wanted(1, since=90)}, 0, 0), look(100), "answers", True),
         (State({"nas": Wanted(3)}, 0, 0), look(100), "does not wake up", True),
     ],
@@ -423,7 +423,7 @@ async def test_a_machine_that_went_down_in_an_outage_is_waked_over_a_restart_and
         page = Routes()
         PageExporter(made.sources, Page(), page, clock, tmp_path, made)
         assert page.json("/status.json")["wake"] == [
-            {"name": "nas", "waits": True, "sent": 2, "text": "is being waked"},
+            {"name": "nas", "waits": True, "sent": 2, "text": "is being woken"},
             {"name": "rack", "waits": False, "sent": 0, "text": "nothing to do"},
         ]
         assert made.sent == {"nas": 2, "rack": 0}

@@ -329,10 +329,10 @@ def test_an_idle_battery_rests_whatever_its_inverters_draw(screen: Screen, serve
 
 def test_machines_that_wait_to_be_waked_are_listed_while_they_wait(screen: Screen, serve: Callable[..., Served]) -> None:
     served = serve(Scripted())
-    waiting = [Progress("nas", True, 2, "is being waked"), Progress("rack", False, 0, "nothing to do")]
+    waiting = [Progress("nas", True, 2, "is being woken"), Progress("rack", False, 0, "nothing to do")]
     served.page._wake = SimpleNamespace(progress=waiting)  # type: ignore[assignment]
     screen.show(served)
-    assert screen.js("return document.querySelector('#wake').innerText").splitlines()[1:] == ["nas is being waked, 2 packets sent"]
+    assert screen.js("return document.querySelector('#wake').innerText").splitlines()[1:] == ["nas is being woken, 2 packets sent"]
     served.page._wake = None
     screen.soon(lambda: screen.js("return document.querySelector('#wake').hidden"))
 

@@ -150,16 +150,16 @@ async def exporters(exports: Exports, *, running: bool, within: Within) -> Async
 
 
 async def _machines(wake: Wake) -> Finding:
-    """Return whether the machines answer that are to be waked: one that never does counts as off before the outage."""
+    """Return whether the machines answer that are to be woken: one that never does counts as off before the outage."""
     up = await asyncio.gather(*(answers(machine.answers) for machine in wake.machines))
     silent = [machine for machine, answer in zip(wake.machines, up, strict=True) if not answer]
     if silent:
         names = ", ".join(f"{machine.name} at {machine.answers}" for machine in silent)
         return warning(
-            "wake", f"no answer from {names}: after an outage only machines are waked that answered in it",
+            "wake", f"no answer from {names}: after an outage only machines are woken that answered in it",
             "if the machine is on, write an address and port that answer, such as that of ssh",
         )  # fmt: skip
-    return ok("wake", f"{', '.join(machine.name for machine in wake.machines)} answer and would be waked after an outage")
+    return ok("wake", f"{', '.join(machine.name for machine in wake.machines)} answer and would be woken after an outage")
 
 
 async def _listener(host: str, port: int, within: Within) -> bool | None:

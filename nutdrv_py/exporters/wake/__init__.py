@@ -122,7 +122,7 @@ class WakeExporter(Exporter):
             if look.answers.get(name):
                 log.info("%s is up again after the outage", name)
             else:
-                log.warning("%s did not wake up within a day after the outage, and is no longer waked", name)
+                log.warning("%s did not wake up within a day after the outage, and is no longer woken", name)
         for name, one in self._state.wanted.items():
             spent = one.sent >= self._options.attempts and one.at is not None and look.at - one.at >= self._options.interval
             if not spent or one.since is not None:
@@ -142,7 +142,7 @@ class WakeExporter(Exporter):
             return
         except (OSError, ValueError) as error:
             why = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or error
-            self._trouble.report("load", f"Machines that wait to be waked are forgotten: {self._path} cannot be used ({why})")
+            self._trouble.report("load", f"Machines that wait to be woken are forgotten: {self._path} cannot be used ({why})")
             return
         for name, one in self._state.wanted.items():
             log.info("%s was up in an outage before this start; %d magic packets were sent to it", name, one.sent)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which machines wait to be waked, over a restart of the driver. Pure: bytes and times in, a state out, and back."""
+"""Which machines wait to be woken, over a restart of the driver. Pure: bytes and times in, a state out, and back."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which machines get a magic packet after an outage. Everything that decides is here; pure: looks and times in, packets out.
 
-1. A machine is waked only if it was up in the outage: it answered at least once while the house was off the grid. One that its
+1. A machine is woken only if it was up in the outage: it answered at least once while the house was off the grid. One that its
    owner had switched off before stays off.
 2. A packet is sent only on the grid: it has been there without a break for ``after`` seconds, and the charge is at or above the
    machine's mark and above the low mark. Off the grid, with stale data, under FSD or OFF none is sent. Without a charge none is
@@ -34,7 +34,7 @@ OFF_GRID = 5.0
 """Seconds between two questions to a machine that has not answered in this outage; in a short one it must be seen up soon."""
 
 EACH = 15.0
-"""Seconds between two questions to a machine that waits to be waked, on the grid."""
+"""Seconds between two questions to a machine that waits to be woken, on the grid."""
 
 
 class Grid(enum.Enum):
@@ -172,6 +172,6 @@ def progress(state: State, look: Look, options: Wake) -> list[Progress]:
         elif one.sent >= options.attempts:
             text = "does not wake up"
         else:
-            text = _waits(machine, state.back, look, options) or "is being waked"
+            text = _waits(machine, state.back, look, options) or "is being woken"
         found.append(Progress(machine.name, True, one.sent, text))
     return found
