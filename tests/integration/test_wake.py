@@ -82,6 +82,8 @@ def test_a_machine_that_was_up_is_waked_although_the_driver_was_killed_in_the_ou
             say("OB", 90)
             stage.start()
             wait(lambda: text() == "was up in this outage", 30)
+            # Shown first, then written: the disk is not waited for.
+            wait(lambda: any("nas" in file.read_text() for file in stage.folder.rglob("*.wake")), 10)
             os.kill(stage.pid, signal.SIGKILL)
             machine.switch_off()
             say("OL", 90)
