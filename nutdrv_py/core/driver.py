@@ -211,7 +211,9 @@ class Driver:
     def _note(self, now: Served) -> None:
         if now.reading is None or now.stale or self.backend.says_low:
             return
-        memory = self._recall.news(now.reading, self.clock.wall(), self.backend.seen)
+        # A stranger's backend may have put anything there.
+        seen = self.backend.seen if isinstance(self.backend.seen, str) else ""
+        memory = self._recall.news(now.reading, self.clock.wall(), seen)
         if memory is not None:
             self.keep(memory)
 

@@ -261,7 +261,7 @@ async def _serve(
         await server.stop()
         if exporting is not None and settings.exports is not None:
             has_file = settings.exports.portfile is not None
-            await exporting.stop(restart=has_file and await asyncio.to_thread(systemd.restarts))
+            await exporting.stop(restart=has_file and await asyncio.to_thread(systemd.restarts, systemd.ASK_SOON))
 
 
 def _exporting(driver: Driver, server: Server, exports: Exports | None) -> Exporting | None:

@@ -14,13 +14,16 @@ from pathlib import Path
 
 from nutdrv_py.log import log
 
-__all__ = ["job", "monotonic_usec", "notify", "restarts", "tell_status", "unit_of", "watched"]
+__all__ = ["ASK_SOON", "job", "monotonic_usec", "notify", "restarts", "tell_status", "unit_of", "watched"]
 
 NOTIFY = 0.2
 """Seconds that systemd's socket may hold up the event loop, and with it upsd's PING."""
 
 ASK = 8.0
 """Seconds that systemctl may take: a machine may be short of time in an outage. Two of them are within TimeoutStopSec."""
+
+ASK_SOON = 2.0
+"""The same for a driver that ends: upsdrvctl kills it after 5 s, and two of them must be over by then."""
 
 STATUS_EVERY = 5.0
 """Minimum seconds between two STATUS= lines to systemd."""
@@ -71,16 +74,19 @@ def unit_of(cgroup: str) -> str:
     raise ValueError("the process is in no service")
 
 
-def _asked(*words: str) -> str:
-    return subprocess.run(["systemctl", "--no-pager", *words], capture_output=True, text=True, timeout=ASK, check=True).stdout
+def _asked(seconds: float, *words: str) -> str:
+    return subprocess.run(["systemctl", "--no-pager", *words], capture_output=True, text=True, timeout=seconds, check=True).stdout
 
 
-def job() -> str | None:
-    """Return what systemd does with this process's unit: ``stop``, ``restart``; empty for nothing, None when it is not known."""
+def job(seconds: float = ASK) -> str | None:
+    """Return what systemd does with this process's unit: ``stop``, ``restart``; empty for nothing, None when it is not known.
+
+    systemctl has ``seconds`` for its answer.
+    """
     if "INVOCATION_ID" not in os.environ:
         return None
     try:
-        unit, listed = _unit(), _asked("list-jobs", "--no-legend", "--plain", "--full")
+        unit, listed = _unit(), _asked(seconds, "list-jobs", "--no-legend", "--plain", "--full")
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         log.warning("systemd cannot be asked whether it starts this unit again (%s)", type(error).__name__)
         return None
@@ -88,15 +94,15 @@ def job() -> str | None:
     return next((words[2] for words in jobs if len(words) > 2 and words[1] == unit), "")
 
 
-def restarts() -> bool:
+def restarts(seconds: float = ASK) -> bool:
     """Return whether systemd starts this unit again at once: it was asked to, or it is not being stopped and has a
-    ``Restart=``."""
-    doing = job()
+    ``Restart=``. It is asked twice, with ``seconds`` for each answer."""
+    doing = job(seconds)
     if doing in (None, "stop", "restart"):
         return doing == "restart"
     # A start whose process died before it was ready is still listed, and ``Restart=`` holds for it too.
     try:
-        wanted = _asked("show", "--property=Restart", "--value", _unit()).strip()
+        wanted = _asked(seconds, "show", "--property=Restart", "--value", _unit()).strip()
     except (OSError, ValueError, subprocess.SubprocessError):
         return False
     died = os.environ.get("SERVICE_RESULT", "success") != "success"

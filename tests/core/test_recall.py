@@ -155,6 +155,9 @@ async def test_the_driver_gives_the_backend_what_the_one_before_had_seen_and_kee
         world.device.answer = Reading({"battery.charge": 50}, Status.OL)
         await clock.advance(6)
         assert kept[-1].seen == "another"
+        world.device.seen = None  # type: ignore[assignment]
+        await clock.advance(6)
+        assert (world.status, kept[-1].seen) == ("OL", "")
 
 
 async def test_a_driver_started_in_an_outage_without_a_charge_reaches_low_battery(clock: FakeClock) -> None:

@@ -370,6 +370,13 @@ class Woken:
     def say(self, status: Status, charge: float = 90) -> None:
         self.world.device.answer = Reading({"battery.charge": charge, "battery.charge.low": 20}, status)
 
+    async def outage(self) -> None:
+        """The NAS is up in an outage, and goes down in it; then the grid is back."""
+        self.say(Status.OB)
+        await self.pass_time(10)
+        self.up["192.168.1.10:22"] = False
+        self.say(Status.OL)
+
     async def exporter(self) -> WakeExporter:
         made = WakeExporter([Source(self.world.driver)], self.options, self.clock, self.folder)
         await made.start()
@@ -450,10 +457,7 @@ async def test_a_grid_that_goes_while_a_machine_is_asked_gets_no_packet(
     woken = Woken(clock, tmp_path, monkeypatch)
     async with woken.world:
         made = await woken.exporter()
-        woken.say(Status.OB)
-        await woken.pass_time(10)
-        woken.up["192.168.1.10:22"] = False
-        woken.say(Status.OL)
+        await woken.outage()
         await woken.pass_time(90)
         views = [source.view() for source in made.sources]
 
@@ -473,10 +477,7 @@ async def test_one_that_does_not_wake_up_is_told_once_with_what_to_look_at(
     woken = Woken(clock, tmp_path, monkeypatch)
     async with woken.world:
         made = await woken.exporter()
-        woken.say(Status.OB)
-        await woken.pass_time(10)
-        woken.up["192.168.1.10:22"] = False
-        woken.say(Status.OL)
+        await woken.outage()
         await woken.pass_time(800)
         assert woken.packets() == 3
         assert made.progress[0].text == "does not wake up"
@@ -514,10 +515,7 @@ async def test_a_disk_that_hangs_keeps_neither_the_start_nor_a_packet_waiting(
         async with woken.world:
             made = await woken.exporter()
             await asyncio.sleep(0.05)
-            woken.say(Status.OB)
-            await woken.pass_time(10)
-            woken.up["192.168.1.10:22"] = False
-            woken.say(Status.OL)
+            await woken.outage()
             for _ in range(40):
                 await woken.pass_time(TICK)
                 await asyncio.sleep(0.02)
@@ -539,10 +537,7 @@ async def test_a_network_that_takes_no_packet_is_one_line_in_the_log(
     woken = Woken(clock, tmp_path, monkeypatch)
     async with woken.world:
         made = await woken.exporter()
-        woken.say(Status.OB)
-        await woken.pass_time(10)
-        woken.up["192.168.1.10:22"] = False
-        woken.say(Status.OL)
+        await woken.outage()
         await woken.pass_time(800)
         assert made.sent["nas"] == 3
         await made.stop()

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import pytest
+
 from nutdrv_py.simulators.nut import free_port
 from tests.integration.conftest import Watched, wait
 
@@ -78,6 +80,22 @@ class Reader:
             while not _in_order(lines, output := self.type(command)):
                 assert time.monotonic() < end, f"{command} printed {output!r}"
                 time.sleep(0.3)
+
+    def page(self, text: str) -> None:
+        """Type each block; there must be enough of them to see that the page was found."""
+        typed = 0
+        for kind, block in BLOCK.findall(text):
+            match kind:
+                case "yaml":
+                    self.write("my-battery.yaml", block)
+                case "ups.conf":
+                    self.section(block)
+                case "console":
+                    self.console(block)
+                case _:
+                    pytest.fail(f"a block of the kind {kind!r} cannot be typed")
+            typed += 1
+        assert typed >= 6
 
     def close(self) -> None:
         self.stage.close()

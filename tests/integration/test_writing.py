@@ -61,17 +61,7 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 def test_whoever_types_this_page_has_a_backend_and_sees_an_outage(writer: Writer) -> None:
     pytest.importorskip("pip", reason="the page installs a package")
-    typed = 0
-    for kind, text in BLOCK.findall(STEPS):
-        match kind:
-            case "ups.conf":
-                writer.section(text)
-            case "console":
-                writer.console(text)
-            case _:
-                pytest.fail(f"a block of the kind {kind!r} cannot be typed")
-        typed += 1
-    assert typed >= 6
+    writer.page(STEPS)
     assert writer.stage.status() == "OB DISCHRG"
 
 

@@ -65,6 +65,20 @@ def test_a_service_is_started_again_when_its_job_or_its_restart_setting_says_so(
     assert systemd.restarts() is again
 
 
+def test_a_systemd_that_does_not_answer_in_time_starts_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("INVOCATION_ID", "1")
+    monkeypatch.setattr(systemd, "_unit", lambda: UNIT)
+    assert not systemd.restarts(0.1)
+    assert "systemd cannot be asked whether it starts this unit again (TimeoutExpired)" in caplog.text
+    assert 2 * systemd.ASK_SOON < 5, "upsdrvctl kills a driver after 5 s"
+
+
 def test_without_systemd_nothing_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INVOCATION_ID", raising=False)
     assert systemd.job() is None
