@@ -22,7 +22,7 @@ def _conf() -> Iterator[str]:
 def _exporters() -> Iterator[str]:
     from nutdrv_py.exporters import config
 
-    for name, section in config._SECTIONS.items():
+    for name, section in config.SECTIONS.items():
         yield f"{name}:\n"
         yield from (f"  {field.name}: " for field in dataclasses.fields(section))
     yield from ("device:\n", "devices:\n", "- name: a\n", "  backend: rct\n", "logging:\n", "  password_file: x\n", "  auth_pass_env: HOME\n")

@@ -18,7 +18,7 @@ from nutdrv_py.core.variables import Marks, shape
 from nutdrv_py.device import backend as backends
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import ConfigError, DeviceError, ProtocolError
-from nutdrv_py.exporters.config import read_exports
+from nutdrv_py.exporters.config_file import read_exports
 from nutdrv_py.nut import parseconf, portfile
 from nutdrv_py.process.upsconf import load, read_ups_conf
 from nutdrv_py.recording import file as recording

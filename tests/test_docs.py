@@ -29,7 +29,7 @@ import pytest
 import yaml
 
 from nutdrv_py.backends.enphase.config import EnphaseConfig, credentials
-from nutdrv_py.exporters.config import read_exports
+from nutdrv_py.exporters.config_file import read_exports
 from nutdrv_py.process import upsconf as config
 from nutdrv_py.recording.file import Recorder
 from nutdrv_py.recording.standins import StandIns

@@ -22,7 +22,8 @@ from nutdrv_py.backends.replay.config import ReplayConfig
 from nutdrv_py.cli import main
 from nutdrv_py.core.settings import backend_options
 from nutdrv_py.device.backend import Config, load, names
-from nutdrv_py.exporters.config import InfluxDB, Mqtt, Page, PortFileSection, Prometheus, Wake, read_exports
+from nutdrv_py.exporters.config import InfluxDB, Mqtt, Page, PortFileSection, Prometheus, Wake
+from nutdrv_py.exporters.config_file import read_exports
 from tests.backends.enphase.conftest import house
 from tests.backends.rct.conftest import home as rct_home
 from tests.conftest import REPO

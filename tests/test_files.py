@@ -36,7 +36,8 @@ from nutdrv_py.commands.portfile_config import find, read_plan
 from nutdrv_py.core.recall import Memory
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.device.backend import Backend, Config
-from nutdrv_py.exporters.config import Wake, read_exports
+from nutdrv_py.exporters.config import Wake
+from nutdrv_py.exporters.config_file import read_exports
 from nutdrv_py.exporters.history import History
 from nutdrv_py.exporters.page.file import HistoryFile
 from nutdrv_py.exporters.portfile import PortFile, abandon

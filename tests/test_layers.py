@@ -51,7 +51,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 PLACES: dict[str, tuple[str, ...]] = {
     "httpx": ("backends.enphase", "backends.replay.gateway", "commands.record_enphase", "exporters", "protocols.web"),
     "construct": ("backends.rct", "protocols.rct", "simulators"),
-    "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config"),
+    "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config_file"),
     "asyncio": ("core", "process", "clock", "device.push", "backends", "protocols.modbus", "protocols.mqtt", "exporters", "simulators", "commands", "testing"),
     "socket": ("process", "simulators", "backends.rct.connection", "backends.repeater.line", "commands.check.device", "exporters.web", "exporters.wake.net"),
     "pynut2": ("backends.repeater.line", "commands"),

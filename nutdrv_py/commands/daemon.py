@@ -20,7 +20,8 @@ from nutdrv_py.core.driver import Driver
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.core.telemetry import Source
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters.config import Device, Exports, Prometheus, port_files, read_exports
+from nutdrv_py.exporters.config import Device, Exports, Prometheus
+from nutdrv_py.exporters.config_file import port_files, read_exports
 from nutdrv_py.exporters.exporting import Exporting, check_packages
 from nutdrv_py.exporters.portfile import abandon, young
 from nutdrv_py.machine.paths import writable

@@ -93,7 +93,7 @@ def _abandon(args: Arguments) -> None:
         named = [entry.value for entry in section if entry.name == "config" and entry.value]
         if named:
             # Imported here: a driver without exporters stays small.
-            from nutdrv_py.exporters.config import port_files
+            from nutdrv_py.exporters.config_file import port_files
             from nutdrv_py.exporters.portfile import abandon
 
             files = port_files(where / named[-1], args.ups)

@@ -241,7 +241,7 @@ def load(
 
 def _exports(name: str | None, where: Paths) -> Exports:
     # Imported here: most drivers have no exporters, and YAML costs memory.
-    from nutdrv_py.exporters.config import read_exports
+    from nutdrv_py.exporters.config_file import read_exports
 
     return read_exports(where.confpath / (name or ""))
 

@@ -39,7 +39,7 @@ from nutdrv_py.commands.sections import Section, Seen, chosen
 from nutdrv_py.device.backend import Backend
 from nutdrv_py.device.findings import Finding, Level, failed, ok
 from nutdrv_py.errors import ConfigError, DeviceError
-from nutdrv_py.exporters.config import read_exports
+from nutdrv_py.exporters.config_file import read_exports
 from nutdrv_py.simulators.enphase import Fault, RunningSimulator
 from nutdrv_py.simulators.enphase import load_scenario as enphase_scenario
 from nutdrv_py.simulators.nut import free_port

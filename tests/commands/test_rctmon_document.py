@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py.exporters.config import Exports, InfluxDB, Prometheus, read_exports
+from nutdrv_py.exporters.config import Exports, InfluxDB, Prometheus
+from nutdrv_py.exporters.config_file import read_exports
 from nutdrv_py.simulators.nut import free_port
 from tests.conftest import REPO
 

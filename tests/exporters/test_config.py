@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.exporters.config import Exports, InfluxDB, Mqtt, Page, Prometheus, port_files, read_exports
+from nutdrv_py.exporters.config import Exports, InfluxDB, Mqtt, Page, Prometheus
+from nutdrv_py.exporters.config_file import port_files, read_exports
 from nutdrv_py.exporters.topics import Place, rctmon_values
 
 RCTMON = """\

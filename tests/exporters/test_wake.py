@@ -21,7 +21,8 @@ from nutdrv_py.core.telemetry import Source
 from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters import exporting, wake
-from nutdrv_py.exporters.config import Machine, Page, Wake, read_exports
+from nutdrv_py.exporters.config import Machine, Page, Wake
+from nutdrv_py.exporters.config_file import read_exports
 from nutdrv_py.exporters.page import PageExporter
 from nutdrv_py.exporters.wake import TICK, WakeExporter
 from nutdrv_py.exporters.wake.memory import KEPT, packed, unpacked
