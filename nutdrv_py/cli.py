@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
 import sys
-from collections.abc import Sequence
 
 from nutdrv_py import __version__
-from nutdrv_py.errors import NutdrvError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["COMMANDS", "main"]
 
@@ -30,6 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         words.remove("daemon")
         words.insert(1, "daemon")
     if len(words) > 1 and words[1].startswith("-") and words[1] not in ("--help", "--version"):
+        if argv is None:
+            # Before anything else is imported: what goes on imports it again.
+            from nutdrv_py.process.interpreter import adopt_name
+
+            adopt_name(words)
         # Commands are not imported here: a driver stays small.
         from nutdrv_py.process.start import main as driver_mode
 
@@ -55,6 +60,11 @@ def _open_standard_streams() -> None:
 
 
 def _command(words: Sequence[str]) -> int:
+    import argparse
+    import importlib
+
+    from nutdrv_py.errors import NutdrvError
+
     parser = argparse.ArgumentParser(
         prog=os.path.basename(words[0]),
         description="NUT driver in Python for house batteries. With -a NAME it is a driver (see -h); else one of these commands:",

@@ -31,8 +31,11 @@ from nutdrv_py.nut.snapshot import Snapshot
 
 __all__ = ["Driver"]
 
-BEAT = 1.0
-"""Seconds between two beats of the heart, which feeds systemd's watchdog and notices that the event loop was blocked."""
+BEAT = 5.0
+"""Seconds between two beats of the heart, which feeds systemd's watchdog and notices that the event loop was blocked.
+
+With what a beat may be late, half of the 15 s after which upsd gives a driver up (MAXAGE, upsd.conf(5)): none of that is missed.
+"""
 
 T = TypeVar("T")
 Listener = Callable[[Snapshot, Snapshot], None]

@@ -7,17 +7,18 @@ executable is ``python3.11``, so the driver goes on in a hard link to (or a copy
 
 from __future__ import annotations
 
-import filecmp
 import os
 import stat
-import subprocess
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from nutdrv_py.errors import StartError
+# pathlib and subprocess are imported where they are needed, types not at all: adopt_name runs before the driver, in an
+# interpreter that ends with it.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
-__all__ = ["adopt_name", "adopted", "make_named_interpreter", "named_interpreter"]
+__all__ = ["adopt_name", "make_named_interpreter", "named_interpreter", "program"]
 
 _ADOPTED = "NUTDRV_PY_ADOPTED"
 
@@ -29,15 +30,21 @@ def named_interpreter(progname: str) -> Path:
     On the file system of Python itself: a hard link costs nothing there, and /var may be mounted ``noexec``. In a virtual
     environment it must be one level below ``pyvenv.cfg``, or it would not find its packages.
     """
-    libexec = Path(sys.prefix) / "libexec"
-    return libexec / progname if sys.prefix != sys.base_prefix else libexec / "nutdrv_py" / progname
+    from pathlib import Path
+
+    return Path(_named(progname))
 
 
-def _trusted(path: Path) -> bool:
+def _named(progname: str) -> str:
+    libexec = os.path.join(sys.prefix, "libexec")
+    return os.path.join(libexec, progname) if sys.prefix != sys.base_prefix else os.path.join(libexec, "nutdrv_py", progname)
+
+
+def _trusted(path: str) -> bool:
     """Return whether only root and this user could have made the file and its directory."""
-    for place in (path.parent, path):
+    for place in (os.path.dirname(path), path):
         try:
-            found = place.stat()
+            found = os.stat(place)
         except OSError:
             return False
         if found.st_uid not in (0, os.geteuid()) or stat.S_IMODE(found.st_mode) & 0o022:
@@ -50,6 +57,11 @@ def make_named_interpreter(progname: str) -> Path:
 
     Raises OSError when this user may not, and :class:`StartError` when the result does not run.
     """
+    import subprocess
+    from pathlib import Path
+
+    from nutdrv_py.errors import StartError
+
     target = named_interpreter(progname)
     source = Path(os.path.realpath(sys.executable))
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -73,34 +85,43 @@ def make_named_interpreter(progname: str) -> Path:
     return target
 
 
-def adopted() -> bool:
-    """Return whether this process has just come back from :func:`adopt_name` under its new name."""
-    return os.environ.get(_ADOPTED) == str(os.getpid())
-
-
-def adopt_name(progname: str, argv: Sequence[str]) -> None:
-    """Go on as a process whose executable is called ``progname``; return when that is so already or cannot be had.
+def adopt_name(argv: Sequence[str]) -> None:
+    """Go on as a process whose executable is called like ``argv[0]``; return when that is so already or cannot be had.
 
     upsdrvctl 2.8.3 and later read /proc/PID/exe and leave alone what is not called like the driver. The interpreter
     under that name is made by ``nutdrv_py install`` and repaired here after an upgrade of Python, where permissions
     allow. Without it everything works but `upsdrvctl stop` of those releases.
     """
+    progname = program(argv)
     current = os.path.basename(os.path.realpath("/proc/self/exe"))
-    again = adopted()
-    os.environ.pop(_ADOPTED, None)
+    again = os.environ.pop(_ADOPTED, None) == str(os.getpid())
     if current == progname or again:
         return
-    interpreter = named_interpreter(progname)
-    source = os.path.realpath(sys.executable)
+    interpreter = _named(progname)
     try:
-        if not interpreter.exists() or not (
-            os.path.samefile(source, interpreter) or filecmp.cmp(source, interpreter, shallow=True)
-        ):
+        if not _same(os.path.realpath(sys.executable), interpreter):
             make_named_interpreter(progname)
         if not _trusted(interpreter):
             return
         os.environ[_ADOPTED] = str(os.getpid())
         flags = ["-I"] if sys.flags.isolated else []
-        os.execv(interpreter, [os.fspath(interpreter), *flags, *argv])
-    except (OSError, StartError, subprocess.SubprocessError):
+        os.execv(interpreter, [interpreter, *flags, *argv])
+    except Exception:
+        # Whatever keeps it from that: a driver under another name is better than none.
         os.environ.pop(_ADOPTED, None)
+
+
+def program(argv: Sequence[str]) -> str:
+    """Return the driver's name, as NUT has it: that of the program started."""
+    name = os.path.basename(argv[0])
+    return "nutdrv_py" if name == "__main__.py" else name
+
+
+def _same(source: str, interpreter: str) -> bool:
+    if not os.path.exists(interpreter):
+        return False
+    if os.path.samefile(source, interpreter):
+        return True
+    import filecmp
+
+    return filecmp.cmp(source, interpreter, shallow=True)

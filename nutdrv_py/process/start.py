@@ -23,8 +23,9 @@ from nutdrv_py.core.reload import Reload
 from nutdrv_py.core.requests import Requests
 from nutdrv_py.errors import ConfigError, Result, StartError
 from nutdrv_py.machine.paths import layout, paths, writable
-from nutdrv_py.process import background, interpreter, systemd
+from nutdrv_py.process import background, systemd
 from nutdrv_py.process.background import PidFile, Ready
+from nutdrv_py.process.interpreter import program
 from nutdrv_py.process.kept import Kept
 from nutdrv_py.process.older import replace_older
 from nutdrv_py.process.oneshot import banner, command, data, dump, killpower, loader, show
@@ -42,9 +43,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str]) -> int:
     """Run driver mode with the whole ``argv``; returns the exit code."""
-    progname = os.path.basename(argv[0])
-    if progname == "__main__.py":
-        progname = "nutdrv_py"
+    progname = program(argv)
     # The default action of these would kill the process before its own handlers are there.
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
@@ -54,12 +53,12 @@ def main(argv: Sequence[str]) -> int:
     args = Arguments()
     try:
         args = parse(argv[1:], progname)
-        if (not quiet or args.show) and not interpreter.adopted():
+        if not quiet or args.show:
             _print(banner())
         if args.show:
             show(args, progname)
             return 0
-        return _run(args, progname, argv)
+        return _run(args, progname)
     except (ConfigError, StartError) as error:
         _flush()
         _print(error, sys.stderr)
@@ -103,7 +102,7 @@ def _abandon(args: Arguments) -> None:
             abandon(files)
 
 
-def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
+def _run(args: Arguments, progname: str) -> int:
     if args.ups is None:
         raise ConfigError("Error: specifying '-a id' or '-s id' is now mandatory. Try -h for help.")
     if args.command is not None:
@@ -112,8 +111,6 @@ def _run(args: Arguments, progname: str, argv: Sequence[str]) -> int:
     settings = read()
     level = max(args.debug_level, settings.debug_min)
     log.set_debug_level(level)
-    if not args.dump:
-        interpreter.adopt_name(progname, argv)
     for note in settings.notes:
         log.log.warning("%s", note)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from nutdrv_py.process.interpreter import make_named_interpreter
+
 WATCHED = frozenset({
     "httpx", "httpcore", "anyio", "construct", "yaml", "paho", "prometheus_client", "influxdb_client", "pymodbus", "pynut2", "zeroconf",
     "importlib.metadata", "email", "http", "zipfile", "argparse", "difflib", "shutil", "uuid", "tempfile",
@@ -60,3 +62,15 @@ def test_an_exporter_is_loaded_with_its_section_and_not_before(tmp_path: Path) -
     found = loaded(tmp_path, section)
     assert {"yaml", "nutdrv_py.exporters"} <= found
     assert not found & {"prometheus_client", "paho", "influxdb_client", "httpx", "construct"}
+
+
+def test_the_first_interpreter_which_only_looks_for_the_drivers_name_imports_next_to_nothing(tmp_path: Path) -> None:
+    make_named_interpreter("nutdrv_py")
+    names = tmp_path / "names"
+    code = (
+        "import os, sys\nbefore = set(sys.modules)\nimport nutdrv_py.cli\n"
+        f"os.execv = lambda *words: open({str(names)!r}, 'w').write(' '.join(set(sys.modules) - before)) and os._exit(0)\n"
+        "sys.argv = ['/usr/lib/nut/nutdrv_py', '-a', 'home']\nnutdrv_py.cli.main()"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+    assert set(names.read_text().split()) <= {"nutdrv_py", "nutdrv_py.cli", "nutdrv_py.process", "nutdrv_py.process.interpreter"}

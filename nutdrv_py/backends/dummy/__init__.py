@@ -22,7 +22,7 @@ from typing import ClassVar, Self
 from nutdrv_py.backends.dummy.config import DummyConfig, check, file_of, loops
 from nutdrv_py.backends.dummy.play import Overlay, Player, Text
 from nutdrv_py.backends.dummy.source import Content, read
-from nutdrv_py.backends.dummy.watch import Mark, Watch, look
+from nutdrv_py.backends.dummy.watch import Mark, Watch, look, see
 from nutdrv_py.backends.dummy.words import compose, status_of
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.backend import Backend, Writable
@@ -82,7 +82,7 @@ class Dummy(Backend[DummyConfig]):
 
     async def __aenter__(self) -> Self:
         """Begin to watch the file; it need not be there."""
-        await self._watch.follow()
+        self._watch.follow(await asyncio.to_thread(see, self._path))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -94,19 +94,20 @@ class Dummy(Backend[DummyConfig]):
 
     async def poll(self) -> Reading:
         """Read the file if it may have changed, go on in it as far as is due, return its values."""
-        await self._watch.follow()
+        seen = await asyncio.to_thread(see, self._path)
+        self._watch.follow(seen)
         if self._player is None or not self._watch.settling:
-            await self._renew()
+            await self._renew(seen.mark)
         if self._player is None:
             raise DeviceError(f"{self._path} was not read yet")
         self._player.play(self.clock.monotonic())
         self._wake_at(self._player.due)
         return self._reading(self._player)
 
-    async def _renew(self) -> None:
+    async def _renew(self, mark: Mark | None) -> None:
         """Take over the file's content if it is another; what cannot be read is not there."""
         try:
-            content = await self._whole()
+            content = await self._whole(mark)
             if content is not None and content.data != self._data:
                 items = await asyncio.to_thread(_items, content.data)
                 self._take(items)
@@ -116,11 +117,10 @@ class Dummy(Backend[DummyConfig]):
             self._wake_at(None)
             raise
 
-    async def _whole(self) -> Content | None:
+    async def _whole(self, mark: Mark | None) -> Content | None:
         """Return the content when its writer has finished; None when nothing has changed."""
         until = self.clock.monotonic() + PATIENCE
         while True:
-            mark = await asyncio.to_thread(look, self._path)
             if mark is not None and mark == self._read and not self._watch.changed:
                 return None
             self._watch.take()
@@ -136,6 +136,7 @@ class Dummy(Backend[DummyConfig]):
                     "let its writer write another file and rename it"
                 )
             await self.clock.sleep(AGAIN)
+            mark = await asyncio.to_thread(look, self._path)
 
     def _young(self, mark: Mark) -> bool:
         """Return whether the file was changed a moment ago, by its own time and by ours: the wall's clock may jump."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from nutdrv_py.clock import Clock
 from nutdrv_py.log import debug, log
 
-__all__ = ["LOOK", "QUIET", "Inotify", "Mark", "Watch", "look"]
+__all__ = ["LOOK", "QUIET", "Inotify", "Mark", "Seen", "Watch", "look", "see"]
 
 QUIET = 0.1
 """Seconds between the first sign of a change and the reading, so that a script which writes line by line can finish. A
@@ -80,6 +80,22 @@ def _places(path: str) -> tuple[_Place, ...]:
         stat = os.stat(folder or ".")
         found.append(_Place(folder or ".", os.fsencode(name), stat.st_dev, stat.st_ino))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where changes of a file show now, or why that cannot be said, and the file's mark."""
+
+    places: tuple[_Place, ...] | OSError
+    mark: Mark | None
+
+
+def see(path: str) -> Seen:
+    """Look at a file and at what leads to it; never fails. One visit to the disk: a poll makes no other while nothing changes."""
+    try:
+        return Seen(_places(path), look(path))
+    except OSError as error:
+        return Seen(error, look(path))
 
 
 class Inotify:
@@ -159,13 +175,14 @@ class Watch:
         """Note that the owner is about to read the file: what changes from now on is news."""
         self.changed = self._ripe = False
 
-    async def follow(self) -> None:
+    def follow(self, seen: Seen) -> None:
         """Watch where the file is now; never fails."""
         try:
-            places = await asyncio.to_thread(_places, self._path)
-            if places != self._places or self._inotify is None:
+            if isinstance(seen.places, OSError):
+                raise seen.places
+            if seen.places != self._places or self._inotify is None:
                 self._disarm()
-                self._arm(places)
+                self._arm(seen.places)
         except OSError as error:
             self._disarm()
             if self._looking is None:
