@@ -81,7 +81,7 @@ sbom: $(STAMP)
 bench: servers $(STAMP)
 	@# An environment of its own, as a user's: httpx loads more where it finds what the tests need.
 	@test -x build/bench/bin/pip || $(PYTHON) -m venv build/bench
-	@build/bench/bin/$(PIP) '.[prometheus,influxdb,mqtt]' 'rctclient >= 0.0.6'
+	@build/bench/bin/$(PIP) '.[prometheus,mqtt]' 'rctclient >= 0.0.6' 'influxdb-client >= 1.40'
 	@build/bench/bin/python benchmarks/run.py
 
 bench-quick: $(STAMP)

@@ -25,7 +25,7 @@ __all__ = [
 
 log = logging.getLogger("nutdrv_py")
 
-TALKATIVE = ("httpcore", "httpx", "hpack", "urllib3", "influxdb_client")
+TALKATIVE = ("httpcore", "httpx", "hpack", "urllib3")
 """Libraries that would log cookies and bodies at their debug levels."""
 
 _DEEPEST = 9

@@ -18,7 +18,6 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from influxdb_client import Point  # type: ignore[attr-defined]
 
 from nutdrv_py.core.telemetry import Source
 from nutdrv_py.exporters.points import device_points, driver_point, line
@@ -53,7 +52,7 @@ class Shown:
         for point in (driver_point(view), *device_points(view, {})):
             self.fields.setdefault(point.measurement, set()).update(point.fields)
             self.tags.setdefault(point.measurement, set()).update(point.tags)
-            self.lines.append(line(Point, point))
+            self.lines.append(line(point))
 
 
 @pytest.fixture(scope="module")

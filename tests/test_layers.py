@@ -56,7 +56,6 @@ PLACES: dict[str, tuple[str, ...]] = {
     "socket": ("process", "simulators", "backends.rct.connection", "backends.repeater.line", "commands.check.device", "exporters.web", "exporters.wake.net"),
     "pynut2": ("backends.repeater.line", "commands"),
     "prometheus_client": ("exporters.prometheus",),
-    "influxdb_client": ("exporters.influxdb",),
     "paho": ("protocols.mqtt",),
     "pymodbus": ("protocols.modbus",),
     "pytest": ("testing.plugin",),

@@ -14,6 +14,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from nutdrv_py.log import Trouble, log
@@ -27,7 +28,7 @@ MOST_BYTES = 8 * 1024 * 1024
 """Bytes of them, compressed. An hour of a house with 180 objects takes 2.5 to 4 MB at the default interval."""
 
 TIMEOUT = 10.0
-"""Seconds for which a server may be silent: as in influxdb_client."""
+"""Seconds for which a server may be silent: as in InfluxDB's own client for Python."""
 
 FIRST_PAUSE = 1.0
 """Seconds after a failure before the next try; doubled with each one up to :data:`MOST_PAUSE`."""
@@ -180,7 +181,7 @@ class Delivery(threading.Thread):
     def __init__(
         self,
         backlog: Backlog,
-        connect: Callable[[float], Send],
+        connect: Callable[[float], AbstractContextManager[Send]],
         *,
         server: str,
         credentials: str,
@@ -209,11 +210,11 @@ class Delivery(threading.Thread):
     def run(self) -> None:
         """Deliver until :meth:`stop`."""
         try:
-            send = self._connect(TIMEOUT)
-            while lines := self._backlog.take(wait=True):
-                if not self._deliver(send, lines):
-                    self._stopping.wait(self._pause)
-                    self._pause = min(2 * self._pause, MOST_PAUSE)
+            with self._connect(TIMEOUT) as send:
+                while lines := self._backlog.take(wait=True):
+                    if not self._deliver(send, lines):
+                        self._stopping.wait(self._pause)
+                        self._pause = min(2 * self._pause, MOST_PAUSE)
             self._flush()
         except Exception as error:
             # Without the text of the error, which a library may have made of our token.
@@ -225,10 +226,10 @@ class Delivery(threading.Thread):
         left = self._until - time.monotonic()
         if left <= 0:
             return
-        send = self._connect(left)
-        while time.monotonic() < self._until and (lines := self._backlog.take(wait=False)):
-            if not self._deliver(send, lines):
-                return
+        with self._connect(left) as send:
+            while time.monotonic() < self._until and (lines := self._backlog.take(wait=False)):
+                if not self._deliver(send, lines):
+                    return
 
     def _deliver(self, send: Send, lines: bytes) -> bool:
         """Send the set in hand; return whether it is dealt with, else it is in the backlog again."""

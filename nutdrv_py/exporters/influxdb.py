@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -17,7 +17,6 @@ from nutdrv_py.exporters.config import InfluxDB
 from nutdrv_py.exporters.delivery import FLUSH, Backlog, Delivery, RefusedError, Send
 from nutdrv_py.exporters.points import device_points, driver_point, line
 from nutdrv_py.log import Trouble, log
-from nutdrv_py.machine.extras import load
 from nutdrv_py.protocols import http
 from nutdrv_py.protocols.tls import trusting
 
@@ -37,14 +36,12 @@ class InfluxExporter(Exporter):
     """Writes to InfluxDB 2.x and 1.8 with token, organisation and bucket; with ``database`` to any 1.x.
 
     ``oids`` are the numbers of RCT's objects by their names, for a tag of RctMon's ``raw_data``.
-    Raises :class:`ConfigError` when the package influxdb-client is not there.
     """
 
     def __init__(self, sources: Sequence[Source], options: InfluxDB, *, oids: Mapping[str, int] = MappingProxyType({})) -> None:
         super().__init__(sources)
         self._options = options
         self._oids = oids
-        self._library = load("influxdb", "the section influxdb")
         self._backlog = Backlog()
         self._at: dict[str, float] = {}
         self._raw_at: dict[str, Mapping[str, float]] = {}
@@ -72,7 +69,7 @@ class InfluxExporter(Exporter):
         tls = _tls(options)
         loop = asyncio.get_running_loop()
 
-        def connect(timeout: float) -> Send:
+        def connect(timeout: float) -> contextlib.AbstractContextManager[Send]:
             return _connection(options, tls, timeout)
 
         def ended() -> None:
@@ -112,7 +109,7 @@ class InfluxExporter(Exporter):
             points = [driver_point(view)]
             if self._is_new(view):
                 points += device_points(view, self._oids, self._known(view))
-            lines += [text for point in points if (text := line(self._library.Point, point))]
+            lines += [text for point in points if (text := line(point))]
         if lines:
             self._backlog.add(lines)
         return len(lines)
@@ -163,8 +160,9 @@ def _tls(options: InfluxDB) -> ssl.SSLContext:
         raise ConfigError(f"influxdb.ca_cert: {options.ca_cert} cannot be used: {why}") from error
 
 
-def _connection(options: InfluxDB, tls: ssl.SSLContext, timeout: float) -> Send:
-    """Return the write call of 2.x, which 1.8 has too; with ``database`` that of 1.x. Nothing of an answer but its begin is
+@contextlib.contextmanager
+def _connection(options: InfluxDB, tls: ssl.SSLContext, timeout: float) -> Iterator[Send]:
+    """Give the write call of 2.x, which 1.8 has too; with ``database`` that of 1.x. Nothing of an answer but its begin is
     kept."""
     import httpx
 
@@ -175,16 +173,16 @@ def _connection(options: InfluxDB, tls: ssl.SSLContext, timeout: float) -> Send:
         path, query = "/api/v2/write", {"bucket": options.bucket, "org": options.org}
         login, auth = {"Authorization": f"Token {options.token}"} if options.token else {}, None
     headers = {**http.PLAIN, **login, "Content-Type": "text/plain; charset=utf-8"}
-    client = httpx.Client(auth=auth, headers=headers, verify=tls, timeout=timeout, trust_env=False)
     url = options.url.rstrip("/") + path
+    with httpx.Client(auth=auth, headers=headers, verify=tls, timeout=timeout, trust_env=False) as client:
 
-    def send(data: bytes) -> None:
-        with client.stream("POST", url, params={**query, "precision": "ms"}, content=data) as answer:
-            try:
-                text = http.read_now(answer, MOST_ANSWER).decode("utf-8", "replace")
-            except ProtocolError as error:
-                text = str(error)
-        if not answer.is_success:
-            raise RefusedError(answer.status_code, text)
+        def send(data: bytes) -> None:
+            with client.stream("POST", url, params={**query, "precision": "ms"}, content=data) as answer:
+                try:
+                    text = http.read_now(answer, MOST_ANSWER).decode("utf-8", "replace")
+                except ProtocolError as error:
+                    text = str(error)
+            if not answer.is_success:
+                raise RefusedError(answer.status_code, text)
 
-    return send
+        yield send

@@ -9,9 +9,8 @@ nothing old repeated as new.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from nutdrv_py.core.telemetry import View
 from nutdrv_py.device.reading import Status
@@ -109,20 +108,38 @@ def _rct_points(view: View, oids: Mapping[str, int], at: int, known: Container[s
             yield Measured("raw_data", {**oid, "name": source, **inverter}, {raw_field: value}, told)
 
 
-def line(point: Callable[[str], Any], measured: Measured) -> str:
-    """Return the point as line protocol by influxdb_client's ``Point``; empty when it has no field.
+_KEY = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
+_STRING = str.maketrans({'"': '\\"', "\\": "\\\\"})
 
-    What line protocol, or ``Point``, cannot carry is replaced: what is not printable by a blank, a backslash in a name or
-    a tag by a slash (servers differ in what it means there).
+
+def line(measured: Measured) -> str:
+    """Return the point in line protocol (docs.influxdata.com, "Line protocol"); empty when it has no field.
+
+    What that cannot carry is left out (numbers that are not finite) or replaced: what is not printable by a blank, a backslash
+    in a name or a tag by a slash, because servers differ in what it means there.
     """
-    made = point(_name(measured.measurement))
-    for key, tag in measured.tags.items():
-        if (known := _name(key)) and (shown := _name(tag)):
-            made.tag(known, shown)
-    for key, value in measured.fields.items():
-        if (known := _name(key)) and not (isinstance(value, float) and not math.isfinite(value)):
-            made.field(known, _text(value) if isinstance(value, str) else value)
-    return str(made.time(measured.at, "ms").to_line_protocol())
+    tags = {known: shown for key, tag in measured.tags.items() if (known := _name(key)) and (shown := _name(tag))}
+    fields = {
+        known: _value(value)
+        for key, value in measured.fields.items()
+        if (known := _name(key)) and not (isinstance(value, float) and not math.isfinite(value))
+    }
+    if not fields:
+        return ""
+    series = ",".join([_key(measured.measurement), *(f"{_key(key)}={_key(tag)}" for key, tag in sorted(tags.items()))])
+    return f"{series} {','.join(f'{_key(key)}={value}' for key, value in sorted(fields.items()))} {measured.at}"
+
+
+def _key(name: str) -> str:
+    return name.translate(_KEY)
+
+
+def _value(value: FieldValue) -> str:
+    if isinstance(value, str):
+        return f'"{_text(value).translate(_STRING)}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value}i" if isinstance(value, int) else f"{value!r}".removesuffix(".0")
 
 
 def _text(text: str) -> str:

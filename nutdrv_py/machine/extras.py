@@ -36,7 +36,6 @@ class Extra:
 # fmt: off
 EXTRAS: Mapping[str, Extra] = {
     "prometheus": Extra("prometheus_client", "prometheus-client", "python3-prometheus-client", fedora=True),
-    "influxdb":   Extra("influxdb_client",   "influxdb-client",   "python3-influxdb-client",   since=(3, 13)),
     "mqtt":       Extra("paho.mqtt.client",  "paho-mqtt",         "python3-paho-mqtt",         fedora=True),
     "modbus":     Extra("pymodbus.client",   "pymodbus",          "python3-pymodbus",          since=(3, 13)),
     "discover":   Extra("zeroconf",          "zeroconf",          "python3-zeroconf",          fedora=True),

@@ -28,7 +28,6 @@ NAMES = {
     "construct": "python3-construct",
     "pyyaml": "python3-yaml",
     "prometheus-client": "python3-prometheus-client",
-    "influxdb-client": "python3-influxdb-client",
     "paho-mqtt": "python3-paho-mqtt",
     "pymodbus": "python3-pymodbus",
     "zeroconf": "python3-zeroconf",
@@ -60,7 +59,7 @@ def test_what_the_program_needs_is_there_for_the_build_and_what_it_may_use_is_su
     setup = _setup()
     needed = {NAMES[line.split()[0]] for line in setup["options"]["install_requires"].split("\n") if line}
     assert needed <= _field("Build-Depends")
-    extras = {line.split()[0] for name in ("prometheus", "influxdb", "mqtt", "modbus", "discover") for line in setup["options.extras_require"][name].split("\n") if line}
+    extras = {line.split()[0] for name in ("prometheus", "mqtt", "modbus", "discover") for line in setup["options.extras_require"][name].split("\n") if line}
     assert {NAMES[name] for name in extras} == _field("Suggests")
     assert "nut-server" in _field("Depends")
 
