@@ -71,9 +71,9 @@ async def test_a_cloud(name: str) -> None:
 def test_an_influxdb(name: str, database: str) -> None:
     with hostile(ANSWERS[name]) as what:
         options = InfluxDB(enable=True, url=f"http://127.0.0.1:{what.port}", token="token", database=database)
-        send = _connection(options, ssl.create_default_context(), 20)
         try:
-            send(b"x value=1")
+            with _connection(options, ssl.create_default_context(), 20) as send:
+                send(b"x value=1")
         except RefusedError as error:
             assert len(error.body) <= MOST_ANSWER
         except Exception as error:
