@@ -9,7 +9,7 @@ import time
 from figures import Figure, show
 from stage import DEVICES, PEER, cpu_seconds, imported_kib, proportional_kib, resident_kib, scene
 
-FLOORS = {"enphase": "asyncio, httpx", "rct": "asyncio, construct", "dummy": "asyncio"}
+FLOORS = {"enphase": "asyncio, httpx, httpcore, anyio._backends._asyncio", "rct": "asyncio, construct", "dummy": "asyncio"}
 AIMS = {"enphase": (9.0, 4.0), "rct": (6.0, 8.0), "dummy": (3.5, 1.0)}
 """MiB above ``import asyncio``, and CPU seconds in an hour."""
 
