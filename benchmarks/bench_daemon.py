@@ -17,10 +17,9 @@ import urllib.request
 from pathlib import Path
 
 from figures import Figure, show
+from nutdrv_py.simulators.nut import free_port
 from servers import Influx, Mosquitto
 from stage import DEVICES, LIMIT, cpu_seconds, imported_kib, proportional_kib, resident_kib
-
-from nutdrv_py.simulators.nut import free_port
 
 LIBRARIES = "rctclient.frame, rctclient.registry, yaml"
 ALONE, ALL = f"{LIBRARIES}, prometheus_client", f"{LIBRARIES}, prometheus_client, influxdb_client, paho.mqtt.client"
@@ -65,9 +64,7 @@ def main() -> None:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LIMIT).read()
             before = [cpu_seconds(process.pid) for process in processes]
             time.sleep(args.seconds)
-            for process, used, what, libraries in zip(
-                processes, before, ("Prometheus", "Prometheus, InfluxDB and MQTT"), (ALONE, ALL), strict=True
-            ):
+            for process, used, what, libraries in zip(processes, before, ("Prometheus", "Prometheus, InfluxDB and MQTT"), (ALONE, ALL), strict=True):
                 resident, floor = resident_kib(process.pid) / 1024, imported_kib(libraries) / 1024
                 hourly = (cpu_seconds(process.pid) - used) / args.seconds * 3600
                 show(

@@ -9,13 +9,13 @@ import statistics
 import time
 from collections.abc import Callable
 
-from figures import Figure, show
 from rctclient.exceptions import FrameCRCMismatch
 from rctclient.frame import ReceiveFrame
 from rctclient.registry import REGISTRY
 from rctclient.types import Command as TheirCommand
 from rctclient.utils import decode_value
 
+from figures import Figure, show
 from nutdrv_py.protocols.rct.frame import Command, FrameReader, build, read_request
 from nutdrv_py.protocols.rct.objects import BY_OID, OBJECTS
 from nutdrv_py.protocols.rct.payload import Cell, Kind, decode, encode
@@ -48,9 +48,7 @@ def stream(count: int, what: str = "scalars") -> bytes:
     modules = [row for row in OBJECTS if row.kind is Kind.CELLS and row.source == "registry"]
     picked = [modules[index % len(modules)] if what == "cells" and index % 8 == 0 else rows[index % len(rows)] for index in range(count)]
     kinds[Kind.CELLS] = lambda: [Cell(chance.randrange(20, 30), chance.uniform(3.2, 3.4), 0) for _ in range(24)]
-    frames = [
-        build(Command.RESPONSE, row.oid, encode(row.kind, kinds[row.kind](), size=SIZES.get(row.kind, 0)), lead=b"\0") for row in picked
-    ]
+    frames = [build(Command.RESPONSE, row.oid, encode(row.kind, kinds[row.kind](), size=SIZES.get(row.kind, 0)), lead=b"\0") for row in picked]
     if what == "noisy":
         for index in range(0, count, DAMAGED):
             frame = frames[index]

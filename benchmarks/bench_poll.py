@@ -14,8 +14,9 @@ import sys
 import time
 from collections import Counter
 
-from figures import Figure, show
 from rctclient.registry import REGISTRY
+
+from figures import Figure, show
 from stage import DEVICES, LIMIT, cpu_seconds, scene
 
 PICKS = {

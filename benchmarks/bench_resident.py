@@ -32,9 +32,7 @@ def main() -> None:
         polls = {ups: sum(map(DEVICES[ups].begins_poll, list(one.sim.requests))) for ups, one in running.items()}
         time.sleep(args.minutes * 60)
         hourly = {ups: (cpu_seconds(process) - before[ups]) / args.minutes * 60 for ups, process in ids.items()}
-        per_poll = {
-            ups: sum(map(DEVICES[ups].begins_poll, list(one.sim.requests))) - polls[ups] for ups, one in running.items()
-        } | {"dummy": args.minutes * 30}
+        per_poll = {ups: sum(map(DEVICES[ups].begins_poll, list(one.sim.requests))) - polls[ups] for ups, one in running.items()} | {"dummy": args.minutes * 30}
         asyncio = imported_kib("asyncio") / 1024
         peer = resident_kib(ids[PEER]) / 1024
         for ups, (above, seconds) in AIMS.items():

@@ -8,11 +8,11 @@ import statistics
 import time
 import urllib.request
 
-from figures import Figure, show, spread
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from stage import LIMIT, cpu_seconds, scene
 
+from figures import Figure, show, spread
 from nutdrv_py.simulators.nut import free_port
+from stage import LIMIT, cpu_seconds, scene
 
 
 def main() -> None:

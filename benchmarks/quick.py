@@ -19,7 +19,6 @@ from pathlib import Path
 
 from bench_frames import ratio as frames
 from houses import USUAL, Core, Hand
-
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.heard import Datum
 from nutdrv_py.backends.rct.house import House

@@ -25,9 +25,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from houses import METERS, ROW, SECCTRL, USUAL, Core, Hand
-from servers import Influx, Mosquitto, Server, coming_and_going
-from stage import home, pid, proportional_kib
-
 from nutdrv_py.backends.enphase import site
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.house import House as Gateway
@@ -36,6 +33,8 @@ from nutdrv_py.backends.rct.heard import Datum
 from nutdrv_py.backends.rct.house import House as Inverter
 from nutdrv_py.backends.rct.inventory import discover
 from nutdrv_py.simulators.nut import free_port
+from servers import Influx, Mosquitto, Server, coming_and_going
+from stage import home, pid, proportional_kib
 
 DAYS, STEP, DAY = 8, 60.0, 86400.0
 GROWTH_FAST, GROWTH_REAL = 200_000, 1024

@@ -88,9 +88,7 @@ class Scene:
         ours = self._sections[ups] == "nutdrv_py"
         command = [str(self.folder / "bin" / "nutdrv_py")] if ours else [find_program("dummy-ups")]
         with open(self.folder / "log" / ups, "ab") as log:
-            process = subprocess.Popen(
-                [*command, "-a", ups, "-F"], env=self.nut.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            process = subprocess.Popen([*command, "-a", ups, "-F"], env=self.nut.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._processes[process.pid] = ups, process
         if wait:
             self.await_socket(ups)

@@ -68,7 +68,10 @@ def _enphase() -> Iterator[tuple[str, bytes]]:
     yield "no-livedata-in-an-outage", b"\2" + _fails("livedata", 1) + ASK * 3
     yield "charge-of-nought", b"\0" + ASK + _relay(1) + _set(*live, "soc", value=0) + _set(*live, "enc_agg_soc", value=0) + ASK * 3
     yield "charge-of-nought-from-secctrl", b"\0" + ASK + _relay(1) + _set("secctrl", "agg_soc", value=0) + _set("secctrl", "ENC_agg_soc", value=0) + ASK * 3
-    yield "gateway-has-just-started", b"\0" + ASK + _set("secctrl", "Enc_max_available_capacity", value=0) + _set("secctrl", "Max_energy", value=0) + _relay(1) + ASK * 3
+    yield (
+        "gateway-has-just-started",
+        b"\0" + ASK + _set("secctrl", "Enc_max_available_capacity", value=0) + _set("secctrl", "Max_energy", value=0) + _relay(1) + ASK * 3,
+    )
     for name, value in (("huge", 2147483647), ("infinite", float("inf")), ("null", None), ("text", ""), ("long", 10**400), ("negative", -2147483648)):
         yield f"power-{name}", b"\2" + _set(*live, "load", "agg_p_mw", value=value) + ASK + _set(*live, "storage", "agg_p_mw", value=value) + ASK
         yield f"meter-{name}", b"\1" + _set("reports", 0, "cumulative", "currW", value=value) + ASK
@@ -80,7 +83,16 @@ def _enphase() -> Iterator[tuple[str, bytes]]:
     yield "limit-of-all", b"\2" + ASK + _set("secctrl", "VLS_Limit", value=95.0) + jump + jump + jump
     yield "size-of-nothing", b"\2" + _fails("livedata", 1) + ASK + _set("secctrl", "Enc_max_available_capacity", value=1) + jump + jump + jump
     yield "power-beyond-the-battery", b"\2" + ASK + _set(*live, "storage", "agg_p_mw", value=1e8) + ASK * 3
-    yield "charge-that-drops", b"\2" + ASK + _set(*live, "soc", value=5.0) + _set(*live, "enc_agg_soc", value=5.0) + _set("secctrl", "agg_soc", value=5.0) + _set("secctrl", "ENC_agg_soc", value=5.0) + jump
+    yield (
+        "charge-that-drops",
+        b"\2"
+        + ASK
+        + _set(*live, "soc", value=5.0)
+        + _set(*live, "enc_agg_soc", value=5.0)
+        + _set("secctrl", "agg_soc", value=5.0)
+        + _set("secctrl", "ENC_agg_soc", value=5.0)
+        + jump,
+    )
     yield "driver-restarts-in-an-outage", b"\2" + ASK * 2 + _fails("livedata", 1) + _fails("secctrl", 1) + RESTART + ASK * 2 + _pause(700.0) + ASK * 2
     yield "driver-restarts-on-the-grid", b"\0" + ASK * 2 + RESTART + _fails("relay", 1) + ASK * 3 + RESTART + _fails("relay", 0) + ASK * 2
     yield "hostile-words", b"\0" + b"".join(_set("inventory", 0, "devices", 0, "serial_num", value=word) + ASK for word in WORDS[9:13])
@@ -88,7 +100,10 @@ def _enphase() -> Iterator[tuple[str, bytes]]:
     yield "documents-are-not-json", b"\2" + ASK + b"".join(bytes([8, index, 6]) + b"<html>" for index in range(9)) + ASK * 2
     yield "slow", b"\2" + bytes([9, 7, 1]) + ASK * 3
     yield "livedata-stand-still", b"\2" + bytes([9, 0, 0]) + ASK * 4
-    yield "another-gateway", b"\0" + ASK + bytes([8, tuple(enphase._PATH).index("info"), 200]) + b"<device><sn>999999999999</sn></device>".ljust(200) + _pause(50000.0) + ASK * 3
+    yield (
+        "another-gateway",
+        b"\0" + ASK + bytes([8, tuple(enphase._PATH).index("info"), 200]) + b"<device><sn>999999999999</sn></device>".ljust(200) + _pause(50000.0) + ASK * 3,
+    )
 
 
 def _place(name: str) -> bytes:
@@ -136,14 +151,17 @@ def _rct() -> Iterator[tuple[str, bytes]]:
     yield "empty-bit", b"\1" + ASK + _rct_set("battery.status2", 512.0) + ASK * 2
     yield "faults", b"\1" + b"".join(_rct_set(f"fault[{index}].flt", 4294967295) for index in range(4)) + ASK * 2
     yield "asleep", b"\0" + b"".join(_rct_set(name, 0) for name in rct.NAMES if name.startswith("battery."))[:900] + ASK * 2
-    yield "a-stranger-asks", b"\1" + ASK + b"\x09" + (lambda data: bytes([len(data)]) + data)(build(Command.RESPONSE, BY_NAME["battery.soc"].oid, struct.pack(">f", 0.5))) + ASK
+    yield (
+        "a-stranger-asks",
+        b"\1" + ASK + b"\x09" + (lambda data: bytes([len(data)]) + data)(build(Command.RESPONSE, BY_NAME["battery.soc"].oid, struct.pack(">f", 0.5))) + ASK,
+    )
     yield "texts", b"\0" + b"".join(_rct_set(name, "x" * 300) for name in ("inverter_sn", "android_description", "svnversion")) + ASK
 
 
 def _repeater() -> Iterator[tuple[str, bytes]]:
     begin, end = repeater.BEGIN, b"END LIST VAR rack\n"
     low = b'VAR rack ups.status "OB LB"\nVAR rack battery.charge "5"\n'
-    writable = b"BEGIN LIST RW rack\nRW rack ups.id \"x\"\nEND LIST RW rack\nBEGIN LIST CMD rack\nCMD rack beeper.off\nEND LIST CMD rack\n"
+    writable = b'BEGIN LIST RW rack\nRW rack ups.id "x"\nEND LIST RW rack\nBEGIN LIST CMD rack\nCMD rack beeper.off\nEND LIST CMD rack\n'
     yield "grid", begin + b'VAR rack ups.status "OL CHRG"\nVAR rack battery.charge "99.5"\nVAR rack battery.charge.low "20"\n' + end
     yield "outage", begin + low + end + writable + b"TYPE rack ups.id RW STRING:32\n"
     yield "ranges", begin + low + end + writable + b'TYPE rack ups.id RW RANGE\nBEGIN LIST RANGE rack ups.id\nRANGE rack ups.id "1" "1e9"\n'
@@ -241,7 +259,7 @@ def _conf() -> Iterator[tuple[str, bytes]]:
     yield "numbers", b"\1pollinterval = 1e9\nmaxage = -1\npollfreq = 99999999999999999999\nlowbatt = nan\nlooks = 0\n"
     yield "numbers-of-other-scripts", "\1pollinterval = \u0663\nmaxage = 1_0\n".encode()
     yield "unknown", b"\0pollintervall = 5\n"
-    yield "overrides", b"\1override.battery.charge.low = 30\ndefault.battery.runtime.low = 600\noverride.ups.model = \"a \\\" b\"\n"
+    yield "overrides", b'\1override.battery.charge.low = 30\ndefault.battery.runtime.low = 600\noverride.ups.model = "a \\" b"\n'
     yield "status-overridden", b"\1override.ups.status = OL\n"
     yield "quotes-are-open", b'\1desc = "a\npollinterval = 5\n'
     yield "another-section", b"\1[other]\nport = x\nnonsense\n[home]\npollinterval = 3\n"
@@ -258,9 +276,12 @@ def _account() -> Iterator[tuple[str, bytes]]:
 
 def _exporters() -> Iterator[tuple[str, bytes]]:
     yield "empty", b""
-    yield "all", (
-        b"prometheus:\n  exposition: true\ninfluxdb:\n  enable: true\n  url: http://localhost:8086\n  token_env: HOME\nmqtt:\n"
-        b"  enable: true\n  mqtt_host: localhost\npage:\n  title: House\nportfile:\n  path: home.dev\nlogging:\n  root:\n    level: INFO\n"
+    yield (
+        "all",
+        (
+            b"prometheus:\n  exposition: true\ninfluxdb:\n  enable: true\n  url: http://localhost:8086\n  token_env: HOME\nmqtt:\n"
+            b"  enable: true\n  mqtt_host: localhost\npage:\n  title: House\nportfile:\n  path: home.dev\nlogging:\n  root:\n    level: INFO\n"
+        ),
     )
     yield "rctmon", b"device:\n  host: localhost\n  port: 8899\n  name: rct\nprometheus:\n  enable: yes\n"
     yield "devices", b"devices:\n- {name: a, backend: rct, port: localhost}\n- name: b\n  backend: enphase\n  port: x\n  pollinterval: 5\n"
@@ -279,11 +300,11 @@ def _exporters() -> Iterator[tuple[str, bytes]]:
 
 
 def _port_file() -> Iterator[tuple[str, bytes]]:
-    yield "dev", b"ups.status: OL CHRG\nbattery.charge: 80\nups.model: \"A \\\"x\\\" \\#1 = b\"\nups.alarm: \"[a] [b]\"\n"
+    yield "dev", b'ups.status: OL CHRG\nbattery.charge: 80\nups.model: "A \\"x\\" \\#1 = b"\nups.alarm: "[a] [b]"\n'
     yield "seq", b"ups.status: OL\nTIMER 5\nups.status: OB\nTIMER 0.01\nALARM Replace\nups.status: OB LB\nTIMER 10\nALARM\n"
     yield "no-pause", b"ups.status: OL\nTIMER 0\n"
     yield "declared", b"#@ rw ups.id string 32\n#@ rw battery.charge.low range 1 99\n#@ command test.battery.start battery.charge 50\n"
-    yield "wrong", b"a\n: b\nups.status OL\n\"a\nTIMER x\nTIMER -1\nTIMER nan\nALARM: x\nups.load: 1\nups.load : 2\n"
+    yield "wrong", b'a\n: b\nups.status OL\n"a\nTIMER x\nTIMER -1\nTIMER nan\nALARM: x\nups.load: 1\nups.load : 2\n'
     yield "continued", b"ups.status: OL\\\nOB\nups.load: \\\n5\n\\"
     yield "both", b"ups.status: OL OB\n"
     yield "no-text", "\ufeffups.status: OL\nups.model: W\u00e4rme \0\n".encode()

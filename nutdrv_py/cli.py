@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = (
-    "portfile", "daemon", "check", "status", "scan", "record", "simulate", "demo", "backends", "new-device", "new-backend",
+    "portfile",
+    "daemon",
+    "check",
+    "status",
+    "scan",
+    "record",
+    "simulate",
+    "demo",
+    "backends",
+    "new-device",
+    "new-backend",
     "install",
 )
 """Commands in the order of ``--help``; each is a module of :mod:`nutdrv_py.commands`, with _ for -."""

@@ -65,9 +65,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A submission is judged by the same examples each time; whoever runs the tests by hand looks for new ones.
-settings.register_profile(
-    "default", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize="CI" in os.environ
-)
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize="CI" in os.environ)
 settings.load_profile("default")
 
 

@@ -53,7 +53,9 @@ def _members(kind: type) -> Iterator[str]:
     elif not getattr(kind, "_is_protocol", False) and any("__init__" in vars(owner) for owner in kind.__mro__ if owner.__module__.startswith("nutdrv_py")):
         yield f"__init__{_signature(kind.__init__)}"
     shown: dict[str, str] = {}
-    members = set(kind.__members__) if issubclass(kind, enum.Enum) else {item.name for item in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    members = (
+        set(kind.__members__) if issubclass(kind, enum.Enum) else {item.name for item in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    )
     for owner in (owner for owner in kind.__mro__ if owner.__module__.startswith("nutdrv_py")):
         for name, value in vars(owner).items():
             if name.startswith("_") or name in shown or name in members:

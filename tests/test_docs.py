@@ -179,9 +179,7 @@ _BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>[\w.]*)[^\n]*\n(?P<body>.*?)^(?
 
 def _blocks(page: Path) -> list[Block]:
     text = page.read_text()
-    return [
-        Block(page, text[: found.start()].count("\n") + 1, found["kind"], textwrap.dedent(found["body"])) for found in _BLOCK.finditer(text)
-    ]
+    return [Block(page, text[: found.start()].count("\n") + 1, found["kind"], textwrap.dedent(found["body"])) for found in _BLOCK.finditer(text)]
 
 
 BLOCKS = tuple(block for page in PAGES for block in _blocks(page))

@@ -36,7 +36,14 @@ def _section(name: str) -> str:
 
 
 SECTIONS_OF_EXPORTERS = {"prometheus": Prometheus, "page": Page, "influxdb": InfluxDB, "mqtt": Mqtt, "portfile": PortFileSection, "wake": Wake}
-SECTIONS: dict[str, type[Config]] = {"home": EnphaseConfig, "rct": RctConfig, "file": DummyConfig, "mirror": RepeaterConfig, "described": MappingConfig, "played": ReplayConfig}
+SECTIONS: dict[str, type[Config]] = {
+    "home": EnphaseConfig,
+    "rct": RctConfig,
+    "file": DummyConfig,
+    "mirror": RepeaterConfig,
+    "described": MappingConfig,
+    "played": ReplayConfig,
+}
 
 
 @pytest.mark.parametrize(("section", "name"), [(section, name) for section, config in SECTIONS.items() for name in backend_options(config)])
@@ -65,9 +72,7 @@ def test_the_example_is_read_by_the_driver(tmp_path: Path) -> None:
 YAML_EXAMPLE = (REPO / "exporters.yml.example").read_text()
 
 
-@pytest.mark.parametrize(
-    ("section", "name"), [(section, item.name) for section, kind in SECTIONS_OF_EXPORTERS.items() for item in dataclasses.fields(kind)]
-)
+@pytest.mark.parametrize(("section", "name"), [(section, item.name) for section, kind in SECTIONS_OF_EXPORTERS.items() for item in dataclasses.fields(kind)])
 def test_the_example_of_the_exporters_shows_every_key_with_its_default(section: str, name: str) -> None:
     kind = SECTIONS_OF_EXPORTERS[section]
     text = re.split(rf"^#? ?{section}:", YAML_EXAMPLE, flags=re.MULTILINE)[1]
@@ -116,7 +121,16 @@ async def test_the_pages_table_for_enphase_names_what_is_served_and_all_of_it(tm
             served.update(h.shown(await h.polls(2, 301)))
     served.add("experimental.data.age")  # by the driver
     assert named <= served
-    families = ("input.L", "output.L", "battery.voltage.", "device.", "experimental.battery.", "experimental.controller", "experimental.livedata.stream", "output.power")
+    families = (
+        "input.L",
+        "output.L",
+        "battery.voltage.",
+        "device.",
+        "experimental.battery.",
+        "experimental.controller",
+        "experimental.livedata.stream",
+        "output.power",
+    )
     assert {name for name in served - named if not name.startswith(families)} == {"ups.realpower.nominal"} - named
 
 

@@ -387,8 +387,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         os.chown(place, account.pw_uid, account.pw_gid)
         place.chmod(0o755 if place.is_dir() else 0o644)
     (house.etc / "ups.conf").write_text(
-        f"[home]\ndriver = nutdrv_py\nbackend = enphase\nport = 127.0.0.1:9\ntokenfile = {house.nut}/home.token\n"
-        f"config = {house.nut}/exports.yml\n"
+        f"[home]\ndriver = nutdrv_py\nbackend = enphase\nport = 127.0.0.1:9\ntokenfile = {house.nut}/home.token\nconfig = {house.nut}/exports.yml\n"
     )
     script = house.etc / "enphase-home.conf"
     script.write_text(f"ENVOY_HOST=127.0.0.1:9\nTOKEN_FILE={house.nut}/other.token\nTOKEN=x.y.z\nPORT_FILE={house.port}\n")

@@ -168,9 +168,7 @@ PLACES = st.sampled_from(
 def _hidden(secret: str) -> st.SearchStrategy[object]:
     """Documents that hold the secret as a value, in a longer text, or as a key."""
     leaf = st.sampled_from([secret, f"Gateway {secret}", f"{secret}/info", f"envoy-{secret}.local", secret.upper(), [secret], {secret: 1}])
-    return st.recursive(
-        leaf, lambda inner: st.dictionaries(PLACES, inner, min_size=1, max_size=3) | st.lists(inner, min_size=1, max_size=3), max_leaves=6
-    )
+    return st.recursive(leaf, lambda inner: st.dictionaries(PLACES, inner, min_size=1, max_size=3) | st.lists(inner, min_size=1, max_size=3), max_leaves=6)
 
 
 def _runs(secret: str) -> set[str]:
@@ -211,7 +209,11 @@ def test_pages_headers_and_broken_answers_are_not_taken_over(secret: str, status
 STRINGS = [row for row in OBJECTS if row.kind is Kind.STRING]
 
 
-@given(row=st.sampled_from(STRINGS), secret=st.from_regex(r"[0-9A-Za-z]{4}[0-9]{2}[0-9A-Za-z]{4}|H[a-z]{5}\xfc[a-z]{3}", fullmatch=True), tail=st.binary(max_size=20))
+@given(
+    row=st.sampled_from(STRINGS),
+    secret=st.from_regex(r"[0-9A-Za-z]{4}[0-9]{2}[0-9A-Za-z]{4}|H[a-z]{5}\xfc[a-z]{3}", fullmatch=True),
+    tail=st.binary(max_size=20),
+)
 def test_texts_of_an_inverter_are_replaced_with_the_rest_of_their_field(row: Any, secret: str, tail: bytes) -> None:
     text = secret.encode()
     [line] = Ear(StandIns()).heard(0.0, build(Command.RESPONSE, row.oid, (text + b"\0" + text + tail)[:60]))

@@ -33,7 +33,6 @@ STEPS = (
 """The order in which enphase-monitor's test mode goes round."""
 
 
-
 class Played(Protocol):
     """A backend that shows a step."""
 

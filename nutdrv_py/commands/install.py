@@ -109,4 +109,3 @@ def run(args: argparse.Namespace) -> int:
         )
     print("now write a section with driver = nutdrv_py into ups.conf and type: upsdrvctl start")
     return 0
-

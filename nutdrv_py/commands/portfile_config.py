@@ -230,9 +230,7 @@ def _path(ups: str | None, config: str | None, environ: Mapping[str, str]) -> Pa
 
 
 def _from_file_name(path: Path) -> str | None:
-    return next(
-        (path.name[len(start) : -len(".conf")] for start in ("enphase-", "rct-") if path.name.startswith(start)), None
-    )
+    return next((path.name[len(start) : -len(".conf")] for start in ("enphase-", "rct-") if path.name.startswith(start)), None)
 
 
 def _entries(script: Script, backend: str, options: Collection[str]) -> tuple[list[Entry], list[str]]:

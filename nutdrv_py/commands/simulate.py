@@ -39,9 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE|DIRECTORY",
         help="a named scenario, a YAML file, or (Enphase) a folder of captured answers (default: online)",
     )
-    parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="X", help="run simulator time X times as fast (default: 1)"
-    )
+    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="run simulator time X times as fast (default: 1)")
     parser.add_argument("--serial", default=None, metavar="S", help="serial number of the device (default: one of its kind)")
     parser.add_argument("--list", action="store_true", help="list the named scenarios and exit")
 

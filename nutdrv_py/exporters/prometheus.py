@@ -284,9 +284,7 @@ def _variables(families: _Families, view: View) -> None:
     texts = view.texts
     found = set(texts.get("ups.status", "").split())
     for flag in FLAGS:
-        families.add(
-            "gauge", f"{NUT}_ups_status", "The flags of ups.status", ("ups", "flag"), (view.ups, flag), flag in found
-        )
+        families.add("gauge", f"{NUT}_ups_status", "The flags of ups.status", ("ups", "flag"), (view.ups, flag), flag in found)
     about = tuple(texts.get(f"device.{name}", "") for name in DEVICE)
     families.add("info", f"{NUT}_device_info", "NUT variables device.*", ("ups", *DEVICE), (view.ups, *about), 1)
     for variable, value in sorted(view.numbers.items()):

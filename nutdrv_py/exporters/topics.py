@@ -91,9 +91,7 @@ def slug(text: str) -> str:
 def nut_values(place: Place, variables: Mapping[str, str]) -> dict[str, str]:
     """Return topics and texts of the NUT variables, without ``driver.*``. An empty one has none: an empty payload means "no
     value"."""
-    return {
-        f"{place.base}/{word(name)}": text for name, text in variables.items() if text and not name.startswith("driver.")
-    }
+    return {f"{place.base}/{word(name)}": text for name, text in variables.items() if text and not name.startswith("driver.")}
 
 
 def rctmon_values(place: Place, raw: Mapping[str, object]) -> dict[str, str]:

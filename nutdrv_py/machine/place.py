@@ -130,9 +130,7 @@ class Place:
         if not stat.S_ISREG(found.st_mode):
             raise Unsafe(f"{path} is a FIFO, a socket or a device and not a file; type: rm {path}")
         if self.changer is not None and found.st_nlink > 1 and os.geteuid() == 0 and not _theirs(found, self.folder()):
-            raise Unsafe(
-                f"{path} is a second name of another user's file, and {self.changer} can have made it; type: rm {path}"
-            )
+            raise Unsafe(f"{path} is a second name of another user's file, and {self.changer} can have made it; type: rm {path}")
 
 
 def _theirs(found: os.stat_result, folder: os.stat_result) -> bool:

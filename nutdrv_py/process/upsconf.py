@@ -256,9 +256,7 @@ def _preset(progname: str) -> str | None:
     return name if found and name else None
 
 
-def _core(
-    entry: Entry, core: dict[str, str | None], own: dict[str, Entry], ups: str, progname: str, *, in_section: bool
-) -> None:
+def _core(entry: Entry, core: dict[str, str | None], own: dict[str, Entry], ups: str, progname: str, *, in_section: bool) -> None:
     row = _CORE[entry.name]
     if in_section and row.scope == "global":
         raise ConfigError(f"{entry.where}: {entry.name} belongs above the first [section] of ups.conf, not into one")
@@ -409,4 +407,3 @@ def _parameters(
         for name, value in values.items():
             published[f"driver.parameter.{prefix}{name}"] = value
     return published
-

@@ -20,7 +20,7 @@ ERRORS = ("timeout", "connect", "broken", "certificate")
 
 _XML = ("sn", "pn", "software", "imeter")
 _TYPE = re.compile(r"[a-z]+/[a-z.+-]+")
-_BEGINNINGS = "<{[\""
+_BEGINNINGS = '<{["'
 _METHOD = re.compile(r"(?:GET|POST) /[A-Za-z0-9_/.]{0,80}")
 
 

@@ -54,9 +54,7 @@ class RunningDevice(Generic[Device]):
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop the simulator and the thread."""
         try:
             asyncio.run_coroutine_threadsafe(self.sim.stop(), self._loop).result(CALL_SECONDS)

@@ -24,6 +24,7 @@ from nutdrv_py.process.upsconf import CORE, Core  # noqa: E402
 
 __all__ = ["BACKENDS", "OPTIONS", "REPO", "Argument", "Command", "Row", "backend", "commands", "core", "own", "shared"]
 
+
 def _entry_points(group: str) -> dict[str, str]:
     setup = configparser.ConfigParser()
     setup.read(REPO / "setup.cfg", encoding="utf-8")

@@ -114,7 +114,6 @@ def pip_settings() -> tuple[dict[str, str], list[Path]]:
     return environment, sorted(folder for folder in folders if folder.is_absolute() and folder.is_dir())
 
 
-
 def tools(release: str, log: Path) -> Path:
     """The base with systemd and the packages of the tests; made once."""
     root = WORK / release / "tools"

@@ -144,7 +144,7 @@ def test_the_alarms_in_ups_alarm(text: str, alarms: tuple[str, ...]) -> None:
         ("ups.status: OL\n", ()),
         ("ups.status: ALARM OL\n", ("N/A",)),
         ("ups.status: ALARM OL\nups.alarm: hot\n", ("hot",)),
-        ("ups.status: OL\nALARM hot\nALARM \"very hot\"\nALARM hot\n", ("hot", "very hot")),
+        ('ups.status: OL\nALARM hot\nALARM "very hot"\nALARM hot\n', ("hot", "very hot")),
         ("ups.status: OL\nALARM hot\nALARM\nALARM cold\n", ("cold",)),
         ("ups.status: OL\nALARM hot\nups.alarm: [hot] [cold]\n", ("hot", "cold")),
         ("ups.status: OL\nALARM hot\nALARM\n", ()),
@@ -360,6 +360,7 @@ async def test_a_file_that_cannot_be_used_is_a_failed_poll_with_a_sentence_and_c
 async def test_a_file_that_may_not_be_read_says_whose_right_is_missing(make: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
+
     world = make()
     world.write("ups.status: OL\n")
     async with world.backend as backend:
@@ -451,9 +452,7 @@ async def test_a_change_that_leaves_time_and_size_as_they_were_is_not_missed(mak
         assert await world.status() == "OB"
 
 
-async def test_bad_lines_are_logged_once_with_their_number_and_cost_only_themselves(
-    make: Callable[..., World], caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_bad_lines_are_logged_once_with_their_number_and_cost_only_themselves(make: Callable[..., World], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     world = make()
     for count in range(3):
@@ -513,9 +512,7 @@ CHANGES: list[tuple[str, Callable[[World], object], float]] = [
 
 
 @pytest.mark.parametrize(("change", "after"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
-async def test_every_way_of_changing_a_file_is_noticed_at_once(
-    make: Callable[..., World], change: Callable[[World], object], after: float
-) -> None:
+async def test_every_way_of_changing_a_file_is_noticed_at_once(make: Callable[..., World], change: Callable[[World], object], after: float) -> None:
     world = make()
     world.write("ups.status: OL\n")
     async with world.backend as backend:

@@ -322,9 +322,7 @@ ROW = b'VAR ups ups.status "OL"\n'
         (b'RW ups ups.model "other list"\n', {}),
     ],
 )
-def test_lines_that_break_the_form_are_left_out_and_the_others_served(
-    server: Server, rows: bytes, wanted: dict[str, str]
-) -> None:
+def test_lines_that_break_the_form_are_left_out_and_the_others_served(server: Server, rows: bytes, wanted: dict[str, str]) -> None:
     server.answers["LIST VAR ups"] = b"BEGIN LIST VAR ups\n" + ROW + rows + b"END LIST VAR ups\n"
     reading = once(anonymous(server))
     assert reading.status == Status.OL
@@ -408,9 +406,7 @@ def test_text_and_bytes_from_pynut2_mean_the_same(server: Server, monkeypatch: p
         (OSError(113, "No route to host"), "nc -vz 127.0.0.1"),
     ],
 )
-def test_no_connection_is_a_sentence_that_says_what_to_look_for(
-    server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
-) -> None:
+def test_no_connection_is_a_sentence_that_says_what_to_look_for(server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str) -> None:
     def connect(*_: object, **__: object) -> None:
         raise error
 
@@ -489,9 +485,7 @@ async def test_a_source_that_drips_is_given_up_in_time(server: Server, monkeypat
     await story(anonymous(server), tell)
 
 
-async def test_a_name_service_that_hangs_holds_one_thread_and_not_the_driver(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_name_service_that_hangs_holds_one_thread_and_not_the_driver(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeater, "ANSWER", 0.1)
     monkeypatch.setattr(repeater, "GRACE", 0.1)
     monkeypatch.setattr(repeater, "RETRY", (0.0,))
@@ -597,9 +591,7 @@ async def test_what_can_be_set_is_asked_again_after_a_gap_or_for_a_new_variable_
         ({"LIST CMD ups": b"garbage\n"}, set()),
     ],
 )  # fmt: skip
-async def test_odd_answers_about_what_can_be_set_do_not_cost_the_reading(
-    server: Server, changed: dict[str, bytes], writable: set[str]
-) -> None:
+async def test_odd_answers_about_what_can_be_set_do_not_cost_the_reading(server: Server, changed: dict[str, bytes], writable: set[str]) -> None:
     server.answers.update({**RW, **changed})
 
     async def tell(backend: Repeater) -> None:
@@ -609,9 +601,7 @@ async def test_odd_answers_about_what_can_be_set_do_not_cost_the_reading(
     await story(known(server), tell)
 
 
-async def test_many_slow_answers_about_what_can_be_set_are_spread_over_polls(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many_slow_answers_about_what_can_be_set_are_spread_over_polls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeater, "ANSWER", 1.0)
     monkeypatch.setattr(repeater, "LEARNING", 0.2)
     names = [f"outlet.{number}.name" for number in range(10)]
@@ -719,9 +709,7 @@ async def test_the_outcome_of_a_setting_is_that_of_the_source(
     assert server.heard.count(SAID) == 1
 
 
-@pytest.mark.parametrize(
-    ("param", "said"), [(None, "INSTCMD ups load.off"), ("10", "INSTCMD ups load.off 10"), ("a b", 'INSTCMD ups load.off "a b"')]
-)
+@pytest.mark.parametrize(("param", "said"), [(None, "INSTCMD ups load.off"), ("10", "INSTCMD ups load.off 10"), ("a b", 'INSTCMD ups load.off "a b"')])
 async def test_a_command_is_passed_on_with_its_parameter(server: Server, param: str | None, said: str) -> None:
     server.answers[said] = b"OK\n"
 

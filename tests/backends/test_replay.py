@@ -83,7 +83,9 @@ async def test_an_outage_is_played_with_the_values_of_each_poll(kind: str, tmp_p
     assert len({reading.values["ups.serial"] for reading in played if isinstance(reading, Reading)}) == 1
 
 
-SCENARIOS = [("enphase", name) for name in ("three-phase", "split-phase", "broken-json", "no-meters", "collar", "ac-battery", "no-controller", "frozen-livedata")]
+SCENARIOS = [
+    ("enphase", name) for name in ("three-phase", "split-phase", "broken-json", "no-meters", "collar", "ac-battery", "no-controller", "frozen-livedata")
+]
 SCENARIOS += [("rct", name) for name in ("noisy", "foreign", "second-tower", "no-battery", "asleep")]
 
 

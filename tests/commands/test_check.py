@@ -256,9 +256,7 @@ def test_an_exporters_port_may_be_used_by_our_own_driver_and_nobody_else(tmp_pat
     assert exported(path, running=False)["exporters"].level is OK
 
 
-def test_a_machine_to_wake_that_does_not_answer_is_told_because_it_counts_as_switched_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_to_wake_that_does_not_answer_is_told_because_it_counts_as_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def answers(place: str) -> bool:
         return place.endswith(":22")
 
@@ -324,9 +322,7 @@ def test_a_launcher_in_a_place_that_nuts_user_may_not_enter_is_told(etc: Path, t
     ("version", "there", "level"),
     [("2.8.0", False, OK), ("2.8.3", True, OK), ("2.8.5", False, WARNING), ("", False, WARNING)],
 )
-def test_newer_upsdrvctl_needs_the_interpreter_of_the_drivers_name(
-    etc: Path, monkeypatch: pytest.MonkeyPatch, version: str, there: bool, level: Level
-) -> None:
+def test_newer_upsdrvctl_needs_the_interpreter_of_the_drivers_name(etc: Path, monkeypatch: pytest.MonkeyPatch, version: str, there: bool, level: Level) -> None:
     folder = etc.parent / "bin"
     executable(folder / "nutdrv_py")
     tool = executable(folder / "upsdrvctl")
@@ -526,9 +522,7 @@ def test_without_pynut2_and_upsc_upsd_is_not_asked_and_it_is_said_how_to_get_it(
         ("sleep 5", "", None, FAILED, "nut-server"),
     ],
 )
-def test_without_pynut2_upsc_asks_upsd(
-    etc: Path, monkeypatch: pytest.MonkeyPatch, script: str, name: str, seen: str | None, level: Level, words: str
-) -> None:
+def test_without_pynut2_upsc_asks_upsd(etc: Path, monkeypatch: pytest.MonkeyPatch, script: str, name: str, seen: str | None, level: Level, words: str) -> None:
     program = executable(etc / "upsc")
     program.write_text(f'#!/bin/sh\nif [ "$2" = driver.name ]; then\n{name or ":"}\nexit\nfi\n{script}\n')
     monkeypatch.setitem(sys.modules, "pynut2.nut2", None)
@@ -541,12 +535,8 @@ def test_without_pynut2_upsc_asks_upsd(
         assert f"holds {etc.parent}/run/dummy-ups-home " in found.advice
 
 
-@pytest.mark.parametrize(
-    ("detection", "levels"), [("", []), ("possible: by battery.charge", [OK]), ("unknown", [FAILED]), ("impossible: neither", [FAILED])]
-)
-def test_a_ups_whose_battery_is_never_low_fails(
-    etc: Path, monkeypatch: pytest.MonkeyPatch, detection: str, levels: list[Level]
-) -> None:
+@pytest.mark.parametrize(("detection", "levels"), [("", []), ("possible: by battery.charge", [OK]), ("unknown", [FAILED]), ("impossible: neither", [FAILED])])
+def test_a_ups_whose_battery_is_never_low_fails(etc: Path, monkeypatch: pytest.MonkeyPatch, detection: str, levels: list[Level]) -> None:
     told = {"ups.status": "OL", **({"experimental.lowbattery.detection": detection} if detection else {})}
     monkeypatch.setattr("nutdrv_py.commands.check.nut.look", lambda socket: Seen(False, told))
     found, _ = nut.driver(home())
@@ -554,9 +544,7 @@ def test_a_ups_whose_battery_is_never_low_fails(
 
 
 @pytest.mark.parametrize(("release", "warned"), [("2.8.0", False), ("2.8.1", True), ("2.8.5", False), (None, False)])
-def test_an_upsmon_that_does_not_wait_for_deadtime_is_warned_of(
-    etc: Path, monkeypatch: pytest.MonkeyPatch, release: str | None, warned: bool
-) -> None:
+def test_an_upsmon_that_does_not_wait_for_deadtime_is_warned_of(etc: Path, monkeypatch: pytest.MonkeyPatch, release: str | None, warned: bool) -> None:
     (etc / "upsmon.conf").write_text(UPSMON)
     folder = etc / "bin"
     folder.mkdir()
@@ -883,9 +871,7 @@ def listed(status: str) -> str:
         ),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_another_server_is_told(
-    answers: dict[str, str], secrets: dict[str, str], topic: str, level: Level, words: str
-) -> None:
+def test_what_is_wrong_with_another_server_is_told(answers: dict[str, str], secrets: dict[str, str], topic: str, level: Level, words: str) -> None:
     with Upsd(answers) as source:
         backend = Repeater(RepeaterConfig(port=f"rack@127.0.0.1:{source.port}", ups="home", **secrets), Clock())  # type: ignore[arg-type]
         told = examined(backend)
@@ -920,9 +906,7 @@ CHARGED = {"battery.charge": "80", "battery.charge.low": "20"}
         ({"lowbatt": 60}, CHARGED | {"battery.charge": "nan"}, FAILED, "battery.charge"),
     ],
 )
-def test_a_mark_of_a_copy_that_shuts_nothing_down_earlier_is_told(
-    options: dict[str, Any], values: dict[str, str], level: Level, words: str
-) -> None:
+def test_a_mark_of_a_copy_that_shuts_nothing_down_earlier_is_told(options: dict[str, Any], values: dict[str, str], level: Level, words: str) -> None:
     found = marks(RepeaterConfig(port="home@localhost", ups="early", **options), values)
     assert found.level is level, found
     assert words in f"{found.text}; {found.advice}"

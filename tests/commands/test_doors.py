@@ -97,8 +97,13 @@ def test_what_it_finds_is_a_section_and_what_it_says_is_said(
 
 
 @pytest.mark.parametrize(
-    ("made", "sentence"), [(Tools(find=failing), "the radio is off"), (Tools(find=broken), "internal error in the search of backend strange: ZeroDivisionError; please"),
-     (Tools(), "No device was found"), ("nothing", "No device was found")]
+    ("made", "sentence"),
+    [
+        (Tools(find=failing), "the radio is off"),
+        (Tools(find=broken), "internal error in the search of backend strange: ZeroDivisionError; please"),
+        (Tools(), "No device was found"),
+        ("nothing", "No device was found"),
+    ],
 )
 def test_a_search_that_is_not_possible_is_said(
     made: object, sentence: str, strange: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -110,7 +115,8 @@ def test_a_search_that_is_not_possible_is_said(
 
 
 @pytest.mark.parametrize(
-    ("place", "sentence"), [("not_there:TOOLS", "cannot be imported"), ("strange_tools:OTHER", "cannot be imported"), ("strange_tools:Strange", "are no nutdrv_py.api.Tools")]
+    ("place", "sentence"),
+    [("not_there:TOOLS", "cannot be imported"), ("strange_tools:OTHER", "cannot be imported"), ("strange_tools:Strange", "are no nutdrv_py.api.Tools")],
 )
 def test_tools_that_cannot_be_used_are_a_sentence(place: str, sentence: str, strange: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Strange, "tools", place)

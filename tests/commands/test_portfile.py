@@ -79,9 +79,7 @@ def test_a_configuration_of_the_script_works_as_it_is(folder: Path) -> None:
         (None, None, {"UPS": "home"}),
     ],
 )
-def test_the_configuration_is_found_by_name_by_option_and_by_environment(
-    folder: Path, ups: str | None, config: str | None, environ: dict[str, str]
-) -> None:
+def test_the_configuration_is_found_by_name_by_option_and_by_environment(folder: Path, ups: str | None, config: str | None, environ: dict[str, str]) -> None:
     if config:
         config = str(folder / config)
     environ = {name: str(folder / value) if name == "CONFIG_FILE" else value for name, value in environ.items()}
@@ -227,9 +225,7 @@ async def _compared(folder: Path, scenario: str, changes: dict[str, object]) -> 
 
 
 @pytest.mark.parametrize(("scenario", "changes"), HOUSES)
-async def test_each_variable_of_the_script_is_written_with_its_value_or_stands_in_the_table(
-    scenario: str, changes: dict[str, object], tmp_path: Path
-) -> None:
+async def test_each_variable_of_the_script_is_written_with_its_value_or_stands_in_the_table(scenario: str, changes: dict[str, object], tmp_path: Path) -> None:
     ours, theirs = await _compared(tmp_path, scenario, changes)
     assert len(theirs) > 25
     assert {_general(name) for name, value in theirs.items() if ours.get(name) != value} <= DIFFERENT
@@ -290,9 +286,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make fi
 
 @needs_root
 @pytest.mark.parametrize("words", [["-s"], ["--away"], []])
-def test_root_goes_on_as_the_user_whom_the_port_file_belongs_to(
-    folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_root_goes_on_as_the_user_whom_the_port_file_belongs_to(folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise the lock, the token and the pin that it leaves would stop the unit, which runs as that user."""
     became: list[int] = []
 

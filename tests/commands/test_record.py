@@ -43,7 +43,9 @@ except NutdrvError as error:
 
 def _conf(folder: Path, **options: str) -> None:
     lines = "".join(f"    {name} = {value}\n" for name, value in {"driver": "nutdrv_py", **options}.items())
-    (folder / "ups.conf").write_text(f"[home]\n{lines}\n[other]\n    driver = dummy-ups\n    port = x.dev\n[file]\n    driver = nutdrv_py\n    backend = dummy\n    port = x.dev\n")
+    (folder / "ups.conf").write_text(
+        f"[home]\n{lines}\n[other]\n    driver = dummy-ups\n    port = x.dev\n[file]\n    driver = nutdrv_py\n    backend = dummy\n    port = x.dev\n"
+    )
     (folder / "ups.conf").chmod(0o600)
 
 
@@ -204,9 +206,7 @@ async def test_a_device_that_is_away_makes_a_file_too(tmp_path: Path) -> None:
     [(("other", "new"), "dummy-ups"), (("file", "new"), "enphase, rct"), (("nobody", "new"), "nobody"), (("home", "ups.conf"), "already"),
      (("home", "absent/new"), "cannot be made")],
 )  # fmt: skip
-def test_what_cannot_be_recorded_is_said_before_anything_is_asked(
-    words: tuple[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_recorded_is_said_before_anything_is_asked(words: tuple[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUT_CONFPATH", str(tmp_path))
     monkeypatch.setenv("NUT_STATEPATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)

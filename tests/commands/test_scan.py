@@ -69,9 +69,7 @@ def _port(running: RunningInverter) -> str:
     return running.sim.host_port.rpartition(":")[2]
 
 
-def test_an_inverter_is_found_by_its_answer_and_becomes_a_section(
-    inverter: RunningInverter, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_an_inverter_is_found_by_its_answer_and_becomes_a_section(inverter: RunningInverter, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert _run("--network", "127.0.0.0/29", "--port", _port(inverter)) == 0
     out, err = capsys.readouterr()
     assert inverter.sim.serial in out
@@ -85,9 +83,7 @@ def test_an_inverter_is_found_by_its_answer_and_becomes_a_section(
     assert inverter.call(lambda: inverter.sim._clients) == []
 
 
-def test_section_names_are_unique_also_beside_those_of_ups_conf(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_section_names_are_unique_also_beside_those_of_ups_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     _found(
         monkeypatch, Gateway("192.168.1.20", "122333444455", "envoy.local"), Gateway("192.168.1.21", "122333444456", "envoy-2.local"),
         Gateway("envoy.local", "122333444455", "envoy.local"),

@@ -429,5 +429,3 @@ def test_each_key_and_option_of_the_document_is_known() -> None:
     for option in re.findall(r"^  (-[a-z])\b", text, re.MULTILINE):
         done = subprocess.run([sys.executable, "-m", "nutdrv_py", "portfile", "--help"], capture_output=True, text=True, check=True, cwd=REPO)
         assert f"  {option}" in done.stdout
-
-

@@ -57,9 +57,7 @@ def test_without_data_it_says_since_when_if_it_knows() -> None:
     assert headline(facts(stale=True, age=None)) == "No data"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (13200, "3 h 40 min"), (7200, "2 h"), (187200, "2 d 4 h")]
-)
+@pytest.mark.parametrize(("seconds", "words"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (13200, "3 h 40 min"), (7200, "2 h"), (187200, "2 d 4 h")])
 def test_durations(seconds: int, words: str) -> None:
     assert duration(seconds) == words
 

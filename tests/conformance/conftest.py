@@ -28,5 +28,3 @@ def _quick_lines() -> Iterator[None]:
 
         patch.setattr(modbus.Client, "__init__", hasty)
         yield
-
-

@@ -124,5 +124,3 @@ def test_a_backend_that_is_not_there_is_a_sentence(capsys: pytest.CaptureFixture
     code, levels, out = _lines(capsys, "--backend", "nothing:Nothing")
     assert (code, levels) == (1, {"backend": "failed"})
     assert "cannot be imported" in out
-
-

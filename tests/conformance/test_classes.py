@@ -17,9 +17,7 @@ from tests.conformance.right import Right, RightConfig
 
 
 def _judged(name: str, kind: object, default: object = None, **more: Any) -> list[str]:
-    config = make_dataclass(
-        "Made", [(name, kind, option("a help text", default=default, **more))], bases=(RightConfig,), frozen=True, slots=True, kw_only=True
-    )
+    config = make_dataclass("Made", [(name, kind, option("a help text", default=default, **more))], bases=(RightConfig,), frozen=True, slots=True, kw_only=True)
 
     class Made(Right):
         Config: ClassVar[type[Config]] = config  # type: ignore[assignment]
@@ -71,7 +69,25 @@ def test_the_age_of_the_last_reading_fits_the_polls(interval: int, age: int, rul
 
 @pytest.mark.parametrize(
     "name",
-    ["battery.charge", "battery.charge.low", "battery.runtime", "battery.voltage.nominal", "input.L1-N.voltage", "input.L3.current", "output.L2.power.percent", "input.bypass.L1-N.voltage", "input.transfer.high", "ups.realpower.nominal", "ups.test.result", "outlet.1.status", "outlet.group.2.current", "ambient.1.temperature.high.warning", "device.part", "experimental.pv.1.realpower", "battery.voltage.cell.max"],
+    [
+        "battery.charge",
+        "battery.charge.low",
+        "battery.runtime",
+        "battery.voltage.nominal",
+        "input.L1-N.voltage",
+        "input.L3.current",
+        "output.L2.power.percent",
+        "input.bypass.L1-N.voltage",
+        "input.transfer.high",
+        "ups.realpower.nominal",
+        "ups.test.result",
+        "outlet.1.status",
+        "outlet.group.2.current",
+        "ambient.1.temperature.high.warning",
+        "device.part",
+        "experimental.pv.1.realpower",
+        "battery.voltage.cell.max",
+    ],
 )
 def test_names_that_are_nuts(name: str) -> None:
     assert is_variable(name)

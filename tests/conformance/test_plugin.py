@@ -13,7 +13,7 @@ from pathlib import Path
 from nutdrv_py.testing import Conformance, Device
 from tests.conftest import REPO
 
-AUTHORS = '''
+AUTHORS = """
 from pathlib import Path
 
 from nutdrv_py.api import Backend, DeviceError, Reading, Status
@@ -60,7 +60,7 @@ class Wrong(Mine):
 class TestWrong(Conformance):
     backend = Wrong
     device = FakeFile
-'''
+"""
 
 
 def _pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -121,5 +121,8 @@ def test_what_an_author_has_described_of_a_device_stays_what_it_is() -> None:
     found = {name: f"({', '.join(inspect.signature(getattr(Device, name)).parameters)})" for name in expected}
     assert found == expected
     assert Device.__abstractmethods__ == {"config", "grid", "outage"}
-    assert {"notices", "returns", "settles", "patience", "delay", "capacity", "secrets", "clock", "folder"} <= {*vars(Device), *Device.__init__.__code__.co_names}
+    assert {"notices", "returns", "settles", "patience", "delay", "capacity", "secrets", "clock", "folder"} <= {
+        *vars(Device),
+        *Device.__init__.__code__.co_names,
+    }
     assert {"backend", "device"} <= set(Conformance.__annotations__)

@@ -96,6 +96,7 @@ async def test_who_is_cancelled_while_waiting_is_cancelled_and_the_work_has_ende
             return await work()
         finally:
             ended = True
+
     task = asyncio.create_task(confined(watched()))
     await asyncio.sleep(0.01)
     task.cancel()

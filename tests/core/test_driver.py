@@ -132,9 +132,7 @@ async def test_the_first_reading_makes_the_driver_ready(clock: FakeClock) -> Non
         assert world.status == "OL"
 
 
-async def test_a_device_that_is_away_at_the_start_is_served_as_stale_and_recovers_by_itself(
-    clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_device_that_is_away_at_the_start_is_served_as_stale_and_recovers_by_itself(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     world = World(clock)
     world.device.answer = DeviceError("the gateway cannot be reached: Connection refused")
     async with world:
@@ -178,9 +176,7 @@ async def test_a_gateway_lost_for_a_while_changes_nothing(clock: FakeClock, seco
 
 @pytest.mark.parametrize("jump", [8 * 3600.0, -3600.0, 86400.0 * 400])
 @pytest.mark.parametrize("status", [Status.OL, Status.OB])
-async def test_a_host_that_was_suspended_or_whose_clock_was_set_serves_what_it_knows_until_the_next_poll(
-    clock: FakeClock, status: Status, jump: float
-) -> None:
+async def test_a_host_that_was_suspended_or_whose_clock_was_set_serves_what_it_knows_until_the_next_poll(clock: FakeClock, status: Status, jump: float) -> None:
     """CLOCK_MONOTONIC stands while a host sleeps; data that were good before are no reason to shut it down as it wakes."""
     world = World(clock)
     world.device.answer = Reading({"battery.charge": 50}, status, decline=FALLING)
@@ -238,9 +234,7 @@ async def test_a_device_that_says_its_data_are_stale_is_believed_but_never_with_
 
 
 @pytest.mark.parametrize(("maxage", "pollinterval"), [(2, 1), (5, 2), (15, 5), (120, 5)])
-@pytest.mark.parametrize(
-    ("status", "alarms"), [(Status.OL, ("Replace battery",)), (Status.OL | Status.CAL, ()), (Status.OL | Status.OVER, ())]
-)
+@pytest.mark.parametrize(("status", "alarms"), [(Status.OL, ("Replace battery",)), (Status.OL | Status.CAL, ()), (Status.OL | Status.OVER, ())])
 async def test_upsmon_sees_an_alarm_on_the_grid_go_before_the_data_go_stale_however_short_maxage_is(
     clock: FakeClock, status: Status, alarms: tuple[str, ...], maxage: int, pollinterval: int
 ) -> None:
@@ -377,9 +371,7 @@ async def test_an_impossible_status_is_never_published(clock: FakeClock, status:
 
 
 @pytest.mark.parametrize("error", [ValueError("bug"), KeyError("x"), RecursionError(), AssertionError()])
-async def test_a_bug_in_a_backend_is_a_failed_poll_logged_once(
-    clock: FakeClock, error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_bug_in_a_backend_is_a_failed_poll_logged_once(clock: FakeClock, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     world = World(clock)
     async with world:
         world.device.answer = error
@@ -546,9 +538,7 @@ def _reloading(world_settings: Callable[[Settings], Settings | Exception]) -> tu
 
 
 async def test_a_reload_changes_what_it_can_without_a_gap(clock: FakeClock) -> None:
-    base, load = _reloading(
-        lambda s: dataclasses.replace(s, config=dataclasses.replace(s.config, pollinterval=1, maxage=7), debug_min=2)
-    )
+    base, load = _reloading(lambda s: dataclasses.replace(s, config=dataclasses.replace(s.config, pollinterval=1, maxage=7), debug_min=2))
     world = World(clock, load=load)
     base.append(world.settings)
     async with world:
@@ -640,9 +630,7 @@ async def test_a_command_or_setting_that_hangs_does_not_keep_the_polls_away(cloc
 
 
 @pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt()], ids=["exit", "interrupt"])
-async def test_a_backend_that_wants_to_end_the_process_has_failed_a_poll(
-    error: BaseException, clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_backend_that_wants_to_end_the_process_has_failed_a_poll(error: BaseException, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     async def ends() -> Reading:
         raise error
 
@@ -671,6 +659,7 @@ async def test_a_time_of_the_wall_clock_makes_no_reading_that_never_ages(clock: 
 async def test_no_bug_of_a_backend_ends_the_driver(clock: FakeClock, how: str) -> None:
     async with World(clock) as world:
         if how == "cancel":
+
             async def cancelled() -> Reading:
                 raise asyncio.CancelledError
 
@@ -858,11 +847,10 @@ async def test_what_is_no_data_is_dropped_counted_and_said_once_and_the_grid_sta
 
 
 @pytest.mark.parametrize("how", ["exit", "thread of execution"])
-async def test_a_backend_that_calls_sys_exit_is_a_failed_poll_with_a_line(
-    clock: FakeClock, caplog: pytest.LogCaptureFixture, how: str
-) -> None:
+async def test_a_backend_that_calls_sys_exit_is_a_failed_poll_with_a_line(clock: FakeClock, caplog: pytest.LogCaptureFixture, how: str) -> None:
     async def leave() -> Reading:
         sys.exit(3)
+
     async with World(clock) as world:
         world.device.answer = leave
         await clock.advance(20)
@@ -875,6 +863,7 @@ async def test_no_secret_of_the_configuration_leaves_the_driver(clock: FakeClock
     @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
     class Secretive(Config):
         password: str = option("x", sensitive=True, default="hunter2 secret")
+
     world = World(clock)
     settings = dataclasses.replace(world.settings, config=Secretive(port="x", pollinterval=5, maxage=120))
     world.driver = Driver(settings, world.device, clock)
@@ -921,7 +910,7 @@ class _Odd(Device):
     def commands(self) -> frozenset[str]:  # type: ignore[override]
         if self.polls >= 2 and self.wrong == "commands raise":
             raise KeyError("model")
-        return frozenset({7, "load.off", "x\nSETINFO ups.status \"OB LB\""}) if self.wrong == "commands" else frozenset()  # type: ignore[arg-type]
+        return frozenset({7, "load.off", 'x\nSETINFO ups.status "OB LB"'}) if self.wrong == "commands" else frozenset()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", ["raises", "no mapping", "no rule", "empty rule", "commands", "commands raise"])
@@ -1012,6 +1001,7 @@ async def test_whatever_breaks_the_core_in_a_reading_the_outage_is_served(
         if "battery.charge" in reading.values and Status.OB in reading.status:
             raise OverflowError("cannot convert float infinity to integer")
         return real(*args)
+
     async with World(clock) as world:
         await clock.advance(6)
         monkeypatch.setattr(f"nutdrv_py.core.variables.{where}", broken)

@@ -175,9 +175,7 @@ _GONE = Reading({CHARGE: 18, RUNTIME: 60}, OB, decline=Decline(low=20.0, cutoff=
         ([(0, _generator(18), True), (5, replace(_generator(18), status=OB | LB), True)], True),
     ],
 )
-def test_a_generator_that_charges_the_battery_holds_lb_back_until_anything_speaks_against_it(
-    story: list[tuple[float, Reading, bool]], low: bool
-) -> None:
+def test_a_generator_that_charges_the_battery_holds_lb_back_until_anything_speaks_against_it(story: list[tuple[float, Reading, bool]], low: bool) -> None:
     state = Low()
     for seconds, reading, fresh in story:
         state = after(state, reading, Wishes(runtime=Wish(120)), seconds, fresh=fresh)

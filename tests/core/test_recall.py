@@ -49,9 +49,7 @@ def left(memory: Memory | None, reading: Reading, *, away: float, later: float =
         (OUTAGE, Reading({}, Status.OB, decline=Decline(load=3600.0, measured=False)), 0, 200, 39),
     ],
 )
-def test_the_charge_that_is_left_after_a_restart(
-    memory: Memory | None, reading: Reading, away: float, later: float, charge: float | None
-) -> None:
+def test_the_charge_that_is_left_after_a_restart(memory: Memory | None, reading: Reading, away: float, later: float, charge: float | None) -> None:
     assert left(memory, reading, away=away, later=later) == (None if charge is None else pytest.approx(charge))
 
 

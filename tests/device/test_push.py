@@ -213,9 +213,7 @@ async def _cancelled(backend: Pushed) -> None:
     [(_no_connection, DeviceError, "switched on"), (_no_login, AuthError, "mine.conf"), (_ended, DeviceError, "opened again"),
      (_left, DeviceError, "(?i)exit"), (_cancelled, DeviceError, "cancelled from within")],
 )  # fmt: skip
-def test_each_end_of_the_listening_is_said_and_tried_again_less_and_less_often(
-    clock: FakeClock, listening: Any, kind: type[DeviceError], text: str
-) -> None:
+def test_each_end_of_the_listening_is_said_and_tried_again_less_and_less_often(clock: FakeClock, listening: Any, kind: type[DeviceError], text: str) -> None:
     async def story(backend: Pushed) -> None:
         for wait in (*RETRY, RETRY[-1]):
             began = backend.began

@@ -80,9 +80,7 @@ def test_many_answers_within_a_minute_confirm_nothing() -> None:
         ([(2500, 600, 0), (None, 2_147_483, DRAIN_AGE + 1)], 20_000),
     ],
 )
-def test_the_drain_is_what_was_told_last_and_at_most_what_the_battery_gives(
-    history: list[tuple[float | None, float | None, float]], watts: float
-) -> None:
+def test_the_drain_is_what_was_told_last_and_at_most_what_the_battery_gives(history: list[tuple[float | None, float | None, float]], watts: float) -> None:
     drain = Drain()
     for told, load, now in history:
         drain.update(told, load, now, most_power(10_000, 60_000))

@@ -67,19 +67,13 @@ def results(outcomes: Sequence[Outcome]) -> dict[str, Seen]:
     found: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         found.setdefault(outcome.row.name, []).append(outcome)
-    return {
-        name: Seen(tuple(scene.after for scene in scenes), sum(bool(scene.wrong) for scene in scenes), day)
-        for name, scenes in found.items()
-    }
+    return {name: Seen(tuple(scene.after for scene in scenes), sum(bool(scene.wrong) for scene in scenes), day) for name, scenes in found.items()}
 
 
 def kept(path: Path) -> dict[str, dict[str, Seen]]:
     """Return what earlier runs have stored in the file; nothing when there is none."""
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {
-        release: {name: Seen(tuple(seen["after"]), seen["wrong"], seen["day"]) for name, seen in rows.items()}
-        for release, rows in found.items()
-    }
+    return {release: {name: Seen(tuple(seen["after"]), seen["wrong"], seen["day"]) for name, seen in rows.items()} for release, rows in found.items()}
 
 
 def store(path: Path, news: Known) -> dict[str, dict[str, Seen]]:

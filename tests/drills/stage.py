@@ -185,9 +185,7 @@ class Scene(Watched):
         self.watch(PROGRAM_START, lambda: self.record.status != WAIT)
         command = [*alone(), find_program("upsmon"), "-F", *(["-p"] if os.geteuid() == 0 else [])]
         with (self.folder / "log" / "upsmon").open("ab") as log:
-            monitor = self.monitor = subprocess.Popen(
-                command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            monitor = self.monitor = subprocess.Popen(command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._processes.append(monitor)
         # A UPS without data takes no login; then its start is near enough.
         began = time.monotonic()

@@ -30,12 +30,7 @@ def chosen(word: str) -> list[tuple[Row, float]]:
     """Return rows and phases: of the quick set without a word, all with ``all``, else those whose name has that pattern."""
     if not word:
         return [(row, phase) for row in ROWS if row.quick for phase in row.phases]
-    return [
-        (row, phase)
-        for row in ROWS
-        if word == "all" or re.search(word, row.name)
-        for phase in (ALL_PHASES if row.phased else row.phases)
-    ]
+    return [(row, phase) for row in ROWS if word == "all" or re.search(word, row.name) for phase in (ALL_PHASES if row.phased else row.phases)]
 
 
 def _played(row: Row, phase: float) -> Outcome:

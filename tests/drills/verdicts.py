@@ -205,8 +205,7 @@ def early_silences(record: Record, gap: float) -> list[str]:
             killed = any(-BLURRED < sample.at - kill < 2 for kill in record.kills)
             if sample.at - last < gap - BLURRED and not killed:
                 found.append(
-                    f"{sample.status} {sample.at - last:.1f} s after a loud status or a start, and at once after "
-                    f"{before.status!r}; at least {gap:.1f} s"
+                    f"{sample.status} {sample.at - last:.1f} s after a loud status or a start, and at once after {before.status!r}; at least {gap:.1f} s"
                 )
         before = sample
     return found
@@ -214,9 +213,7 @@ def early_silences(record: Record, gap: float) -> list[str]:
 
 def _never(row: Row, scene: Scene) -> list[str]:
     served = {sample.status for sample in scene.record.samples}
-    return [
-        f"upsd served {status!r}" for status in sorted(served) if any(set(words.split()) <= set(status.split()) for words in row.never)
-    ]
+    return [f"upsd served {status!r}" for status in sorted(served) if any(set(words.split()) <= set(status.split()) for words in row.never)]
 
 
 def _values(row: Row, scene: Scene) -> list[str]:

@@ -163,9 +163,7 @@ def test_what_is_wrong_is_said_with_file_and_line_and_the_nearest_key(tmp_path: 
         ("device: {hots: x}\n", "there is no key hots; did you mean host?"),
     ],
 )  # fmt: skip
-def test_a_key_that_rctmon_ignores_is_a_warning_with_the_nearest_known_one(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, sentence: str
-) -> None:
+def test_a_key_that_rctmon_ignores_is_a_warning_with_the_nearest_known_one(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, sentence: str) -> None:
     read(tmp_path, text)
     line = 2 if ":\n" in text else 1
     assert f"config.yml:{line}: {sentence}" in caplog.text
@@ -266,9 +264,7 @@ def test_a_certificate_authority_without_tls_is_a_warning(tmp_path: Path, caplog
         ("influxdb: {enable: false, token: ''}\n", False),
     ],
 )
-def test_a_file_whose_secrets_are_not_in_use_is_warned_of(
-    tmp_path: Path, text: str, warns: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_whose_secrets_are_not_in_use_is_warned_of(tmp_path: Path, text: str, warns: bool, caplog: pytest.LogCaptureFixture) -> None:
     read(tmp_path, text, mode=0o644)
     assert ("chmod o-rwx" in caplog.text) is warns
     assert "s3cret" not in caplog.text

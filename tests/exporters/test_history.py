@@ -265,9 +265,7 @@ async def test_no_file_is_no_trouble(tmp_path: Path, clock: FakeClock, caplog: p
     assert not caplog.records
 
 
-async def test_a_folder_that_cannot_be_written_is_told_once_and_so_is_the_recovery(
-    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_folder_that_cannot_be_written_is_told_once_and_so_is_the_recovery(tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "away"
     caplog.set_level("INFO")
     async with kept(folder / "u.history", clock) as (_, file):

@@ -129,9 +129,7 @@ _values = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | _name
 
 
 @given(tags=st.dictionaries(_names, _names, max_size=4), fields=st.dictionaries(_names, _values, min_size=1, max_size=5), at=st.integers(0, 2**52))
-def test_any_text_gives_one_line_that_a_strict_reader_reads_back_equal(
-    tags: dict[str, str], fields: dict[str, FieldValue], at: int
-) -> None:
+def test_any_text_gives_one_line_that_a_strict_reader_reads_back_equal(tags: dict[str, str], fields: dict[str, FieldValue], at: int) -> None:
     text = line(Measured("ups", tags, fields, at))
     text.encode()
     wanted = {
@@ -499,8 +497,7 @@ async def test_each_refusal_says_what_to_do(clock: FakeClock, server: Server, ca
     start = f"InfluxDB at 127.0.0.1:{server.port}"
     assert [record.getMessage() for record in caplog.records][:2] == [
         f"{start} refuses the token: correct it in the section influxdb (it says: unauthorized access); the points are kept for it",
-        f"{start} has no bucket house in home: create it, or correct the section influxdb (it says: <html> not here [0m</html>); "
-        "the points are kept for it",
+        f"{start} has no bucket house in home: create it, or correct the section influxdb (it says: <html> not here [0m</html>); the points are kept for it",
     ]
 
 

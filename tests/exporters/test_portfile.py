@@ -336,7 +336,12 @@ def test_what_the_script_generated_and_nobody_keeps_is_dropped_and_the_users_ent
     file.write_text(SCRIPTS)
     PortFile(file).show(VALUES)
     found = {name: value for name, value in read(file).items() if value}
-    assert found == {**{name: value for name, value in VALUES.items() if name in read(file)}, "battery.date": "2024-01-01", "input.voltage.nominal": "230", "ups.location": "cellar"}
+    assert found == {
+        **{name: value for name, value in VALUES.items() if name in read(file)},
+        "battery.date": "2024-01-01",
+        "input.voltage.nominal": "230",
+        "ups.location": "cellar",
+    }
     assert "# mine" in file.read_text()
 
 
@@ -523,9 +528,7 @@ async def test_a_file_from_before_is_served_for_a_moment_while_the_device_is_ask
     assert await home.look(1) is None
 
 
-async def test_a_disk_that_fails_when_the_status_changes_takes_the_file_away(
-    clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_disk_that_fails_when_the_status_changes_takes_the_file_away(clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(clock, file)
     await home.tell()
     monkeypatch.setattr(module.os, "fsync", lambda *words: (_ for _ in ()).throw(OSError(5, "Input/output error")))  # type: ignore[attr-defined]
@@ -575,7 +578,9 @@ def test_a_writer_that_hangs_is_known_as_stuck(clock: FakeClock, file: Path) -> 
     assert home.writer.stuck
 
 
-async def test_a_write_that_fails_is_tried_again_and_said_once(clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_write_that_fails_is_tried_again_and_said_once(
+    clock: FakeClock, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     home = Home(clock, file)
     await home.tell()
     good = os.replace

@@ -111,11 +111,7 @@ class Scrape:
         route = (web or self._web).route
         self.text = route({}).body.decode()
         self.families = parsed(route({"accept": OPENMETRICS}).body)
-        self.values = {
-            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in self.families.values()
-            for sample in family.samples
-        }
+        self.values = {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for family in self.families.values() for sample in family.samples}
         plain = {(sample.name, tuple(sorted(sample.labels.items()))) for family in classic(self.text) for sample in family.samples}
         assert plain == self.values.keys()
         return self
@@ -260,9 +256,7 @@ async def test_a_full_house_shows_rctmons_complete_list_with_its_names_types_and
             "rctmon_battery_status", "rctmon_battery_status2", "rctmon_grid_power_sum_watt",
         }  # fmt: skip
         assert ours <= found.keys()
-        shown = {
-            label: {labels[label] for name in expected for labels in scrape.labels(name) if label in labels} for label in VALUES
-        }
+        shown = {label: {labels[label] for name in expected for labels in scrape.labels(name) if label in labels} for label in VALUES}
         assert shown == VALUES
         name = "PS 6.0 BA3L"
         assert {labels["inverter"] for found in expected for labels in scrape.labels(found) if "inverter" in labels} == {name}
@@ -333,9 +327,7 @@ def test_without_exposition_only_the_driver_and_the_process_are_shown(backend: s
 
 
 def test_several_inverters_share_one_help_and_type_per_metric() -> None:
-    scrape = Scrape(
-        Scripted("one", raw=RAW, variables=SHOWN), Scripted("two", raw={**RAW, "android_description": "Dach"}, variables=SHOWN)
-    )
+    scrape = Scrape(Scripted("one", raw=RAW, variables=SHOWN), Scripted("two", raw={**RAW, "android_description": "Dach"}, variables=SHOWN))
     for kind in ("HELP", "TYPE"):
         named = re.findall(rf"^# {kind} (\S+)", scrape.text, re.MULTILINE)
         assert len(named) == len(set(named))
@@ -365,9 +357,7 @@ async def test_every_numeric_variable_of_a_house_is_shown_under_nut_exporters_na
         for name in shown:
             metric = "network_ups_tools_" + name.replace(".", "_").replace("-", "_")
             assert scrape.value(metric, ups="home") == numbers.get(name)
-        assert scrape.labels("network_ups_tools_device_info") == [
-            {"ups": "home", **{key: shown.get(f"device.{key}", "") for key in DEVICE}}
-        ]
+        assert scrape.labels("network_ups_tools_device_info") == [{"ups": "home", **{key: shown.get(f"device.{key}", "") for key in DEVICE}}]
         for metric in ("battery_charge", "battery_runtime", "input_realpower", "output_realpower", "ups_load", "experimental_pv_realpower"):
             assert f"network_ups_tools_{metric}" in scrape.names
 
@@ -473,6 +463,7 @@ async def test_the_server_speaks_openmetrics_to_those_who_ask_and_the_classic_fo
             return answered.status, answered.headers["Content-Type"], answered.read()
         finally:
             connection.close()
+
     web = Web()
     exporter = PrometheusExporter([Scripted()], Prometheus(bind_port=0), web)
     await exporter.start()
@@ -574,9 +565,7 @@ def test_the_document_names_nothing_that_is_not_there() -> None:
 
 
 def test_what_an_inverter_answers_that_does_not_tell_of_the_grid_is_shown_and_no_status() -> None:
-    source = Scripted(
-        stale=True, answering=True, at=None, variables={}, raw={"battery.soc": 0.5, "android_description": "Cellar"}, status=Status(0)
-    )
+    source = Scripted(stale=True, answering=True, at=None, variables={}, raw={"battery.soc": 0.5, "android_description": "Cellar"}, status=Status(0))
     source.state = replace(source.state, up=False)
     scrape = Scrape(source)
     assert scrape.value("rctmon_battery_state_of_charge_percent", inverter="Cellar") == 0.5

@@ -218,7 +218,10 @@ def test_home_assistant_shows_what_the_status_says_and_unknown_for_a_value_that_
     assert _shown(key, payload) == shown
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40), st.dictionaries(st.sampled_from([row.variable for row in SENSORS]), st.text()))
+@given(
+    st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40),
+    st.dictionaries(st.sampled_from([row.variable for row in SENSORS]), st.text()),
+)
 def test_any_name_and_any_text_make_messages_that_can_be_read(ups: str, variables: Mapping[str, str]) -> None:
     for topic, text in configs(Place("rctmon", ups), {**variables, "ups.status": "OL"}).items():
         assert re.fullmatch(r"homeassistant/(binary_)?sensor/[A-Za-z0-9_]+/[A-Za-z0-9_]+/config", topic)

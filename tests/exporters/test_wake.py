@@ -452,9 +452,7 @@ async def test_a_machine_that_went_down_in_an_outage_is_waked_over_a_restart_and
     assert "Waking nas: magic packet 1 of 3 to 127.255.255.255" in told
 
 
-async def test_a_grid_that_goes_while_a_machine_is_asked_gets_no_packet(
-    clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_grid_that_goes_while_a_machine_is_asked_gets_no_packet(clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     woken = Woken(clock, tmp_path, monkeypatch)
     async with woken.world:
         made = await woken.exporter()
@@ -561,7 +559,9 @@ async def test_with_several_devices_the_worst_counts(clock: FakeClock, tmp_path:
         assert made._look({}).grid is OFF
 
 
-@pytest.mark.parametrize(("status", "grid"), [("OL", ON), ("OL CHRG", ON), ("OB", OFF), ("OB LB", OFF), ("FSD OL", UNKNOWN), ("OL OFF", UNKNOWN), ("OFF", UNKNOWN)])
+@pytest.mark.parametrize(
+    ("status", "grid"), [("OL", ON), ("OL CHRG", ON), ("OB", OFF), ("OB LB", OFF), ("FSD OL", UNKNOWN), ("OL OFF", UNKNOWN), ("OFF", UNKNOWN)]
+)
 def test_the_grid_is_there_only_when_nothing_speaks_against_it(status: str, grid: Grid) -> None:
     assert wake._grid(False, Status.parse(status)[0]) is grid
     assert wake._grid(True, Status.parse(status)[0]) is UNKNOWN

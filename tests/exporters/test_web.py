@@ -56,6 +56,7 @@ async def test_a_route_answers_get_and_head_and_others_are_not_there(caplog: pyt
 async def test_what_may_be_compressed_is_for_a_client_that_takes_gzip_and_the_query_reaches_the_route() -> None:
     def route(headers: Mapping[str, str]) -> Answer:
         return Answer(headers[module.QUERY].encode() * 100, "text/plain", compress=True)
+
     async with served({"/": route, "/plain": hello}) as base, httpx.AsyncClient(base_url=base) as client:
         packed = await client.get("/?name[]=x", headers={"Accept-Encoding": "deflate, gzip;q=0.5"})
         assert (packed.headers["content-encoding"], packed.text) == ("gzip", "name[]=x" * 100)

@@ -176,11 +176,10 @@ class Lab(Watched):
     def foreground(self, *words: str) -> subprocess.Popen[bytes]:
         """Start the driver with its output in log/driver; ended with the stage."""
         with (self.folder / "log" / "driver").open("ab") as log:
-            process = subprocess.Popen(
-                [str(self.folder / "bin" / "nutdrv_py"), *words], env=self.environment(), stdout=log, stderr=log, start_new_session=True
-            )
+            process = subprocess.Popen([str(self.folder / "bin" / "nutdrv_py"), *words], env=self.environment(), stdout=log, stderr=log, start_new_session=True)
         self._processes.append(process)
         return process
+
 
 def wait(test: Callable[[], object], timeout: float = 10, what: str = "") -> float:
     """Wait until ``test`` is true; the seconds it took."""

@@ -171,7 +171,7 @@ def test_upsrw_and_upscmd_do_what_the_file_declares(house: Callable[..., House])
     assert "[battery.charge]" not in offered
     assert "SUCCESS" in stage.upsrw("ups.beeper.status", "muted")
     assert "SUCCESS" in stage.upsrw("battery.charge.low", "30")
-    assert "SUCCESS" in stage.upsrw("ups.id", "= a #1 \"b\"")
+    assert "SUCCESS" in stage.upsrw("ups.id", '= a #1 "b"')
     assert "SUCCESS" not in stage.upsrw("battery.charge.low", "100")
     assert "SUCCESS" not in stage.upsrw("battery.charge", "1")
     wait(lambda: stage.variables()["ups.id"] == '= a #1 "b"')

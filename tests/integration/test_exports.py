@@ -182,9 +182,7 @@ def test_servers_that_hang_delay_neither_the_polls_nor_the_end(tmp_path: Path, i
         assert "s3cret" not in running.log
 
 
-def test_several_devices_with_all_exporters_from_one_process(
-    tmp_path: Path, inverter: rct.RunningInverter, gateway: enphase.RunningSimulator
-) -> None:
+def test_several_devices_with_all_exporters_from_one_process(tmp_path: Path, inverter: rct.RunningInverter, gateway: enphase.RunningSimulator) -> None:
     port, sim = free_port(), gateway.sim
     (tmp_path / "port").mkdir(mode=0o700)
     for name in ("house", "barn"):
@@ -256,9 +254,7 @@ def test_a_file_with_nothing_enabled_runs_with_a_warning_as_with_rctmon(tmp_path
 
 
 @pytest.mark.parametrize("words", [["--away"], []])
-def test_a_port_file_that_nobody_keeps_any_more_is_taken_away_also_when_the_configuration_is_wrong(
-    tmp_path: Path, words: list[str]
-) -> None:
+def test_a_port_file_that_nobody_keeps_any_more_is_taken_away_also_when_the_configuration_is_wrong(tmp_path: Path, words: list[str]) -> None:
     file = tmp_path / "rct.dev"
     file.write_text("ups.status: OL\n")
     (tmp_path / "config.yml").write_text(f"device:\nportfile: {{path: {file}}}\nmqtt: {{enable: true}}\n")
@@ -270,9 +266,7 @@ def test_a_port_file_that_nobody_keeps_any_more_is_taken_away_also_when_the_conf
 
 
 @pytest.mark.parametrize("wrong", ["exports.yml", "ups.conf"])
-def test_a_driver_that_cannot_start_takes_the_port_file_away_that_it_left_when_it_was_killed(
-    inverter: rct.RunningInverter, tmp_path: Path, wrong: str
-) -> None:
+def test_a_driver_that_cannot_start_takes_the_port_file_away_that_it_left_when_it_was_killed(inverter: rct.RunningInverter, tmp_path: Path, wrong: str) -> None:
     file = tmp_path / "home.dev"
     file.touch()
     with home(inverter, {"portfile": {"path": str(tmp_path / "{ups}.dev")}}) as stage:

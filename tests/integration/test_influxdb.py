@@ -109,11 +109,7 @@ class Influx(Server):
     def query(self, text: str, **more: str) -> list[dict[str, Any]]:
         found = json.loads(self.get("/query", method="POST", q=text, u=LOGIN[0], p=LOGIN[1], **more))["results"][0]
         assert "error" not in found, found
-        return [
-            {**series.get("tags", {}), **dict(zip(series["columns"], row, strict=True))}
-            for series in found.get("series", ())
-            for row in series["values"]
-        ]
+        return [{**series.get("tags", {}), **dict(zip(series["columns"], row, strict=True))} for series in found.get("series", ()) for row in series["values"]]
 
 
 def _server(kind: type[Server], program: str, folder: Path) -> Iterator[Any]:
@@ -197,15 +193,12 @@ def running() -> Iterator[RunningInverter]:
         yield inverter
 
 
-@pytest.mark.parametrize(
-    "call", [{"token": "any", "org": "home", "bucket": "house"}, {"database": "house"}], ids=["2.x call", "1.x call"]
-)
-async def test_a_house_is_in_victoria_metrics_with_the_time_in_which_it_was_away(
-    victoria: Victoria, running: RunningInverter, call: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("call", [{"token": "any", "org": "home", "bucket": "house"}, {"database": "house"}], ids=["2.x call", "1.x call"])
+async def test_a_house_is_in_victoria_metrics_with_the_time_in_which_it_was_away(victoria: Victoria, running: RunningInverter, call: dict[str, str]) -> None:
     def told(since: float, until: float) -> list[float]:
         found = victoria.series("battery_overview_soc")
         return [at for series in found for at in series["timestamps"] if since <= at / 1000 <= until]
+
     async with house(running, url=victoria.url, **call) as home:
         await home.until(lambda: told(0, time.time()))
         await asyncio.to_thread(victoria.end)

@@ -171,9 +171,7 @@ def test_a_full_disk_behind_stdout_does_not_keep_the_driver_from_starting(lab: L
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_driver_whose_output_is_closed_starts_and_prints_into_no_socket(lab: Lab, closed: str) -> None:
     command = f'exec "$0" -a ups {closed}'
-    done = subprocess.run(
-        ["sh", "-c", command, str(lab.folder / "bin" / "nutdrv_py")], env=lab.environment(), timeout=60, check=False
-    )
+    done = subprocess.run(["sh", "-c", command, str(lab.folder / "bin" / "nutdrv_py")], env=lab.environment(), timeout=60, check=False)
     assert done.returncode == 0
     client = lab.client()
     os.kill(lab.pid, signal.SIGURG)
@@ -364,9 +362,7 @@ def test_root_is_given_up_for_nuts_user_and_the_socket_gets_the_group() -> None:
         shutil.copy(REPO / "tests" / "integration" / "plain.py", site)
         (home / "device").write_text("grid=up\nsoc=50\n")
         (home / "etc").mkdir()
-        (home / "etc" / "ups.conf").write_text(
-            f"[ups]\ndriver = nutdrv_py\nport = {home}/device\nbackend = plain:Plain\ngroup = nut\n"
-        )
+        (home / "etc" / "ups.conf").write_text(f"[ups]\ndriver = nutdrv_py\nport = {home}/device\nbackend = plain:Plain\ngroup = nut\n")
         run = home / "run"
         run.mkdir()
         os.chown(run, 0, account.pw_gid)

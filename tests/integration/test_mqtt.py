@@ -114,9 +114,7 @@ class Reader:
     def __init__(self, port: int, *topics: str) -> None:
         self.messages: list[tuple[str, str, bool]] = []
         words = [word for topic in topics for word in ("-t", topic)]
-        self._process = subprocess.Popen(
-            ["mosquitto_sub", "-p", str(port), "-F", "%j", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        self._process = subprocess.Popen(["mosquitto_sub", "-p", str(port), "-F", "%j", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -395,9 +393,7 @@ def deaf() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-async def test_a_broker_that_hangs_holds_up_neither_polls_nor_the_exit(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_broker_that_hangs_holds_up_neither_polls_nor_the_exit(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "KEEPALIVE", 1)
     lags: list[float] = []
 
@@ -442,9 +438,7 @@ async def test_a_broker_that_stops_in_the_middle_holds_up_neither_polls_nor_the_
         assert time.monotonic() - began < 3
 
 
-async def test_a_broker_that_falls_silent_is_left_and_given_what_is_current_when_it_wakes(
-    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_broker_that_falls_silent_is_left_and_given_what_is_current_when_it_wakes(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "KEEPALIVE", 1)
     async with running(Home(broker.port)) as home:
         await until(lambda: home.exporter._connected and not home.exporter._flight)
@@ -585,9 +579,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["trusted", "insecure", "foreign authority", "unknown authority", "no certificate of ours", "no TLS"],
 )  # fmt: skip
-async def test_tls(
-    certificates: Path, tmp_path: Path, keys: dict[str, object], complaint: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_tls(certificates: Path, tmp_path: Path, keys: dict[str, object], complaint: str, caplog: pytest.LogCaptureFixture) -> None:
     lines = (f"cafile {certificates}/ca.pem", f"certfile {certificates}/server.pem", f"keyfile {certificates}/server.key", "require_certificate true")
     found = {key: str(certificates / value) if isinstance(value, str) else value for key, value in keys.items()}
 
@@ -621,9 +613,7 @@ async def test_home_assistant_is_told_again_when_it_starts(broker: Mosquitto) ->
     assert {item["topic"] for item in config["availability"]} == {"rctmon/availability", "rctmon/ups/home/availability"}
 
 
-async def test_home_assistant_gets_values_that_are_not_retained_after_it_was_told_of_them(
-    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_home_assistant_gets_values_that_are_not_retained_after_it_was_told_of_them(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "REPLAY", 0.5)
     with listening(broker) as reader:
         async with running(Home(broker.port, mqtt_retain=False)):

@@ -96,7 +96,7 @@ def test_upsrw_lists_and_sets_with_upsds_own_checks(served: Lab) -> None:
     listed = _client(served, "upsrw").stdout
     assert "[ups.delay.shutdown]" in listed
     assert "Type: RANGE NUMBER" in listed or "Type: RANGE" in listed
-    assert "Option: \"0-600\"" in listed
+    assert 'Option: "0-600"' in listed
     assert "[ups.id]" in listed
     assert "Maximum length: 20" in listed
     assert "SUCCESS" in _upsrw(served, "ups.delay.shutdown", "42")
@@ -124,9 +124,7 @@ def test_upscmd_lists_runs_and_is_told_the_outcome(served: Lab) -> None:
 
 
 def test_a_running_dump_and_updates_survive_many_upsc_at_once(served: Lab) -> None:
-    processes = [
-        subprocess.Popen([find_program("upsc"), served.address], stdout=subprocess.PIPE, env=served.environment()) for _ in range(20)
-    ]
+    processes = [subprocess.Popen([find_program("upsc"), served.address], stdout=subprocess.PIPE, env=served.environment()) for _ in range(20)]
     for soc in range(60, 80):
         served.say(soc=soc)
     outputs = [process.communicate(timeout=30)[0] for process in processes]

@@ -144,9 +144,7 @@ def test_what_is_wrong_with_a_running_nut_is_told_with_what_to_type(labs: Callab
     assert "systemctl enable --now nut-server" in found["upsd"]["advice"]
 
     (lab.folder / "bin" / "nutdrv_py").rename(lab.folder / "elsewhere")
-    done = subprocess.run(
-        [lab.folder / "elsewhere", "check", "ups"], env=lab.environment(), capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([lab.folder / "elsewhere", "check", "ups"], env=lab.environment(), capture_output=True, text=True, timeout=60, check=False)
     assert f"type: nutdrv_py install --driverpath {lab.folder}/bin" in done.stdout
 
 

@@ -263,9 +263,7 @@ def test_a_driver_that_is_gone_is_told_and_then_nothing_is_shown_as_current(scre
     assert screen.js("return document.getElementById('said').textContent") == "home: the driver does not answer"
 
 
-def test_errors_are_taken_for_silence_and_the_page_recovers_by_itself(
-    screen: Screen, serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_are_taken_for_silence_and_the_page_recovers_by_itself(screen: Screen, serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
     home = Scripted()
     screen.show(serve(home))
 
@@ -551,7 +549,9 @@ def test_a_screen_reader_finds_names_landmarks_and_the_whole_picture_in_words(sc
 def test_a_new_status_is_announced_and_a_new_number_is_not(screen: Screen, serve: Callable[..., Served]) -> None:
     home = Scripted()
     screen.show(serve(home))
-    screen.js("window.said = []; new MutationObserver(() => window.said.push(document.getElementById('said').textContent)).observe(document.getElementById('said'), {childList: true})")
+    screen.js(
+        "window.said = []; new MutationObserver(() => window.said.push(document.getElementById('said').textContent)).observe(document.getElementById('said'), {childList: true})"
+    )
     home.say("OL", battery_charge="86", battery_runtime="14000")
     screen.soon(lambda: "86 %" in screen.text)
     assert screen.js("return window.said") == []

@@ -105,11 +105,7 @@ def _agree(home: Home) -> None:
 def _compare(home: Home) -> None:
     """What moves by itself agrees within a part in twenty."""
     native, peer = home.of("home"), home.of(PEER)
-    wanted = {
-        name: value
-        for name, value in native.items()
-        if not name.startswith("driver.") and name not in AGES and len(value) <= MAX_ENTRY
-    }
+    wanted = {name: value for name, value in native.items() if not name.startswith("driver.") and name not in AGES and len(value) <= MAX_ENTRY}
     assert wanted.keys() <= peer.keys(), wanted.keys() - peer.keys()
     for name, value in wanted.items():
         other = peer[name]
@@ -251,7 +247,9 @@ def test_the_unit_is_hardened_and_leaves_nocomms_behind() -> None:
     for name in ("NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices", "LockPersonality"):
         assert service[name] == "yes"
     assert (service["ProtectSystem"], service["ReadWritePaths"], service["CapabilityBoundingSet"]) == (
-        "strict", "-/var/lib/nut -/var/lib/ups", "",
+        "strict",
+        "-/var/lib/nut -/var/lib/ups",
+        "",
     )
     assert service["Type"] == "notify" and int(service["WatchdogSec"]) > 150
     assert service["ExecStart"] == "/usr/bin/nutdrv_py portfile %i"

@@ -110,9 +110,7 @@ async def _home(folder: Path) -> AsyncIterator[Home]:
             await web.stop()
 
 
-async def test_prometheus_takes_all_of_it_and_ends_the_series_of_a_device_that_goes_stale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_prometheus_takes_all_of_it_and_ends_the_series_of_a_device_that_goes_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nutdrv_py.backends.rct.client.GAP", 0.0)
 
     def look(home: Home) -> None:
@@ -148,5 +146,6 @@ async def test_prometheus_takes_all_of_it_and_ends_the_series_of_a_device_that_g
         assert server.values("nutdrv_py_up == 0") and server.values("nutdrv_py_data_age_seconds > 5")
         home.inverter.set(silent=False)
         server.wait(lambda: server.values(charge), "the values again")
+
     async with _home(tmp_path) as home:
         await asyncio.to_thread(look, home)

@@ -185,9 +185,7 @@ def test_a_setting_goes_through_two_servers_and_its_outcome_comes_back(pair: tup
 
 
 @pytest.mark.parametrize("login", ["", "wrong"])
-def test_without_the_right_user_the_ups_is_read_and_nothing_is_done(
-    pair: tuple[Lab, Mirror], mirrors: Callable[..., Mirror], login: str
-) -> None:
+def test_without_the_right_user_the_ups_is_read_and_nothing_is_done(pair: tuple[Lab, Mirror], mirrors: Callable[..., Mirror], login: str) -> None:
     lab, _ = pair
     mirror = mirrors(lab.address, login=login).up()
     wait(lambda: "OL" in _status(mirror))
@@ -217,9 +215,7 @@ def test_a_killed_driver_of_the_source_is_stale_here_and_comes_back(source: Lab,
     wait(lambda: _stale(mirror), timeout=6)
 
 
-def test_the_sources_server_may_hang_end_and_start_and_a_forced_shutdown_is_passed_on(
-    source: Lab, mirrors: Callable[..., Mirror]
-) -> None:
+def test_the_sources_server_may_hang_end_and_start_and_a_forced_shutdown_is_passed_on(source: Lab, mirrors: Callable[..., Mirror]) -> None:
     mirror = mirrors(source.address).up()
     wait(lambda: "OL" in _status(mirror))
     server = source._processes[-1]
@@ -260,9 +256,7 @@ def test_a_source_that_is_away_at_the_start_is_found_later(mirrors: Callable[...
         lab.close()
 
 
-def test_a_repeater_of_a_repeater_works_and_a_loop_does_not_keep_old_data_alive(
-    pair: tuple[Lab, Mirror], mirrors: Callable[..., Mirror]
-) -> None:
+def test_a_repeater_of_a_repeater_works_and_a_loop_does_not_keep_old_data_alive(pair: tuple[Lab, Mirror], mirrors: Callable[..., Mirror]) -> None:
     lab, _ = pair
     first = mirrors(lab.address, ups="first").up()
     second = mirrors(first.address, ups="second").up()
@@ -298,9 +292,7 @@ def test_a_repeater_of_itself_is_refused_or_never_has_data(mirrors: Callable[...
         ("ups@nas", {"login": "", "username": "x"}, "password is missing"),
     ],
 )
-def test_a_wrong_section_fails_the_start_with_a_sentence(
-    mirrors: Callable[..., Mirror], port: str, options: dict[str, str], sentence: str
-) -> None:
+def test_a_wrong_section_fails_the_start_with_a_sentence(mirrors: Callable[..., Mirror], port: str, options: dict[str, str], sentence: str) -> None:
     done = mirrors(port, **options).upsdrvctl("start")
     assert done.returncode == 1
     assert sentence in done.stderr

@@ -61,9 +61,7 @@ def test_a_machine_that_was_up_is_waked_although_the_driver_was_killed_in_the_ou
         receiver.bind(("127.255.255.255", 0))
         receiver.settimeout(40)
         web = free_port()
-        stage = Watched(
-            {"driver": "nutdrv_py", "backend": "dummy", "port": "device.dev", "pollinterval": "1", "config": "exporters.yml"}, ups="home"
-        )
+        stage = Watched({"driver": "nutdrv_py", "backend": "dummy", "port": "device.dev", "pollinterval": "1", "config": "exporters.yml"}, ups="home")
 
         def say(status: str, charge: int) -> None:
             new = stage.folder / "etc" / "device.new"

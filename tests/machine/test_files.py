@@ -63,9 +63,7 @@ def test_a_link_of_another_user_is_named_with_the_user_who_can_have_made_it(thei
         (0o1777, 0, 0, True), (0o1777, 0, OTHER, False), (0o1775, OTHER, 0, True),
     ],
 )  # fmt: skip
-def test_a_link_is_followed_where_only_root_and_this_user_can_have_made_it(
-    tmp_path: Path, mode: int, group: int, owner: int, followed: bool
-) -> None:
+def test_a_link_is_followed_where_only_root_and_this_user_can_have_made_it(tmp_path: Path, mode: int, group: int, owner: int, followed: bool) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (tmp_path / "file").write_bytes(b"one")

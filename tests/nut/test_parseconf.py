@@ -70,7 +70,7 @@ def test_a_bare_hash_in_quotes_that_are_closed_on_the_line_is_a_character_of_a_f
 
 
 def test_a_bare_hash_in_quotes_that_stay_open_lets_a_file_go_on_in_the_same_line_as_nut_does() -> None:
-    items = list(parse(b'x = "a # bad"\ny = 1\n'.replace(b'bad"', b'bad')))
+    items = list(parse(b'x = "a # bad"\ny = 1\n'.replace(b'bad"', b"bad")))
     assert isinstance(items[0], BadLine)
     assert [item.words for item in items[1:] if isinstance(item, Line)] == [("bad",), ("y", "=", "1")]
 

@@ -310,8 +310,7 @@ input.voltage: 230
 def test_update_replaces_where_it_stood_appends_what_is_new_and_removes_what_vanished() -> None:
     new = update(OLD, {"ups.status": "OB LB", "battery.charge": "55"}, ours={"ups.load", "ups.status", "battery.charge"})
     assert new == (
-        '# mine\nups.id: rack 5   # keep\nbattery.charge: "55"\ncustom.x : a=b\n\n#@ rw ups.id string 32\n'
-        'a: "broken\ninput.voltage: 230\nups.status: "OB LB"\n'
+        '# mine\nups.id: rack 5   # keep\nbattery.charge: "55"\ncustom.x : a=b\n\n#@ rw ups.id string 32\na: "broken\ninput.voltage: 230\nups.status: "OB LB"\n'
     )
 
 

@@ -42,9 +42,7 @@ def _listed(capsys: pytest.CaptureFixture[str], backend: str) -> set[str]:
 
 
 @pytest.mark.parametrize("section", BACKENDS)
-def test_page_list_example_and_backends_command_name_the_same_options(
-    section: str, page: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_page_list_example_and_backends_command_name_the_same_options(section: str, page: str, capsys: pytest.CaptureFixture[str]) -> None:
     backend = BACKENDS[section]
     options = backend_options(SECTIONS[section])
     assert _options(_chapter(page, f"backend = {backend}")) | COMMON == set(options)

@@ -14,13 +14,12 @@ import pytest
 from nutdrv_py.process import background, serving
 
 
-async def test_a_background_task_that_dies_is_logged_although_the_backend_keeps_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_background_task_that_dies_is_logged_although_the_backend_keeps_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(serving, "UNHEARD", 0.01)
 
     async def die() -> None:
         raise KeyError("the queue")
+
     serving.contain()
     kept = asyncio.create_task(die(), name="reader of the queue")
     heard = asyncio.create_task(die())

@@ -65,9 +65,7 @@ def test_a_service_is_started_again_when_its_job_or_its_restart_setting_says_so(
     assert systemd.restarts() is again
 
 
-def test_a_systemd_that_does_not_answer_in_time_starts_nothing_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_systemd_that_does_not_answer_in_time_starts_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     program = tmp_path / "systemctl"
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)

@@ -138,11 +138,7 @@ def test_inventory_of_battery_and_controller(make: Make) -> None:
     assert groups["ENCHARGE"][0]["maxCellTemp"] == "unknown"
     assert groups["ENPOWER"][0]["communicating"] is False
     assert groups["ENPOWER"][0]["temperature"] == 79  # °F
-    rated = [
-        item["encharge_rated_power"]
-        for item in caller.json("/ivp/ensemble/status")["inventory"]["serial_nums"].values()
-        if item["device_type"] == 13
-    ]
+    rated = [item["encharge_rated_power"] for item in caller.json("/ivp/ensemble/status")["inventory"]["serial_nums"].values() if item["device_type"] == 13]
     assert rated == [3840, 3840]
     assert len(caller.json("/ivp/ensemble/power")["devices:"]) == 1
 
@@ -467,9 +463,7 @@ RELAY = "/ivp/ensemble/relay"
         (Fault("truncated-chunk"), httpx.RemoteProtocolError),
     ],
 )
-def test_faults_that_break_the_exchange(
-    make: Make, fault: Fault, error: type[Exception] | tuple[type[Exception], ...]
-) -> None:
+def test_faults_that_break_the_exchange(make: Make, fault: Fault, error: type[Exception] | tuple[type[Exception], ...]) -> None:
     caller = make()
     caller.running.fault(RELAY, fault)
     with pytest.raises(error):

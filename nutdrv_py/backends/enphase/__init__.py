@@ -261,9 +261,7 @@ class Enphase(Backend[EnphaseConfig]):
         now = self.clock.monotonic()
         ages = {endpoint.name: endpoint.age for endpoint in ENDPOINTS}
         slack = 2.5 * max(self.config.pollfreq, self.config.pollinterval)
-        raw = {
-            name: datum.payload for name, datum in self._data.items() if now - datum.at <= max(ages.get(name, 0.0), slack)
-        }
+        raw = {name: datum.payload for name, datum in self._data.items() if now - datum.at <= max(ages.get(name, 0.0), slack)}
         raw["relay"] = self._relay
         return raw
 

@@ -170,9 +170,7 @@ class Charge:
         self._verylow.update(_percent(control, "VLS_Limit"), at)
         self._exit.update(_percent(control, "soc_recovery_exit"), at)
 
-    def _choose(
-        self, live: tuple[object, float] | None, control: tuple[object, float] | None, now: float
-    ) -> Told | None:
+    def _choose(self, live: tuple[object, float] | None, control: tuple[object, float] | None, now: float) -> Told | None:
         """Return the fresher of the sources that can be believed."""
         slow = self._from_control(control)
         fast = self._from_live(live)
@@ -300,4 +298,3 @@ def _number(source: object, key: str) -> float | None:
 def _percent(source: object, key: str) -> float | None:
     value = _PERCENT(_get(source, key))
     return float(value) if isinstance(value, int | float) else None
-

@@ -37,9 +37,7 @@ class EnphaseConfig(Config):
     maxage: int = option(
         "seconds the last good reading is served while polls fail; then the data are stale", default=120, minimum=1, reload=True
     )
-    serial: str | None = option(
-        "serial number of the gateway; checked", default=None, default_text="learnt from the gateway"
-    )
+    serial: str | None = option("serial number of the gateway; checked", default=None, default_text="learnt from the gateway")
     username: str | None = option("e-mail address of the Enlighten account", default=None, sensitive=True, reload=True)
     password: str | None = option("password of the Enlighten account", default=None, sensitive=True, reload=True)
     token: str | None = option("a gateway token fetched by hand", default=None, sensitive=True, reload=True)

@@ -120,9 +120,7 @@ def _certificate(config: EnphaseConfig, pin: Pin, found: Identity, seen: str) ->
 
 def _identity(config: EnphaseConfig, pin: Pin, found: Identity, took: float) -> Finding:
     if config.serial not in (None, found.serial):
-        return failed(
-            "gateway", f"it is {found.serial}, but serial = {config.serial}", "correct port or serial in ups.conf"
-        )
+        return failed("gateway", f"it is {found.serial}, but serial = {config.serial}", "correct port or serial in ups.conf")
     if found.major is not None and found.major < 7:
         return failed(
             "gateway", f"its firmware is {found.software}; batteries need 7 or later", "ask Enphase's support for an upgrade"
@@ -147,7 +145,12 @@ def _clocks(answer: Answer, clock: Clock) -> Finding:
 
 
 async def _endpoints(
-    gateway: Gateway, config: EnphaseConfig, clock: Clock, paths: Mapping[str, str], token: Token, wait: float,
+    gateway: Gateway,
+    config: EnphaseConfig,
+    clock: Clock,
+    paths: Mapping[str, str],
+    token: Token,
+    wait: float,
     raw: dict[str, object],
 ) -> Finding:
     """Ask each endpoint once; the answers go into ``raw``."""

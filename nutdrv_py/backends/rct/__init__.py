@@ -57,6 +57,7 @@ LIMIT = "power_mng.soc_min_island"
 QUANTITIES = {"charge": "battery.soc", "power": "g_sync.p_acc_lp", "load": "g_sync.p_ac_load_sum_lp"}
 """The objects whose ages exporters show, besides that of the grid."""
 
+
 class Rct(Contact):
     """An RCT Power Storage, with or without a Power Switch."""
 

@@ -57,9 +57,7 @@ class Line(Connection):
         self._more = False
         """Whether more is to be asked."""
 
-    async def ask(
-        self, rows: Iterable[Object], *, tries: int, until: float | None = None, least: int = 0
-    ) -> dict[str, bool]:
+    async def ask(self, rows: Iterable[Object], *, tries: int, until: float | None = None, least: int = 0) -> dict[str, bool]:
         """Ask for objects, each up to ``tries`` times; return by name whether it was answered.
 
         An answer that was out of range counts. No request beyond the first ``least`` is begun that would be answered after

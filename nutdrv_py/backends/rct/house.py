@@ -120,9 +120,7 @@ class House:
 
     # The reading
 
-    def reading(
-        self, data: Mapping[str, Datum], options: RctConfig, inventory: Inventory, *, early: bool = False
-    ) -> Reading:
+    def reading(self, data: Mapping[str, Datum], options: RctConfig, inventory: Inventory, *, early: bool = False) -> Reading:
         """Return the reading of the answers that are not too old. ``early``: the grid has just changed and the powers are from
         before."""
         off_grid = self._watch.off_grid
@@ -190,9 +188,7 @@ class House:
         upsmon shuts down for OFF. An inverter that rests at night may show no voltage although the house is on the grid.
         """
         grid = site.grid_side(moment.values)
-        dead = (
-            moment.off_grid and grid is not None and max(grid) < site.ALIVE and site.house_alive(moment.values) is False
-        )
+        dead = moment.off_grid and grid is not None and max(grid) < site.ALIVE and site.house_alive(moment.values) is False
         if not dead:
             self._dead_since = None
             return Status(0)

@@ -160,9 +160,7 @@ async def _configuration(section: Section, who: Who, within: Within, tell: Calla
     return settings
 
 
-async def _nut(
-    section: Section, settings: Loaded | None, who: Who, within: Within, tell: Callable[[Finding], None]
-) -> None:
+async def _nut(section: Section, settings: Loaded | None, who: Who, within: Within, tell: Callable[[Finding], None]) -> None:
     seen: Seen | None = None
 
     def driver() -> list[Finding]:

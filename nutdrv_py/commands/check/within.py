@@ -66,7 +66,10 @@ class Within:
             raise
 
     async def tell(
-        self, source: AsyncIterator[Finding] | Coroutine[Any, Any, list[Finding]], tell: Callable[[Finding], None], topic: str,
+        self,
+        source: AsyncIterator[Finding] | Coroutine[Any, Any, list[Finding]],
+        tell: Callable[[Finding], None],
+        topic: str,
         seconds: float,
     ) -> list[Finding]:
         """Pass on the findings as they come, until time is up, which is one more finding."""

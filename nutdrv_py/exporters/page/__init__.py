@@ -32,6 +32,7 @@ SAMPLE = 20.0
 REMAKE = 5.0
 """Seconds for which a history that was made is good enough: making it costs milliseconds, and many may ask."""
 
+
 class PageExporter(Exporter):
     """Serves ``/``, ``/status.json`` and ``/history.json`` through ``web``.
 

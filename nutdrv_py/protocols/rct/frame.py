@@ -124,9 +124,7 @@ def _at_most(count: int) -> re.Pattern[bytes]:
 
 
 _Shape = tuple[Command, bool, int]
-_SHAPES: dict[int, _Shape] = {
-    int(command): (command, command in _LONG, 8 if command & _PLANT else 4) for command in Command
-}
+_SHAPES: dict[int, _Shape] = {int(command): (command, command in _LONG, 8 if command & _PLANT else 4) for command in Command}
 
 
 class _Waiting(Exception):
@@ -227,9 +225,7 @@ class FrameReader:
             return None
         return _frame(command, body[2:], head), after
 
-    def _careful(
-        self, buffer: bytes, start: int, begun: tuple[int, bytes] | None, *, final: bool
-    ) -> tuple[Frame | None, int]:
+    def _careful(self, buffer: bytes, start: int, begun: tuple[int, bytes] | None, *, final: bool) -> tuple[Frame | None, int]:
         """Return the frame that begins at ``start``, or None if it is damaged, and where to read on. Raises :class:`_Waiting`.
 
         ``begun`` is how far it was read before, and what had come by then, unescaped.

@@ -121,9 +121,7 @@ _CELL = _layout(c.Struct("temperature" / c.Int8ub, "millivolt" / c.Int16ul, "sta
 _EXTREME = _layout(c.Struct("cell" / c.Int32ul, "time" / c.Int32ul, "value" / c.Float32l))
 _RESISTANCE = _layout(c.Struct("resistance" / c.Int16ub, "unused" / c.Int16ub))
 _SAMPLE = _layout(c.Struct("time" / c.Int32ub, "value" / c.Float32b))
-_EVENT = _layout(
-    c.Struct("kind" / c.Int32ub, "start" / c.Int32ub, "end" / c.Int32ub, "third" / c.Int32ub, "fourth" / c.Int32ub)
-)
+_EVENT = _layout(c.Struct("kind" / c.Int32ub, "start" / c.Int32ub, "end" / c.Int32ub, "third" / c.Int32ub, "fourth" / c.Int32ub))
 
 
 def _float(payload: bytes) -> float:

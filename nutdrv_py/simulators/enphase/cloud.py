@@ -164,9 +164,7 @@ class Cloud:
         return json_answer({"generation_time": int(self.wall()), "token": token, "expires_at": expiry(token)})
 
     def _issue(self, serial: str, role: str) -> str:
-        token = self.authority.issue(
-            serial, now=self.wall(), role=role, lifetime=self.lifetime, username=self.username
-        )
+        token = self.authority.issue(serial, now=self.wall(), role=role, lifetime=self.lifetime, username=self.username)
         self.issued(f"token issued for gateway {serial} ({role})")
         return token
 

@@ -264,8 +264,7 @@ def power(view: View) -> Document:
     charge = _whole(site.soc)
     return {
         "devices:": [
-            {"serial_num": pack.serial, "real_power_mw": each, "apparent_power_mva": each, "soc": charge}
-            for pack in good
+            {"serial_num": pack.serial, "real_power_mw": each, "apparent_power_mva": each, "soc": charge} for pack in good
         ]
     }
 
@@ -519,8 +518,7 @@ def livedata(meters: Document, *, stream: bool, claims_stream: bool, online: boo
         "tasks": {"task_id": 0, "timestamp": now},
         "counters": {"main_CfgUpdate": 1, "main_taskUpdate": 2},
         "dry_contacts": {
-            _BlankKey(""): {"dry_contact_id": name, "dry_contact_load_name": "", "dry_contact_status": 0}
-            for name in _CONTACTS
+            _BlankKey(""): {"dry_contact_id": name, "dry_contact_load_name": "", "dry_contact_status": 0} for name in _CONTACTS
         },
     }
     if not stream and not claims_stream:

@@ -126,9 +126,7 @@ class Listener:
             listening.close()
             return
         # Nothing is awaited for real before the server is known to close(), which ends it from then on.
-        server = await asyncio.start_server(
-            self._serve, sock=listening, ssl=context, limit=HEAD_LIMIT, start_serving=False
-        )
+        server = await asyncio.start_server(self._serve, sock=listening, ssl=context, limit=HEAD_LIMIT, start_serving=False)
         self._server = server
         await server.start_serving()
 

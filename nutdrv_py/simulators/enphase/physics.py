@@ -67,9 +67,7 @@ RELAY_WORDS: Mapping[str, RelayWords] = {
     "outage": RelayWords("closed", "open", "multimode-offgrid", 0, 21, "ENPWR_STATE_OPER_NO_GRID", 256),
     "synchronizing": RelayWords("open", "open synchronizing", "multimode-offgrid", 0, 22, "ENPWR_STATE_OPER_OPEN", 256),
     "island": RelayWords("open", "open synchronized", "multimode-offgrid", 0, 23, "ENPWR_STATE_OPER_SYNC_READY", 256),
-    "reclosing": RelayWords(
-        "closed", "open synchronized", "multimode-offgrid", 0, 23, "ENPWR_STATE_OPER_SYNC_READY", 256
-    ),
+    "reclosing": RelayWords("closed", "open synchronized", "multimode-offgrid", 0, 23, "ENPWR_STATE_OPER_SYNC_READY", 256),
     "generator": RelayWords("closed", "open", "multimode-generator", 0, 30, "ENPWR_STATE_OPER_GEN_CLOSE", 128),
 }
 """One row per situation; "synchronizing" is the first part of a deliberate island. States 22 and 23 are guesses."""

@@ -49,9 +49,7 @@ class TokenAuthority:
         self._key_id = secrets.token_hex(16)
         self.issued = 0
 
-    def issue(
-        self, serial: str, *, now: float, role: str = "owner", lifetime: float | None = None, username: str = ""
-    ) -> str:
+    def issue(self, serial: str, *, now: float, role: str = "owner", lifetime: float | None = None, username: str = "") -> str:
         """Issue a token. A negative lifetime gives one that has expired already."""
         if role not in LIFETIMES:
             raise ValueError(f'A token\'s role is "owner" or "installer", not "{role}".')

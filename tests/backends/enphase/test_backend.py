@@ -601,9 +601,7 @@ payloads = st.one_of(
 
 @settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from([e.path for e in ENDPOINTS if e.name != "info"]), payloads), payloads, st.booleans())
-async def test_any_json_from_any_endpoint_leaves_the_driver_serving(
-    tmp_path: Path, answers: dict[str, bytes], relay: bytes, sane: bool
-) -> None:
+async def test_any_json_from_any_endpoint_leaves_the_driver_serving(tmp_path: Path, answers: dict[str, bytes], relay: bytes, sane: bool) -> None:
     clock = FakeClock()
     config = EnphaseConfig(ups="x", port="127.0.0.1", token="x", tokenfile=str(tmp_path / "t"))
     backend = Enphase(config, clock)

@@ -205,9 +205,7 @@ def test_a_limit_that_jumps_in_an_outage_counts_when_it_has_stayed() -> None:
 def test_a_charge_that_stands_still_while_kilowatts_are_drawn_is_not_believed(caplog: pytest.LogCaptureFixture) -> None:
     charge = Charge()
     for at in range(0, 1800, 5):
-        state = charge.update(
-            (_live(22), at), (PLAIN | {"agg_soc": 22, "ENC_agg_soc": 22}, at - at % 60), on_grid=False, drain=4500, now=at
-        )
+        state = charge.update((_live(22), at), (PLAIN | {"agg_soc": 22, "ENC_agg_soc": 22}, at - at % 60), on_grid=False, drain=4500, now=at)
         if at < 360:
             assert state.decisive == pytest.approx(22, abs=0.1), "5 points of 10 kWh last 400 s at 4.5 kW"
     assert state.decisive is not None

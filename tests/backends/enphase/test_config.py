@@ -27,9 +27,7 @@ def test_a_gateway_is_a_host_host_and_port_or_url(port: str, url: str) -> None:
     assert gateway_url(port) == url
 
 
-@pytest.mark.parametrize(
-    "port", ["", "http://envoy.local", "ftp://x", "host:port", "host:99999", "a b", "https://u:p@host", "host/path", "https://"]
-)
+@pytest.mark.parametrize("port", ["", "http://envoy.local", "ftp://x", "host:port", "host:99999", "a b", "https://u:p@host", "host/path", "https://"])
 def test_anything_else_is_refused(port: str) -> None:
     with pytest.raises(ConfigError):
         gateway_url(port)
@@ -70,7 +68,7 @@ def _file(tmp_path: Path, text: str, mode: int = 0o640) -> Path:
 def test_a_credentials_file_is_read_with_its_quotes_and_signs(tmp_path: Path) -> None:
     _file(tmp_path, "# comment\n\nUSERNAME = a@b.c\nPASSWORD='p#a\"s=s w'\n")
     found = credentials(_check(tmp_path, credentials="enphase.conf"))
-    assert (found.username, found.password, found.token) == ("a@b.c", "p#a\"s=s w", None)
+    assert (found.username, found.password, found.token) == ("a@b.c", 'p#a"s=s w', None)
     assert "a@b.c" not in repr(found)
 
 

@@ -43,9 +43,7 @@ def _listed(*kinds: str, **keys: object) -> list[dict[str, object]]:
         ({"relay": _relay()}, (None, "")),
     ],
 )
-def test_a_device_that_is_listed_is_believed_and_without_one_no_outage_is_seen(
-    raw: dict[str, object], able: tuple[bool | None, str]
-) -> None:
+def test_a_device_that_is_listed_is_believed_and_without_one_no_outage_is_seen(raw: dict[str, object], able: tuple[bool | None, str]) -> None:
     assert can_see_outage(raw) == able
 
 
@@ -78,9 +76,7 @@ def _answer(h: House, path: str, body: object) -> None:
     h.sim.faults[path] = Fault("wrong-json", body=json.dumps(body))
 
 
-async def test_a_controller_whose_batteries_do_not_tell_their_mode_can_report_an_outage(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_controller_whose_batteries_do_not_tell_their_mode_can_report_an_outage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with house(tmp_path) as h:
         _answer(h, "/ivp/ensemble/relay", _relay(solar="multimode-ongrid"))
         shown = h.shown(await h.polls(5))
@@ -113,9 +109,7 @@ async def test_a_gateway_that_has_just_started_is_not_called_unable_and_one_that
         assert caplog.text.count("can report an outage after all") == 1
 
 
-async def test_a_collar_that_contradicts_the_relay_is_said_once_and_the_relay_decides(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_collar_that_contradicts_the_relay_is_said_once_and_the_relay_decides(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with house(tmp_path, "collar") as h:
         await h.polls(2)
         _answer(h, "/ivp/ensemble/relay", _relay(enchg="multimode-offgrid", solar="multimode-offgrid"))

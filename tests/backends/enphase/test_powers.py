@@ -147,9 +147,7 @@ def test_an_apparent_power_below_the_real_one_is_left_out_and_so_is_what_follows
         ((121.0, 3.0), 2, 121.0, None),
     ],
 )
-def test_a_dead_line_does_not_count_for_the_voltage(
-    volts: tuple[float, ...], count: int, voltage: float | None, between: float | None
-) -> None:
+def test_a_dead_line_does_not_count_for_the_voltage(volts: tuple[float, ...], count: int, voltage: float | None, between: float | None) -> None:
     whole = _row(900, sum(volts), 1000, 4)
     raw = {
         "meters": _meters(count, "production", "net-consumption"),

@@ -137,9 +137,7 @@ def test_packs_are_counted(devices: list[object], expected: site.Packs) -> None:
     assert site.packs({}) is None
 
 
-@pytest.mark.parametrize(
-    ("charge", "volts"), [(100, 86.4), (96, 85.4), (92, 84.4), (89, 83.7), (46, 78.7), (39, 77.7), (20, 74.4), (15, 72.0), (0, 60.0)]
-)
+@pytest.mark.parametrize(("charge", "volts"), [(100, 86.4), (96, 85.4), (92, 84.4), (89, 83.7), (46, 78.7), (39, 77.7), (20, 74.4), (15, 72.0), (0, 60.0)])
 def test_the_voltage_estimate_is_enphase_monitors_curve(charge: float, volts: float) -> None:
     assert site.battery_voltage(charge) == volts
 
@@ -147,8 +145,14 @@ def test_the_voltage_estimate_is_enphase_monitors_curve(charge: float, volts: fl
 @pytest.mark.parametrize(
     ("watts", "rated", "capacity", "per_kwh", "percent"),
     [
-        (1920, 3840, 5000, None, 50), (1920, 3840, 5000, 768, 50), (1920, 3840, 5000, 1536, 25), (1920, 3840, None, 768, None),
-        (1920, None, 5000, None, None), (None, 3840, 5000, 768, None), (1, 3840, 5000, 0, None), (1, 0.0, 5000, None, None),
+        (1920, 3840, 5000, None, 50),
+        (1920, 3840, 5000, 768, 50),
+        (1920, 3840, 5000, 1536, 25),
+        (1920, 3840, None, 768, None),
+        (1920, None, 5000, None, None),
+        (None, 3840, 5000, 768, None),
+        (1, 3840, 5000, 0, None),
+        (1, 0.0, 5000, None, None),
     ],
 )
 def test_load_percent_is_of_what_the_batteries_give_unless_a_power_per_kwh_is_set(

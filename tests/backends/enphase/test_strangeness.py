@@ -66,7 +66,7 @@ def test_an_ipv6_address_without_brackets_is_told_with_them(port: str) -> None:
 
 async def _served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes) -> None:
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-        while (await reader.readuntil(b"\r\n\r\n")):
+        while await reader.readuntil(b"\r\n\r\n"):
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             await writer.drain()
     writer.close()

@@ -319,9 +319,7 @@ async def test_route_b_serves_when_route_a_fails(tmp_path: Path, fault: Fault) -
         assert h.asked("/entrez-auth-token") == 1
 
 
-async def test_a_token_that_works_is_kept_when_its_renewal_fails_and_renewed_when_that_is_possible(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_token_that_works_is_kept_when_its_renewal_fails_and_renewed_when_that_is_possible(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with house(tmp_path) as h:
         h.sim.set(token_lifetime=20 * DAY)
@@ -507,9 +505,7 @@ async def test_a_new_certificate_is_shown_no_cookie_before_it_is_trusted(tmp_pat
 
 async def test_a_gateway_that_sets_ever_more_cookies_costs_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = iter(range(10**9))
-    monkeypatch.setattr(
-        GatewaySimulator, "_authorize", lambda self, request: ("owner", (("Set-Cookie", f"c{next(count)}={'x' * 300}; path=/"),))
-    )
+    monkeypatch.setattr(GatewaySimulator, "_authorize", lambda self, request: ("owner", (("Set-Cookie", f"c{next(count)}={'x' * 300}; path=/"),)))
     async with house(tmp_path) as h:
         await h.polls(50)
         client = h.backend.session.gateway._client

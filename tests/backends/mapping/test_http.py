@@ -73,9 +73,7 @@ async def test_a_login_by_cookie_or_token_is_made_once_and_again_when_it_has_end
         assert sum(method == "POST" for method, *_ in web.seen) == 2
 
 
-async def test_a_refused_login_is_no_reading_is_not_tried_on_and_shows_no_password(
-    home: House, web: WebServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_refused_login_is_no_reading_is_not_tried_on_and_shows_no_password(home: House, web: WebServer, caplog: pytest.LogCaptureFixture) -> None:
     web.password = "another"
     log.set_debug_level(6)
     caplog.set_level(logging.DEBUG)
@@ -180,5 +178,3 @@ def test_a_wrong_source_is_refused(line: str, sentence: str, home: House) -> Non
 def test_a_shipped_device_asks_for_its_address(home: House) -> None:
     with pytest.raises(ConfigError, match="write address = HOST"):
         home.config(port="tesla-powerwall")
-
-

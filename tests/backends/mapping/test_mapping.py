@@ -22,10 +22,13 @@ from tests.backends.mapping.conftest import GOOD, House
 from tests.conftest import REPO
 
 OL, OB = Status.OL, Status.OB
-MORE = GOOD + """\
+MORE = (
+    GOOD
+    + """\
   ups.realpower: {path: load}
 battery: {power: {path: power}, capacity: 10000, cutoff: 10}
 """
+)
 
 
 def _say(home: House, age: float = 0.0, **values: object) -> None:

@@ -99,9 +99,7 @@ async def test_a_register_that_the_device_does_not_have_loses_that_value(home: H
         lambda answer: answer[:2] + b"\x00\x00\x00\x02\x07\x83",
     ],
 )
-async def test_what_is_no_answer_is_no_statement_and_the_next_connection_counts(
-    spoil: Callable[[bytes], bytes], home: House, device: ModbusServer
-) -> None:
+async def test_what_is_no_answer_is_no_statement_and_the_next_connection_counts(spoil: Callable[[bytes], bytes], home: House, device: ModbusServer) -> None:
     # pymodbus raises in a callback of the loop; a driver logs that.
     serving.contain()
     async with _backend(home, device) as backend:

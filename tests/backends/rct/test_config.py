@@ -21,9 +21,7 @@ def test_the_port_is_a_host_or_a_host_and_a_number(port: str, found: tuple[str, 
     assert address(port) == found
 
 
-@pytest.mark.parametrize(
-    "port", ["", ":8899", "host:", "host:0", "host:99999", "host:abc", "http://host", "host/path", "a b", "user@host", "[fd00::5"]
-)
+@pytest.mark.parametrize("port", ["", ":8899", "host:", "host:0", "host:99999", "host:abc", "http://host", "host/path", "a b", "user@host", "[fd00::5"])
 def test_a_port_that_is_none_is_refused_with_an_example(port: str) -> None:
     with pytest.raises(ConfigError, match=r"192\.168\.1\.50:8899"):
         address(port)

@@ -79,7 +79,7 @@ def test_no_missing_byte_makes_a_wrong_frame_or_costs_the_next(vector: Vector) -
                 assert found[-1:] == [GOOD.frame], (position, count)
                 # A long frame that has lost zeros at its end has the same CRC; its payload has no longer the right size.
                 wrong = [frame for frame in found if frame not in (vector.frame, GOOD.frame)]
-                assert not wrong or (vector.frame.command in LONG and wrong[0].payload == vector.frame.payload[: -1]), (position, wrong)
+                assert not wrong or (vector.frame.command in LONG and wrong[0].payload == vector.frame.payload[:-1]), (position, wrong)
 
 
 def test_a_wrong_crc_is_counted_and_the_next_frame_decoded() -> None:
@@ -127,11 +127,7 @@ def lying(payload: bytes, lie: int) -> bytes:
 def test_crc_bytes_that_the_sender_did_not_escape_are_understood(high: int, low: int) -> None:
     """Firmware may do what evcc and ioBroker do; all nine ways a CRC can hold a start byte or an escape."""
     wanted = high << 8 | low
-    payload = next(
-        value.to_bytes(4, "big")
-        for value in range(1 << 24)
-        if checksum(bytes.fromhex("0508959930bf") + value.to_bytes(4, "big")) == wanted
-    )
+    payload = next(value.to_bytes(4, "big") for value in range(1 << 24) if checksum(bytes.fromhex("0508959930bf") + value.to_bytes(4, "big")) == wanted)
     wire = build(Command.RESPONSE, 0x959930BF, payload, raw_crc=True)
     expected = [Frame(Command.RESPONSE, 0x959930BF, payload), GOOD.frame]
     for stream in (wire + GOOD.wire, wire + b"\0" + GOOD.wire):
@@ -292,9 +288,7 @@ def test_a_request_is_made_once() -> None:
     assert read_request(0x682CDDA1, raw_crc=True) == bytes.fromhex("2b0104682cdda12bb0")
 
 
-@pytest.mark.parametrize(
-    ("command", "payload", "address"), [(Command.RESPONSE, bytes(252), None), (Command.READ, b"", 1), (Command.PLANT_READ, b"", None)]
-)
+@pytest.mark.parametrize(("command", "payload", "address"), [(Command.RESPONSE, bytes(252), None), (Command.READ, b"", 1), (Command.PLANT_READ, b"", None)])
 def test_a_frame_that_cannot_be_is_not_built(command: Command, payload: bytes, address: int | None) -> None:
     with pytest.raises(ValueError):
         build(command, 1, payload, address)

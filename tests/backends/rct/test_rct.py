@@ -603,9 +603,7 @@ async def test_too_much_load_shows_off_the_grid_only() -> None:
         assert house.shown(reading)["ups.load"] == "105.0"
 
 
-@pytest.mark.parametrize(
-    "override", [{"battery.soh": 0.5}, {"battery.status2": 1 << 12}, {"fault[2].flt": 1 << 21}, {"fault[3].flt": 1 << 18}]
-)
+@pytest.mark.parametrize("override", [{"battery.soh": 0.5}, {"battery.status2": 1 << 12}, {"fault[2].flt": 1 << 21}, {"fault[3].flt": 1 << 18}])
 async def test_a_worn_or_broken_battery_asks_for_its_replacement(override: dict[str, Any]) -> None:
     async with home() as house:
         house.sim.set(override=override)
@@ -929,8 +927,6 @@ async def test_a_reload_takes_over_what_can_change() -> None:
         await house.polls(2)
         await house.backend.reload(dataclasses.replace(house.backend.config, lowbatt=60.0))
         assert Status.LB in (await house.poll()).status
-
-
 
 
 async def test_silence_to_everything_puts_no_object_off() -> None:

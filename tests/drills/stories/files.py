@@ -58,8 +58,11 @@ ROWS = (
             because="A file that says nothing of the grid is silence, and silence on battery acts.",
         )
         for what, data, quick in (
-            ("nothing", b"", True), ("NUL bytes", b"\0" * 512, False), ("random bytes", random.Random(2).randbytes(2048) + b"\n", False),
-            ("no status", b"battery.charge: 80\n", False), ("a status that is none", b"ups.status: FINE\n", False),
+            ("nothing", b"", True),
+            ("NUL bytes", b"\0" * 512, False),
+            ("random bytes", random.Random(2).randbytes(2048) + b"\n", False),
+            ("no status", b"battery.charge: 80\n", False),
+            ("a status that is none", b"ups.status: FINE\n", False),
         )
     ),
     Row(
