@@ -23,7 +23,7 @@ help:
 	@echo "make quick   the tests that need no other program, in a minute: for each save"
 	@echo "make coverage  which lines and branches make quick does not reach; ALL=1: nor all tests but the drills, programs that they start left out"
 	@echo "make drills  each story with the real upsmon at each phase of its look (ten minutes); writes docs/reliability.md"
-	@echo "make check   ruff, mypy --strict, the layer test"
+	@echo "make check   ruff (format too), codespell, mypy --strict, the layer test"
 	@echo "make docs    the documentation as a web site, in build/docs"
 	@echo "make pictures  those of README.md, anew (a minute)"
 	@echo "make fuzz    MINUTES=10 of hostile input for all that reads what others write: executions, coverage, failures"
@@ -57,6 +57,7 @@ drills: servers $(STAMP)
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/codespell
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy drivers/skeleton.py
