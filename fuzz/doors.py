@@ -15,7 +15,7 @@ from typing import Any
 from fuzz.invariants import bounded, harmless, heard
 from nutdrv_py.clock import Clock
 from nutdrv_py.core.driver import Driver
-from nutdrv_py.core.freshness import Polled
+from nutdrv_py.core.events import Polled
 from nutdrv_py.core.reload import Reload
 from nutdrv_py.core.requests import Requests
 from nutdrv_py.core.settings import Settings

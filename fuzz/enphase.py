@@ -19,7 +19,7 @@ from nutdrv_py.backends.enphase import ENDPOINTS, Enphase, meters, powers, site
 from nutdrv_py.backends.enphase.client import Absent, Answer, Gateway, Refused, decode
 from nutdrv_py.backends.enphase.config import EnphaseConfig
 from nutdrv_py.backends.enphase.jwt import Token
-from nutdrv_py.core.freshness import Limits
+from nutdrv_py.core.events import Limits
 from nutdrv_py.core.recall import parsed
 from nutdrv_py.device.mapping import to_number
 from nutdrv_py.device.reading import Status

@@ -20,7 +20,9 @@ from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import ConfigError, DeviceError, ProtocolError
 from nutdrv_py.exporters.config_file import read_exports
 from nutdrv_py.nut import parseconf, portfile
-from nutdrv_py.process.upsconf import load, read_ups_conf
+from nutdrv_py.nut.portitems import Entry
+from nutdrv_py.process.loading import load
+from nutdrv_py.process.upsconf import read_ups_conf
 from nutdrv_py.recording import file as recording
 
 __all__ = ["account", "conf", "exporters", "port_file", "recordings", "words"]
@@ -125,11 +127,11 @@ def port_file(data: bytes) -> None:
     ours = {"battery.charge": "42", "ups.status": "OL"}
     with only(ProtocolError):
         new = portfile.update(text, ours, ("ups.load",))
-        entries = [item for item in portfile.parse(new) if isinstance(item, portfile.Entry)]
+        entries = [item for item in portfile.parse(new) if isinstance(item, Entry)]
         for name, value in ours.items():
             assert [item.value for item in entries if item.name.lower() == name] == [value]
         assert portfile.update(new, ours, ("ups.load",)) == new
-        before = [item for item in items if isinstance(item, portfile.Entry) and item.name.lower() not in {*ours, "ups.load"}]
+        before = [item for item in items if isinstance(item, Entry) and item.name.lower() not in {*ours, "ups.load"}]
         after = [item for item in entries if item.name.lower() not in ours]
         assert [(item.name, item.value) for item in after] == [(item.name, item.value) for item in before]
 

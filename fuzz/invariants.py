@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from fuzz.taking import SECRET
 from nutdrv_py import log
 from nutdrv_py.core import freshness, lowbattery
-from nutdrv_py.core.freshness import Early, Event, Failed, Limits, Opened, Polled, Tick
+from nutdrv_py.core.events import Early, Event, Failed, Limits, Opened, Polled, Tick
 from nutdrv_py.core.guard import guarded
 from nutdrv_py.core.lowbattery import Wishes
 from nutdrv_py.core.recall import Memory, Recall, noted, parsed

@@ -14,7 +14,7 @@ from fuzz.taking import Bytes
 from nutdrv_py.backends.rct import Rct
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.grid import GONE
-from nutdrv_py.core.freshness import Limits
+from nutdrv_py.core.events import Limits
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import DeviceError, ProtocolError
 from nutdrv_py.protocols.rct import payload

@@ -9,7 +9,7 @@ from nutdrv_py.backends.repeater import Repeater
 from nutdrv_py.backends.repeater.config import RepeaterConfig
 from nutdrv_py.backends.repeater.mirror import mirror
 from nutdrv_py.clock import Clock
-from nutdrv_py.core.freshness import Limits
+from nutdrv_py.core.events import Limits
 from nutdrv_py.core.guard import guarded
 from nutdrv_py.core.lowbattery import Wishes
 from nutdrv_py.device.reading import Status

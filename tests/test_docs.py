@@ -30,7 +30,8 @@ import yaml
 
 from nutdrv_py.backends.enphase.config import EnphaseConfig, credentials
 from nutdrv_py.exporters.config_file import read_exports
-from nutdrv_py.process import upsconf as config
+from nutdrv_py.process.loading import load
+from nutdrv_py.process.upsconf import read_ups_conf
 from nutdrv_py.recording.file import Recorder
 from nutdrv_py.recording.standins import StandIns
 from nutdrv_py.simulators import enphase, rct
@@ -210,7 +211,7 @@ def test_sections_are_read_by_the_driver_without_a_word(block: Block, tmp_path: 
         (tmp_path / name).write_text("prometheus: {}\n")
     sections = re.findall(r"^\[(\w+)\]", text, re.MULTILINE)
     for section in sections:
-        conf = config.read_ups_conf(tmp_path / "ups.conf", section)
+        conf = read_ups_conf(tmp_path / "ups.conf", section)
         if next((entry.value for entry in conf.section if entry.name == "backend"), "") == "replay":
             recording = tmp_path / next(str(entry.value) for entry in conf.section if entry.name == "port")
             recorder = Recorder("rct", 0.0, {}, StandIns())
@@ -218,7 +219,7 @@ def test_sections_are_read_by_the_driver_without_a_word(block: Block, tmp_path: 
             recorder.write(recording)
         if "my-battery.yaml" in text:
             (tmp_path / "my-battery.yaml").write_text("maxage: 60\nsource: {file: x}\ngrid: {path: g, on: [on], off: [off]}\nno_charge: none\n")
-        settings = config.load(section, "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
+        settings = load(section, "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
         assert settings.notes == ()
 
 

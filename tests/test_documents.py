@@ -56,7 +56,7 @@ def test_the_example_shows_every_option_with_its_default(section: str, name: str
 
 
 def test_the_example_is_read_by_the_driver(tmp_path: Path) -> None:
-    from nutdrv_py.process.upsconf import load as load_settings
+    from nutdrv_py.process.loading import load as load_settings
     from nutdrv_py.process.upsconf import read_ups_conf
 
     (tmp_path / "ups.conf").write_text(EXAMPLE)

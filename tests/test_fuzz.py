@@ -22,7 +22,7 @@ from fuzz.seeds import seeds
 from fuzz.table import CORPUS, TARGETS, Target
 from fuzz.taking import SECRET
 from nutdrv_py.backends.enphase import site
-from nutdrv_py.core.freshness import Limits
+from nutdrv_py.core.events import Limits
 from nutdrv_py.device.parts import Parts
 from nutdrv_py.device.reading import Decline, Reading, Status
 from nutdrv_py.errors import ConfigError, DeviceError

@@ -28,7 +28,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device.push": ("clock", "core.confined", "device", "errors", "log"),
     "core": ("clock", "core", "device", "errors", "log", "machine.paths", "nut.kinds", "nut.parseconf", "nut.snapshot", "__version__"),
     "core.confined": (),
-    "backends": ("backends", "clock", "core.confined", "device", "errors", "log", "machine", "nut.parseconf", "nut.portfile", "protocols"),
+    "backends": ("backends", "clock", "core.confined", "device", "errors", "log", "machine", "nut.parseconf", "nut.portfile", "nut.portitems", "protocols"),
     "backends.mapping": (
         "backends.mapping",
         "clock",
@@ -55,6 +55,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "machine",
         "nut.kinds",
         "nut.portfile",
+        "nut.portitems",
         "protocols",
     ),
     "process": ("clock", "core", "device", "errors", "exporters", "log", "machine", "nut", "process", "__version__"),
@@ -71,7 +72,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 PLACES: dict[str, tuple[str, ...]] = {
     "httpx": ("backends.enphase", "backends.replay.gateway", "commands.record_enphase", "exporters", "protocols.web"),
     "construct": ("backends.rct", "protocols.rct", "simulators"),
-    "yaml": ("backends.mapping.nodes", "simulators", "process.upsconf", "commands", "exporters.config_file"),
+    "yaml": ("backends.mapping.nodes", "simulators", "commands", "exporters.config_file"),
     "asyncio": ("core", "process", "clock", "device.push", "backends", "protocols.modbus", "protocols.mqtt", "exporters", "simulators", "commands", "testing"),
     "socket": ("process", "simulators", "backends.rct.connection", "backends.repeater.line", "commands.check.device", "exporters.web", "exporters.wake.net"),
     "pynut2": ("backends.repeater.line", "commands"),

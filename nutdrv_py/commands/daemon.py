@@ -27,8 +27,9 @@ from nutdrv_py.exporters.portfile import abandon, young
 from nutdrv_py.machine.paths import writable
 from nutdrv_py.process import background, systemd
 from nutdrv_py.process.kept import Kept
+from nutdrv_py.process.loading import load
 from nutdrv_py.process.serving import contain, feed, on_signals, tell_systemd
-from nutdrv_py.process.upsconf import Entry, UpsConf, load
+from nutdrv_py.process.upsconf import Entry, UpsConf
 
 __all__ = ["HELP", "configure", "run"]
 

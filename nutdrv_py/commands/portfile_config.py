@@ -22,7 +22,8 @@ from nutdrv_py.machine.assignments import read_assignments
 from nutdrv_py.machine.files import read
 from nutdrv_py.machine.paths import layout, paths
 from nutdrv_py.machine.private import read_private
-from nutdrv_py.process.upsconf import Entry, UpsConf, load, read_ups_conf
+from nutdrv_py.process.loading import load
+from nutdrv_py.process.upsconf import Entry, UpsConf, read_ups_conf
 
 __all__ = ["Plan", "Script", "find", "read_plan"]
 

@@ -24,7 +24,8 @@ from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import ConfigError, DeviceError, StartError
 from nutdrv_py.machine.paths import paths
 from nutdrv_py.machine.place import place
-from nutdrv_py.process.upsconf import load, read_ups_conf
+from nutdrv_py.process.loading import load
+from nutdrv_py.process.upsconf import read_ups_conf
 from nutdrv_py.recording.file import Recorder
 from nutdrv_py.recording.standins import StandIns
 

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from nutdrv_py import log
 from nutdrv_py.clock import Clock
 from nutdrv_py.core import freshness, lowbattery
-from nutdrv_py.core.freshness import Changed, Early, Event, Leave, Limited, Opened, Phase, Polled, Served, Tick
+from nutdrv_py.core.events import Changed, Early, Event, Leave, Limited, Opened, Polled, Tick
+from nutdrv_py.core.freshness import Phase, Served
 from nutdrv_py.core.guard import NAME
 from nutdrv_py.core.poller import LEAVE, Poller, pause
 from nutdrv_py.core.recall import Memory, Recall, seen_before

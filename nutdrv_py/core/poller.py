@@ -17,7 +17,7 @@ from typing import Any
 from nutdrv_py import log
 from nutdrv_py.clock import Clock
 from nutdrv_py.core.confined import LeftError, SelfCancelledError, confined
-from nutdrv_py.core.freshness import Disowned, Early, Event, Failed, Polled
+from nutdrv_py.core.events import Disowned, Early, Event, Failed, Polled
 from nutdrv_py.core.guard import guarded
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.device.backend import Backend

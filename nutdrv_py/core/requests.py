@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from nutdrv_py import log
 from nutdrv_py.core.driver import Driver
-from nutdrv_py.core.freshness import Accepted
+from nutdrv_py.core.events import Accepted
 from nutdrv_py.core.reload import Reload
 from nutdrv_py.device.mapping import to_number
 from nutdrv_py.errors import CommandError, DeviceError, Result

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nutdrv_py.core.freshness import Limits
+from nutdrv_py.core.events import Limits
 from nutdrv_py.core.lowbattery import CHARGE, RUNTIME, Wish, Wishes
 from nutdrv_py.device.backend import Backend, Config, Option
 from nutdrv_py.device.mapping import to_number

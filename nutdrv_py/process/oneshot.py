@@ -25,8 +25,9 @@ from nutdrv_py.errors import ConfigError, NutdrvError, Result
 from nutdrv_py.machine.paths import paths
 from nutdrv_py.nut.parseconf import escape
 from nutdrv_py.process import older
+from nutdrv_py.process.loading import Loaded, load
 from nutdrv_py.process.options import Arguments, usage
-from nutdrv_py.process.upsconf import CORE, Loaded, load, read_ups_conf
+from nutdrv_py.process.upsconf import CORE, read_ups_conf
 
 __all__ = ["banner", "command", "data", "dump", "killpower", "loader", "show"]
 

@@ -27,12 +27,13 @@ from nutdrv_py.process import background, systemd
 from nutdrv_py.process.background import PidFile, Ready
 from nutdrv_py.process.interpreter import program
 from nutdrv_py.process.kept import Kept
+from nutdrv_py.process.loading import Loaded
 from nutdrv_py.process.older import replace_older
 from nutdrv_py.process.oneshot import banner, command, data, dump, killpower, loader, show
 from nutdrv_py.process.options import Arguments, parse
 from nutdrv_py.process.server import Server
 from nutdrv_py.process.serving import contain, feed, on_signals
-from nutdrv_py.process.upsconf import Loaded, read_ups_conf
+from nutdrv_py.process.upsconf import read_ups_conf
 
 if TYPE_CHECKING:
     from nutdrv_py.exporters.config import Exports

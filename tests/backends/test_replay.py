@@ -21,8 +21,8 @@ from nutdrv_py.core.driver import Driver
 from nutdrv_py.device.backend import load
 from nutdrv_py.device.reading import Reading, Value
 from nutdrv_py.errors import CommandError, ConfigError, DeviceError, StaleError
+from nutdrv_py.process.loading import load as load_settings
 from nutdrv_py.process.upsconf import Entry, UpsConf
-from nutdrv_py.process.upsconf import load as load_settings
 from nutdrv_py.recording.file import Poll, Recording
 from tests.backends.seen import Seen
 from tests.backends.taping import Taping, play, player, taping

@@ -24,7 +24,8 @@ from nutdrv_py.commands.portfile_config import Plan, find, read_plan
 from nutdrv_py.commands.portfile_help import KEYS, MANUAL
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import ConfigError, StaleError
-from nutdrv_py.nut.portfile import Entry, parse
+from nutdrv_py.nut.portfile import parse
+from nutdrv_py.nut.portitems import Entry
 from nutdrv_py.simulators.enphase.tokens import TokenAuthority
 from tests.conftest import REPO, FakeClock
 

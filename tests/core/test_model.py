@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from nutdrv_py.core import freshness, guard, lowbattery
-from nutdrv_py.core.freshness import Disowned, Failed, Leave, Limits, Opened, Polled, State, Tick
+from nutdrv_py.core.events import Disowned, Failed, Leave, Limits, Opened, Polled, Tick
+from nutdrv_py.core.freshness import State
 from nutdrv_py.core.lowbattery import Wish, Wishes
 from nutdrv_py.core.variables import status_text
 from nutdrv_py.device.reading import Decline, Reading, Status

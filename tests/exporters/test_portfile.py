@@ -19,7 +19,8 @@ from nutdrv_py.exporters.portfile import Writer, take_away
 from nutdrv_py.exporters.portfile import file as module
 from nutdrv_py.exporters.portfile.file import FIRST
 from nutdrv_py.exporters.portfile.writer import PATIENCE, STUCK
-from nutdrv_py.nut.portfile import Entry, parse
+from nutdrv_py.nut.portfile import parse
+from nutdrv_py.nut.portitems import Entry
 from tests.conftest import REPO, FakeClock
 
 _kept: list[module.PortFile] = []

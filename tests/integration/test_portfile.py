@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from nutdrv_py.nut.portfile import MAX_ENTRY
+from nutdrv_py.nut.portitems import MAX_ENTRY
 from nutdrv_py.simulators import enphase, rct
 from nutdrv_py.simulators.nut import find_program
 from nutdrv_py.simulators.running import RunningDevice

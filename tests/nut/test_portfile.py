@@ -11,23 +11,8 @@ from hypothesis import strategies as st
 
 from nutdrv_py.errors import ProtocolError
 from nutdrv_py.nut.parseconf import Line, Reader
-from nutdrv_py.nut.portfile import (
-    MAX_ENTRY,
-    MAX_NAME,
-    MAX_SECONDS,
-    Alarm,
-    Command,
-    Entry,
-    Item,
-    Mistake,
-    Remark,
-    Settable,
-    Timer,
-    entry,
-    fitting,
-    parse,
-    update,
-)
+from nutdrv_py.nut.portfile import entry, parse, update
+from nutdrv_py.nut.portitems import MAX_ENTRY, MAX_NAME, MAX_SECONDS, Alarm, Command, Entry, Item, Mistake, Remark, Settable, Timer, fitting
 
 # text of one line -> name and value
 ENTRIES: list[tuple[str, str, str]] = [

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from nutdrv_py.machine.extras import EXTRAS
-from nutdrv_py.process import upsconf
+from nutdrv_py.process.loading import load
+from nutdrv_py.process.upsconf import read_ups_conf
 from tests.conftest import REPO
 
 FOLDER = REPO / "packaging" / "container"
@@ -19,8 +20,8 @@ CONTAINERFILE = (FOLDER / "Containerfile").read_text()
 
 
 def test_the_section_is_read_by_the_driver_without_a_word(tmp_path: Path) -> None:
-    conf = upsconf.read_ups_conf(FOLDER / "etc" / "ups.conf", "home")
-    settings = upsconf.load("home", "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
+    conf = read_ups_conf(FOLDER / "etc" / "ups.conf", "home")
+    settings = load("home", "nutdrv_py", conf=conf, environ={"NUT_CONFPATH": str(tmp_path), "NUT_STATEPATH": str(tmp_path)})
     assert settings.notes == ()
 
 

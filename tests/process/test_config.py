@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.errors import ConfigError
-from nutdrv_py.process.upsconf import Entry, load, read_ups_conf
+from nutdrv_py.process.loading import load
+from nutdrv_py.process.upsconf import Entry, read_ups_conf
 
 BASE = "[home]\n driver = nutdrv_py\n port = /dev/null\n backend = plain:Plain\n"
 

@@ -11,8 +11,9 @@ from nutdrv_py.backends.enphase.config import EnphaseConfig, credentials
 from nutdrv_py.errors import NutdrvError
 from nutdrv_py.exporters.config_file import read_exports
 from nutdrv_py.machine.assignments import read_assignments
+from nutdrv_py.process.loading import load
 from nutdrv_py.process.options import parse
-from nutdrv_py.process.upsconf import load, read_ups_conf
+from nutdrv_py.process.upsconf import read_ups_conf
 
 SECRET = "hunter2"
 

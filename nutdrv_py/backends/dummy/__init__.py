@@ -30,7 +30,8 @@ from nutdrv_py.device.findings import Finding
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import CommandError, DeviceError, Result
 from nutdrv_py.log import Trouble
-from nutdrv_py.nut.portfile import Command, Entry, Item, Mistake, Settable, parse
+from nutdrv_py.nut.portfile import parse
+from nutdrv_py.nut.portitems import Command, Entry, Item, Mistake, Settable
 
 __all__ = ["MAX_VARIABLES", "YOUNG", "Dummy"]
 

@@ -13,7 +13,8 @@ from nutdrv_py.backends.dummy.words import compose
 from nutdrv_py.clock import Clock
 from nutdrv_py.device.findings import Finding, failed, ok, warning
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.nut.portfile import Item, Mistake, parse
+from nutdrv_py.nut.portfile import parse
+from nutdrv_py.nut.portitems import Item, Mistake
 
 __all__ = ["examine"]
 

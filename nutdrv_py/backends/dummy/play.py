@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nutdrv_py.nut.portfile import Alarm, Entry, Item, Timer
+from nutdrv_py.nut.portitems import Alarm, Entry, Item, Timer
 
 __all__ = ["SHORTEST", "Overlay", "Player", "Text"]
 

@@ -21,7 +21,7 @@ from nutdrv_py.commands.check.within import TOTAL, Within
 from nutdrv_py.commands.sections import Section, Seen, chosen
 from nutdrv_py.device.findings import Finding, Level, failed
 from nutdrv_py.errors import NutdrvError
-from nutdrv_py.process.upsconf import Loaded
+from nutdrv_py.process.loading import Loaded
 
 __all__ = ["HELP", "configure", "run"]
 

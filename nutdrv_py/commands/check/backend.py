@@ -13,7 +13,8 @@ from nutdrv_py.device import backend as backends
 from nutdrv_py.device.backend import Backend
 from nutdrv_py.device.findings import Finding, failed, ok, warning
 from nutdrv_py.errors import NutdrvError
-from nutdrv_py.process.upsconf import Entry, load
+from nutdrv_py.process.loading import load
+from nutdrv_py.process.upsconf import Entry
 from nutdrv_py.testing.classes import class_faults
 from nutdrv_py.testing.live import look
 from nutdrv_py.testing.rules import Failure, rule

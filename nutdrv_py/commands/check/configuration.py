@@ -18,7 +18,7 @@ from nutdrv_py.exporters.config import Exports, Wake
 from nutdrv_py.exporters.exporting import check_packages
 from nutdrv_py.exporters.wake.net import answers
 from nutdrv_py.machine.private import private_file
-from nutdrv_py.process.upsconf import Loaded, load
+from nutdrv_py.process.loading import Loaded, load
 
 __all__ = ["exporters", "permissions", "settings_of"]
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from nutdrv_py.errors import ProtocolError
-from nutdrv_py.nut.portfile import MAX_ENTRY, Entry, entry, fitting, parse, update
+from nutdrv_py.nut.portfile import entry, parse, update
+from nutdrv_py.nut.portitems import MAX_ENTRY, Entry, fitting
 
 __all__ = ["GENERATED", "SCRIPT", "SETTABLE", "Owners", "begun", "is_kept", "stripped"]
 
