@@ -16,9 +16,10 @@ from rctclient.types import Command as TheirCommand
 from rctclient.utils import decode_value
 
 from figures import Figure, show
-from nutdrv_py.protocols.rct.frame import Command, FrameReader, build, read_request
+from nutdrv_py.protocols.rct.frame import Command, build, read_request
 from nutdrv_py.protocols.rct.objects import BY_OID, OBJECTS
 from nutdrv_py.protocols.rct.payload import Cell, Kind, decode, encode
+from nutdrv_py.protocols.rct.reader import FrameReader
 
 CHUNK = 512
 """Bytes per read: what a busy inverter delivers at once."""

@@ -18,8 +18,9 @@ from nutdrv_py.core.events import Limits
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import DeviceError, ProtocolError
 from nutdrv_py.protocols.rct import payload
-from nutdrv_py.protocols.rct.frame import LIMIT, Command, FrameReader, build
+from nutdrv_py.protocols.rct.frame import Command, build
 from nutdrv_py.protocols.rct.objects import BY_NAME, BY_OID, OBJECTS
+from nutdrv_py.protocols.rct.reader import LIMIT, FrameReader
 from nutdrv_py.simulators.rct import House, HouseSetup
 from nutdrv_py.simulators.rct.values import VALUES, View
 from nutdrv_py.simulators.rct.values import payload as simulated

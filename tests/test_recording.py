@@ -17,9 +17,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nutdrv_py.protocols.rct.frame import Command, FrameReader, build
+from nutdrv_py.protocols.rct.frame import Command, build
 from nutdrv_py.protocols.rct.objects import BY_NAME, BY_OID, OBJECTS
 from nutdrv_py.protocols.rct.payload import Kind, decode, encode
+from nutdrv_py.protocols.rct.reader import FrameReader
 from nutdrv_py.recording.file import Recorder, read
 from nutdrv_py.recording.gateway import Exchange, line_of
 from nutdrv_py.recording.inverter import Bytes, Ear

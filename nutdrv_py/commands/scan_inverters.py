@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from nutdrv_py.errors import ConfigError, ProtocolError
 from nutdrv_py.protocols.rct import payload
-from nutdrv_py.protocols.rct.frame import ANSWERS, FrameReader, read_request
+from nutdrv_py.protocols.rct.frame import ANSWERS, read_request
 from nutdrv_py.protocols.rct.objects import BY_NAME
+from nutdrv_py.protocols.rct.reader import FrameReader
 
 __all__ = ["Inverter", "Network", "find_inverters", "hosts_of", "read_network"]
 

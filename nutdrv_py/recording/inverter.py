@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nutdrv_py.errors import ProtocolError
-from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, FrameReader, build
+from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, build
 from nutdrv_py.protocols.rct.objects import BY_OID, Object
 from nutdrv_py.protocols.rct.payload import Kind
+from nutdrv_py.protocols.rct.reader import FrameReader
 from nutdrv_py.recording.rules import version
 from nutdrv_py.recording.standins import StandIns
 

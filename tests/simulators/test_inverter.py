@@ -18,9 +18,10 @@ from rctclient.types import Command as ForeignCommand
 from rctclient.utils import decode_value
 
 from nutdrv_py.errors import ProtocolError
-from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, FrameReader, build, read_request
+from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, build, read_request
 from nutdrv_py.protocols.rct.objects import BY_NAME, BY_OID, OBJECTS
 from nutdrv_py.protocols.rct.payload import decode
+from nutdrv_py.protocols.rct.reader import FrameReader
 from nutdrv_py.simulators.rct import InverterSimulator, RunningInverter, Scenario
 
 SOC = BY_NAME["battery.soc"].oid

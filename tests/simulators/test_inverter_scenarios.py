@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from nutdrv_py.protocols.rct.frame import FrameReader, read_request
+from nutdrv_py.protocols.rct.frame import read_request
 from nutdrv_py.protocols.rct.objects import BY_NAME
+from nutdrv_py.protocols.rct.reader import FrameReader
 from nutdrv_py.simulators.rct import SCENARIOS, InverterSimulator, Mode, load_scenario
 from nutdrv_py.simulators.stories import ScenarioError
 

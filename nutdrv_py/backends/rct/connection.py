@@ -12,7 +12,8 @@ from nutdrv_py.backends.rct.heard import Datum, Heard
 from nutdrv_py.clock import Clock
 from nutdrv_py.errors import DeviceError
 from nutdrv_py.log import debug, log
-from nutdrv_py.protocols.rct.frame import EXTENSION, Damage, FrameReader
+from nutdrv_py.protocols.rct.frame import EXTENSION
+from nutdrv_py.protocols.rct.reader import Damage, FrameReader
 
 __all__ = ["TURN", "Connection"]
 

@@ -15,8 +15,9 @@ from nutdrv_py.backends.replay.stage import Cue, PlayedClock, Stage, Tracks
 from nutdrv_py.device.backend import Config
 from nutdrv_py.device.reading import Reading
 from nutdrv_py.errors import DeviceError
-from nutdrv_py.protocols.rct.frame import Command, FrameReader
+from nutdrv_py.protocols.rct.frame import Command
 from nutdrv_py.protocols.rct.objects import BY_NAME, BY_OID, Group
+from nutdrv_py.protocols.rct.reader import FrameReader
 from nutdrv_py.recording.inverter import Bytes, LineState
 
 __all__ = ["PlayedRct", "config_of"]

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, FrameReader, read_request
+from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, read_request
 from nutdrv_py.protocols.rct.objects import BY_NAME, BY_OID
+from nutdrv_py.protocols.rct.reader import FrameReader
 from nutdrv_py.simulators.loopback import bound_socket, check_loopback
 from nutdrv_py.simulators.news import News
 from nutdrv_py.simulators.pace import Pace

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nutdrv_py.protocols.rct import frame as module
-from nutdrv_py.protocols.rct.frame import EXTENSION, LIMIT, Command, Frame, FrameReader, build, checksum, read_request
+from nutdrv_py.protocols.rct import reader as module
+from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, build, checksum, read_request
+from nutdrv_py.protocols.rct.reader import LIMIT, FrameReader
 from tests.backends.rct.vectors import BOOTLOADER, CLOUD, GOOD, MODEM, VECTORS, WRONG_CRC, Vector
 
 each_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.text[:24])

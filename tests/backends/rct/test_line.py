@@ -13,9 +13,10 @@ import pytest
 from nutdrv_py.backends.rct.client import Line
 from nutdrv_py.backends.rct.connection import TURN
 from nutdrv_py.clock import Clock
-from nutdrv_py.protocols.rct.frame import Command, FrameReader, build
+from nutdrv_py.protocols.rct.frame import Command, build
 from nutdrv_py.protocols.rct.objects import BY_NAME, OBJECTS
 from nutdrv_py.protocols.rct.payload import Kind, encode
+from nutdrv_py.protocols.rct.reader import FrameReader
 from tests.backends.rct.vectors import GOOD
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 from rctclient.registry import REGISTRY
 
-from nutdrv_py.protocols.rct.frame import FrameReader
 from nutdrv_py.protocols.rct.objects import BY_NAME, BY_OID, OBJECTS, Group, Object
 from nutdrv_py.protocols.rct.payload import decode
+from nutdrv_py.protocols.rct.reader import FrameReader
 
 PASSWORD = 0x14C0E627
 
