@@ -11,6 +11,7 @@ import pytest
 
 from nutdrv_py.backends.enphase import site as enphase
 from nutdrv_py.backends.rct import site as rct
+from nutdrv_py.backends.rct import storage as rct_storage
 from nutdrv_py.core.telemetry import Source
 from nutdrv_py.device.mapping import Field
 from nutdrv_py.nut.kinds import KINDS, OTHER, Kind, What, kind_for, kind_of
@@ -130,7 +131,7 @@ def _fields(module: ModuleType) -> Iterator[str]:
     yield from (row.name for table in tables for row in table if isinstance(row, Field))
 
 
-@pytest.mark.parametrize("module", [rct, enphase], ids=["rct", "enphase"])
+@pytest.mark.parametrize("module", [rct, rct_storage, enphase], ids=["rct", "rct-storage", "enphase"])
 def test_each_field_of_a_house_is_in_the_table_with_a_unit_if_it_is_a_quantity(module: ModuleType) -> None:
     names = set(_fields(module))
     assert len(names) > 10

@@ -2,8 +2,9 @@
 """RCT Power: an inverter with a house battery, asked over its serial protocol on TCP port 8899. Read-only.
 
 Here it is decided what is asked when; see :mod:`~nutdrv_py.backends.rct.grid` for the one decision that must be right,
-:mod:`~nutdrv_py.backends.rct.house` for what is made of the answers, :mod:`~nutdrv_py.backends.rct.site` for what they mean,
-:mod:`~nutdrv_py.backends.rct.client` for the line, :mod:`~nutdrv_py.protocols.rct.objects` for the objects.
+:mod:`~nutdrv_py.backends.rct.house` for what is made of the answers, :mod:`~nutdrv_py.backends.rct.site` and
+:mod:`~nutdrv_py.backends.rct.storage` for what they mean, :mod:`~nutdrv_py.backends.rct.client` for the line,
+:mod:`~nutdrv_py.protocols.rct.objects` for the objects.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from nutdrv_py.backends.rct import faults, site
+from nutdrv_py.backends.rct import faults, site, storage
 from nutdrv_py.backends.rct.config import RctConfig
 from nutdrv_py.backends.rct.inventory import Inventory
 from nutdrv_py.device.house import LOW_UNKNOWN, HouseBattery
@@ -120,11 +120,11 @@ class Battery:
     def look(self, moment: Moment, shown: dict[str, Value]) -> Status:
         """Put the battery's variables into ``shown``, and give its tokens."""
         values, now, off_grid, early = moment.values, moment.now, moment.off_grid, moment.early
-        power = site.battery_power(values)
+        power = storage.battery_power(values)
         count = sum(1 for there in moment.inventory.modules if there)
         second = site.number(values, "battery_placeholder[0].soc") if moment.inventory.tower else None
         towers = second is not None
-        first = site.charge(values, None)
+        first = storage.charge(values, None)
         if second is not None:
             # A tower that has just appeared reports 0, like a device that has not measured yet.
             second = self._second.update(second * 100, moment.times.get("battery_placeholder[0].soc", now))
@@ -132,7 +132,7 @@ class Battery:
         elif moment.inventory.tower and first is not None and self._gap is not None:
             # Without it the charge would jump to that of the first, fuller or emptier.
             second = min(100.0, max(0.0, first - self._gap))
-        full = self._house.size.update(site.full_energy(values, count, tower=bool(moment.inventory.tower)), now)
+        full = self._house.size.update(storage.full_energy(values, count, tower=bool(moment.inventory.tower)), now)
         reserve = site.number(values, "power_mng.soc_min_island")
         told_at = moment.times.get("power_mng.soc_min_island", now)
         self._house.cutoff.update(reserve * 100 if reserve is not None else None, told_at)
@@ -140,8 +140,8 @@ class Battery:
         load = None if usual is None and own is None else max(usual or 0.0, own or 0.0) + site.OWN_USE
         soc_at = moment.times.get("battery.soc")
         believed = self._house.update(
-            now, off_grid=off_grid, early=early, charge=site.charge(values, second) if soc_at is not None else None,
-            charge_at=soc_at, power=power, load=load, packs=max(1, count), usable=site.efficiency(values),
+            now, off_grid=off_grid, early=early, charge=storage.charge(values, second) if soc_at is not None else None,
+            charge_at=soc_at, power=power, load=load, packs=max(1, count), usable=storage.efficiency(values),
         )  # fmt: skip
         charge = believed.charge
         empty = self._emptiness(moment, charge, towers=towers)
@@ -152,14 +152,14 @@ class Battery:
         if off_grid and empty:
             status |= Status.LB
 
-        shown.update(translate(site.BATTERY_FIELDS, values))
-        shown.update(site.modules(values))
+        shown.update(translate(storage.BATTERY_FIELDS, values))
+        shown.update(storage.modules(values))
         shown.update(believed.values)
         current = site.number(values, "battery.current")
         if current is not None:
             # Firmware differs in the sign of the current, not in that of the power.
             shown["battery.current"] = -abs(current) if power is not None and power > 0 else abs(current)
-        packs = site.packs(values)
+        packs = storage.packs(values)
         if packs:
             shown["battery.packs"] = packs
         text = faults.battery_status(word)[0] if word is not None else ""

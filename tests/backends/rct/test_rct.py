@@ -420,8 +420,8 @@ async def test_a_limit_of_the_island_that_jumps_makes_no_low_battery_at_once(lim
 async def test_a_fault_in_one_part_of_the_reading_keeps_no_outage_from_upsd(monkeypatch: pytest.MonkeyPatch) -> None:
     async with home(changes={"soc": 50}) as house:
         await house.polls(2)
-        for name in ("phase_values", "household_load", "charge", "model", "full_energy"):
-            monkeypatch.setattr(f"nutdrv_py.backends.rct.site.{name}", lambda *args, **kwargs: 1 / 0)
+        for name in ("site.phase_values", "site.household_load", "storage.charge", "site.model", "storage.full_energy"):
+            monkeypatch.setattr(f"nutdrv_py.backends.rct.{name}", lambda *args, **kwargs: 1 / 0)
         house.sim.set(grid="outage")
         assert Status.OB in (await house.polls(2)).status
         assert house.early and Status.OB in house.early[-1].status
