@@ -24,7 +24,7 @@ from typing import Any
 
 from nutdrv_py.protocols.rct.objects import BY_NAME
 from nutdrv_py.simulators import stories
-from nutdrv_py.simulators.rct.physics import HOUSE_NAMES, HouseSetup
+from nutdrv_py.simulators.rct.house_setup import HOUSE_NAMES, HouseSetup
 from nutdrv_py.simulators.rct.values import payload
 from nutdrv_py.simulators.rct.wire import LINE_NAMES, Line
 from nutdrv_py.simulators.spelling import nearest

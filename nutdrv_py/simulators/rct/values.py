@@ -11,7 +11,8 @@ from typing import Any
 
 from nutdrv_py.protocols.rct.objects import Object
 from nutdrv_py.protocols.rct.payload import CELLS, Cell, CellExtremes, Extreme, Kind, encode
-from nutdrv_py.simulators.rct.physics import CELL_AMP_HOURS, CELL_VOLTS, MOST_AMPS, MOST_MODULES, REACTIVE_VAR, House, Mode
+from nutdrv_py.simulators.rct.house_setup import MOST_MODULES
+from nutdrv_py.simulators.rct.physics import CELL_AMP_HOURS, CELL_VOLTS, MOST_AMPS, REACTIVE_VAR, House, Mode
 
 __all__ = ["VALUES", "View", "payload"]
 
