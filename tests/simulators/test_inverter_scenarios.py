@@ -16,7 +16,7 @@ import pytest
 from nutdrv_py.protocols.rct.frame import read_request
 from nutdrv_py.protocols.rct.objects import BY_NAME
 from nutdrv_py.protocols.rct.reader import FrameReader
-from nutdrv_py.simulators.rct import SCENARIOS, InverterSimulator, Mode, load_scenario
+from nutdrv_py.simulators.rct import SCENARIOS, InverterSimulator, Mode, load_scenario, meters
 from nutdrv_py.simulators.stories import ScenarioError
 
 WANTED = (
@@ -102,7 +102,7 @@ def test_calibration_and_faults() -> None:
     go = at("calibration")
     assert [go(second).value("battery.status2") for second in (0, 31, 331, 631)] == [0, 1 << 10, 1 << 3, 0]
     go = at("faults")
-    assert [sorted(go(second).house.fault_bits) for second in (0, 31, 91, 151, 211)] == [[], [18], [18, 107], [105], []]
+    assert [sorted(meters.fault_bits(go(second).house)) for second in (0, 31, 91, 151, 211)] == [[], [18], [18, 107], [105], []]
 
 
 def test_solar_island_charges() -> None:
@@ -147,7 +147,7 @@ timeline:
     assert sim.value("battery.soc") == 0.5
     sim.skip(40)
     assert sim.reachable
-    assert sim.house.fault_bits == {25}
+    assert meters.fault_bits(sim.house) == {25}
 
 
 @pytest.mark.parametrize(

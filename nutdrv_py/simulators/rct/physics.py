@@ -9,8 +9,6 @@ puts out is what :func:`output_watts` makes of solar and battery power.
 from __future__ import annotations
 
 import enum
-import itertools
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -39,18 +37,7 @@ OWN_WATTS = 50.0
 RESTART_PERCENT = 5.0
 """Charge above the island's lower limit at which an island that had run empty begins anew."""
 
-PHASE_VOLTS = 230.0
-HERTZ = 50.0
-REACTIVE_VAR = 25.0
-"""Reactive power of each phase: it is never nothing."""
-
-STRAY_VOLTS = 3.0
-"""What the measuring circuit picks up at most on a dead line."""
-
 _EPSILON = 1e-9
-
-_CURVE = ((0.0, 2.80), (5.0, 3.08), (10.0, 3.17), (20.0, 3.23), (50.0, 3.29), (80.0, 3.33), (95.0, 3.37), (100.0, 3.50))
-"""Voltage of a resting cell over its charge: flat in the middle, steep at the ends."""
 
 
 class Mode(enum.Enum):
@@ -72,14 +59,6 @@ def output_watts(dc: float) -> float:
 def input_watts(ac: float) -> float:
     """Return what solar generator and battery must give together, W, for this output, W."""
     return (ac + OWN_WATTS) / EFFICIENCY
-
-
-def resting_volts(percent: float) -> float:
-    """Return the voltage of a cell at this charge."""
-    for (low, at_low), (high, at_high) in itertools.pairwise(_CURVE):
-        if percent <= high:
-            return at_low + (at_high - at_low) * (percent - low) / (high - low)
-    return _CURVE[-1][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,82 +183,15 @@ class House:
         """Return what the generators could give, W."""
         return 0.0 if self.setup.night else self.setup.pv
 
-    @property
-    def fault_bits(self) -> frozenset[int]:
-        """Return the numbers of all fault bits that are set (list: rctclient, inverter_faults)."""
-        setup = self.setup
-        found = set(setup.faults)
-        rules: tuple[tuple[bool, tuple[int, ...]], ...] = (
-            (setup.grid != "on", (90,)),
-            (setup.grid == "outage", (13, 14, 15, 48, 49, 50, 51, 52, 53)),
-            (self.empty, (106,)),
-            (setup.emergency_off, (105,)),
-        )
-        return frozenset(found.union(*(bits for holds, bits in rules if holds)))
-
-    def wobble(self, what: str, most: float) -> float:
-        """Return a small deviation of up to ``most`` to either side: new every second, the same each time it is asked."""
-        return random.Random(f"{self.setup.seed} {what} {int(self.seconds)}").uniform(-most, most)
-
-    # -- by phase and by generator -----------------------------------------------------------------------------------
-
-    def load_watts(self, phase: int) -> float:
-        """Return the house load of a phase, W."""
-        return self.flows.load * self.setup.load_split[phase] / sum(self.setup.load_split)
-
-    def inverter_watts(self, phase: int) -> float:
-        """Return the AC output on a phase, W: even beside the grid; in an island each phase gets what it needs."""
-        return self.load_watts(phase) if self.mode is Mode.ISLAND else self.flows.inverter / 3
-
-    def grid_watts(self, phase: int) -> float:
-        """Return what a phase takes from the grid, W."""
-        return self.load_watts(phase) - self.inverter_watts(phase) if self.fed else 0.0
-
     def solar_watts(self, generator: int) -> float:
         """Return what a generator gives, W."""
         return self.flows.solar * self.setup.pv_split[generator] / sum(self.setup.pv_split)
 
-    def house_volts(self, phase: int) -> float:
-        """Return the voltage of a phase on the house's side, V."""
-        return PHASE_VOLTS + phase - 1 + self.wobble(f"house {phase}", 0.8) if self.powered else 0.0
-
-    def grid_volts(self, phase: int) -> float:
-        """Return the voltage of a phase on the grid's side of the Power Switch, V; 0 without one."""
-        if not self.setup.switch:
-            return 0.0
-        if not self.grid_present:
-            return abs(self.wobble(f"stray {phase}", STRAY_VOLTS))
-        return PHASE_VOLTS + phase - 1 + self.wobble(f"grid {phase}", 0.8)
-
-    def hertz(self, what: str, alive: bool) -> float:
-        """Return the frequency at one place, Hz."""
-        return HERTZ + self.wobble(f"hertz {what}", 0.015) if alive else 0.0
-
     # -- the battery -------------------------------------------------------------------------------------------------
-
-    def cell_volts(self, tower: int, module: int) -> tuple[float, ...]:
-        """Return the voltages of a module's cells: those of their charge, and each cell a little apart."""
-        chance = random.Random(f"{self.setup.seed} cells {tower} {module}")
-        volts = resting_volts(self.charges[tower])
-        return tuple(round(volts + chance.uniform(-0.006, 0.006), 3) for _ in range(CELLS))
-
-    def cell_degrees(self, tower: int, module: int) -> tuple[int, ...]:
-        """Return the temperatures of a module's cells, degrees Celsius: the middle ones are the warmest."""
-        warmth = (tower + module) % 2
-        return tuple(round(self.setup.temperature + warmth + (1 if 6 <= cell < 18 else 0)) for cell in range(CELLS))
-
-    def tower_volts(self, tower: int) -> float:
-        """Return the voltage of a tower, V: the sum of its cells."""
-        return sum(sum(self.cell_volts(tower, module)) for module in range(self.modules)) if tower < self.towers else 0.0
 
     def tower_watts(self, tower: int) -> float:
         """Return what a tower gives, W; below 0 it takes."""
         return self.flows.battery * self._share(tower) if tower < self.towers else 0.0
-
-    def tower_amps(self, tower: int) -> float:
-        """Return the current of a tower, A, with the sign of its battery management: + = charging."""
-        volts = self.tower_volts(tower)
-        return -self.tower_watts(tower) / volts if volts else 0.0
 
     @property
     def floor(self) -> float:

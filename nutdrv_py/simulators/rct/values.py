@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import Any
 
 from nutdrv_py.protocols.rct.objects import Object
 from nutdrv_py.protocols.rct.payload import CELLS, Cell, CellExtremes, Extreme, Kind, encode
+from nutdrv_py.simulators.rct import meters
 from nutdrv_py.simulators.rct.house_setup import MOST_MODULES
-from nutdrv_py.simulators.rct.physics import CELL_AMP_HOURS, CELL_VOLTS, MOST_AMPS, REACTIVE_VAR, House, Mode
+from nutdrv_py.simulators.rct.physics import CELL_AMP_HOURS, CELL_VOLTS, MOST_AMPS, House, Mode
 
 __all__ = ["VALUES", "View", "payload"]
 
@@ -115,11 +115,11 @@ def _ratio(percent: float, present: bool) -> float:
 
 
 def _all_volts(house: House) -> list[float]:
-    return [volts for module in range(house.modules) for volts in house.cell_volts(0, module)] or [0.0]
+    return [volts for module in range(house.modules) for volts in meters.cell_volts(house, 0, module)] or [0.0]
 
 
 def _all_degrees(house: House) -> list[int]:
-    return [degrees for module in range(house.modules) for degrees in house.cell_degrees(0, module)] or [0]
+    return [degrees for module in range(house.modules) for degrees in meters.cell_degrees(house, 0, module)] or [0]
 
 
 def _stack_volts(view: View, cell_volts: float) -> float:
@@ -155,7 +155,7 @@ def _cells(module: int) -> Callable[[View], tuple[Cell, ...]]:
     def cells(view: View) -> tuple[Cell, ...]:
         if not _there(view, 0, module):
             return (Cell(0, 0.0, 0),) * CELLS
-        pairs = zip(view.house.cell_degrees(0, module), view.house.cell_volts(0, module), strict=True)
+        pairs = zip(meters.cell_degrees(view.house, 0, module), meters.cell_volts(view.house, 0, module), strict=True)
         # The field cannot hold temperatures below 0.
         return tuple(Cell(max(0, degrees), volts, 0) for degrees, volts in pairs)
 
@@ -189,41 +189,7 @@ def _state(view: View) -> int:
 
 
 def _fault_register(number: int) -> Callable[[View], int]:
-    return lambda view: sum(1 << bit - 32 * number for bit in view.house.fault_bits if bit // 32 == number)
-
-
-def _works(house: House) -> bool:
-    return house.mode in (Mode.GRID, Mode.ISLAND)
-
-
-def _apparent(house: House, phase: int) -> float:
-    return math.hypot(house.inverter_watts(phase), REACTIVE_VAR) if _works(house) else 0.0
-
-
-def _between(house: House, phase: int) -> float:
-    return (house.house_volts(phase) + house.house_volts((phase + 1) % 3)) / 2 * math.sqrt(3)
-
-
-def _amps(house: House, phase: int) -> float:
-    volts = house.house_volts(phase)
-    return _apparent(house, phase) / volts if volts else 0.0
-
-
-_GENERATOR_VOLTS = (352.0, 284.0)
-
-
-def _generator_volts(house: House, generator: int) -> float:
-    return _GENERATOR_VOLTS[generator] + house.wobble(f"generator {generator}", 2) if house.sun else 0.0
-
-
-def _target_volts(house: House, generator: int) -> float:
-    """Return what the tracker aims at: ``u_target``, as RctMon's models name it; ``mpp.fixed_voltage`` is a setting."""
-    return _GENERATOR_VOLTS[generator] - 4 if house.sun else 0.0
-
-
-def _warmth(house: House, least: float) -> float:
-    """Return the temperature of a part of the inverter: 15 degrees more at full power."""
-    return least + 15 * min(1.0, abs(house.flows.inverter) / house.setup.nominal) + house.wobble(f"warmth {least}", 0.2)
+    return lambda view: sum(1 << bit - 32 * number for bit in meters.fault_bits(view.house) if bit // 32 == number)
 
 
 Row = Callable[[View], Any]
@@ -257,12 +223,12 @@ VALUES: Mapping[str, Row] = {
     "rb485.available":                    lambda v: v.house.setup.switch,
     "rb485.version_main":                 lambda v: 1604 * v.house.setup.switch,
     "rb485.version_boot":                 lambda v: 1203 * v.house.setup.switch,
-    **_series("rb485.u_l_grid[{}]",       lambda h, n: h.grid_volts(n)),
-    **_series("rb485.f_grid[{}]",         lambda h, n: h.hertz(f"grid {n}", h.setup.switch and h.grid_present)),
-    **_series("rb485.f_wr[{}]",           lambda h, n: h.hertz(f"house {n}", h.setup.switch and h.powered)),
-    **_series("g_sync.u_l_rms[{}]",       lambda h, n: h.house_volts(n)),
-    **_series("g_sync.u_ptp_rms[{}]",     _between),
-    "grid_pll[0].f":                      lambda v: v.house.hertz("house 0", v.house.powered),
+    **_series("rb485.u_l_grid[{}]",       meters.grid_volts),
+    **_series("rb485.f_grid[{}]",         lambda h, n: meters.hertz(h, f"grid {n}", h.setup.switch and h.grid_present)),
+    **_series("rb485.f_wr[{}]",           lambda h, n: meters.hertz(h, f"house {n}", h.setup.switch and h.powered)),
+    **_series("g_sync.u_l_rms[{}]",       meters.house_volts),
+    **_series("g_sync.u_ptp_rms[{}]",     meters.volts_between),
+    "grid_pll[0].f":                      lambda v: meters.hertz(v.house, "house 0", v.house.powered),
     "grid_mon[0].u_under.threshold":      lambda v: 184.0,
     "grid_mon[0].u_over.threshold":       lambda v: 264.5,
     "grid_mon[0].f_under.threshold":      lambda v: 47.5,
@@ -272,25 +238,25 @@ VALUES: Mapping[str, Row] = {
     "g_sync.p_ac_load_sum_lp":            lambda v: v.house.flows.load,
     "g_sync.p_ac_sum_lp":                 lambda v: v.house.flows.inverter,
     "g_sync.p_ac_grid_sum_lp":            lambda v: v.house.flows.grid,
-    "g_sync.s_ac_sum_lp":                 lambda v: sum(_apparent(v.house, phase) for phase in range(3)),
-    "g_sync.q_ac_sum_lp":                 lambda v: 3 * REACTIVE_VAR * _works(v.house),
-    **_series("g_sync.p_ac_load[{}]",     lambda h, n: h.load_watts(n)),
-    **_series("g_sync.p_ac_sc[{}]",       lambda h, n: h.grid_watts(n)),
-    **_series("g_sync.p_ac_lp[{}]",       lambda h, n: h.inverter_watts(n)),
-    **_series("g_sync.s_ac_lp[{}]",       _apparent),
-    **_series("g_sync.i_dr_eff[{}]",      _amps),
+    "g_sync.s_ac_sum_lp":                 lambda v: sum(meters.volt_amperes(v.house, phase) for phase in range(3)),
+    "g_sync.q_ac_sum_lp":                 lambda v: 3 * meters.REACTIVE_VAR * meters.works(v.house),
+    **_series("g_sync.p_ac_load[{}]",     meters.load_watts),
+    **_series("g_sync.p_ac_sc[{}]",       meters.grid_watts),
+    **_series("g_sync.p_ac_lp[{}]",       meters.inverter_watts),
+    **_series("g_sync.s_ac_lp[{}]",       meters.volt_amperes),
+    **_series("g_sync.i_dr_eff[{}]",      meters.inverter_amps),
     "io_board.s0_external_power":         lambda v: 0.0,
     # Generators
     **_series("dc_conv.dc_conv_struct[{}].enabled",           lambda h, n: True, 2),
     **_series("dc_conv.dc_conv_struct[{}].p_dc_lp",           lambda h, n: h.solar_watts(n), 2),
-    **_series("g_sync.u_sg_avg[{}]",                          _generator_volts, 2),
-    **_series("dc_conv.dc_conv_struct[{}].u_target",          _target_volts, 2),
+    **_series("g_sync.u_sg_avg[{}]",                          meters.generator_volts, 2),
+    **_series("dc_conv.dc_conv_struct[{}].u_target",          meters.target_volts, 2),
     **_series("dc_conv.dc_conv_struct[{}].mpp.mpp_step",      lambda h, n: 4.0 if h.sun else 0.0, 2),
     **_series("energy.e_dc_total[{}]",                        lambda h, n: _GENERATOR_SINCE[n] + h.energies.generators[n], 2),
     # Temperatures and insulation
-    "db.temp1":                           lambda v: _warmth(v.house, 32.0),
-    "db.temp2":                           lambda v: _warmth(v.house, 31.0),
-    "db.core_temp":                       lambda v: _warmth(v.house, 38.0),
+    "db.temp1":                           lambda v: meters.warmth(v.house, 32.0),
+    "db.temp2":                           lambda v: meters.warmth(v.house, 31.0),
+    "db.core_temp":                       lambda v: meters.warmth(v.house, 38.0),
     "iso_struct.Riso":                    lambda v: 2.1e6,
     "iso_struct.Rp":                      lambda v: 4.3e6,
     "iso_struct.Rn":                      lambda v: 4.1e6,
@@ -315,17 +281,17 @@ VALUES: Mapping[str, Row] = {
     "power_mng.battery_power":            lambda v: v.house.flows.battery,
     "power_mng.bat_next_calib_date":      lambda v: int(v.now // DAY + 20) * DAY,
     "power_mng.bat_empty_full":           lambda v: v.house.empty | v.house.full << 1,
-    "power_mng.u_acc_mix_lp":             lambda v: v.house.tower_volts(0),
-    "adc.u_acc":                          lambda v: v.house.tower_volts(0),
-    "acc_conv.i_acc_lp_fast":             lambda v: -v.house.tower_amps(0),
+    "power_mng.u_acc_mix_lp":             lambda v: meters.tower_volts(v.house, 0),
+    "adc.u_acc":                          lambda v: meters.tower_volts(v.house, 0),
+    "acc_conv.i_acc_lp_fast":             lambda v: -meters.tower_amps(v.house, 0),
     "g_sync.p_acc_lp":                    lambda v: v.house.flows.battery,
     "battery.bms_sn":                     lambda v: f"0088B{v.serial[-6:]}0" if v.house.has_battery else "",
     "battery.bms_software_version":       lambda v: 5615 * v.house.has_battery,
     "battery.soc":                        lambda v: _ratio(v.house.charges[0], v.house.has_battery),
     "battery.soc_target":                 lambda v: _ratio(v.house.setup.soc_max, v.house.has_battery),
     "battery.soh":                        lambda v: _ratio(v.house.setup.soh, v.house.has_battery),
-    "battery.voltage":                    lambda v: v.house.tower_volts(0),
-    "battery.current":                    lambda v: v.house.tower_amps(0),
+    "battery.voltage":                    lambda v: meters.tower_volts(v.house, 0),
+    "battery.current":                    lambda v: meters.tower_amps(v.house, 0),
     "battery.temperature":                lambda v: v.house.setup.temperature * v.house.has_battery,
     "battery.status":                     _status,
     "battery.status2":                    _status,
@@ -356,8 +322,8 @@ VALUES: Mapping[str, Row] = {
     "battery_placeholder[0].bms_sn":      lambda v: f"0088B{v.serial[-6:]}1" if v.house.towers > 1 else "",
     "battery_placeholder[0].soc":         lambda v: _ratio(v.house.charges[1], v.house.towers > 1),
     "battery_placeholder[0].soh":         lambda v: _ratio(v.house.setup.soh, v.house.towers > 1),
-    "battery_placeholder[0].voltage":     lambda v: v.house.tower_volts(1),
-    "battery_placeholder[0].current":     lambda v: v.house.tower_amps(1),
+    "battery_placeholder[0].voltage":     lambda v: meters.tower_volts(v.house, 1),
+    "battery_placeholder[0].current":     lambda v: meters.tower_amps(v.house, 1),
     "battery_placeholder[0].temperature": lambda v: (v.house.setup.temperature + 1) * (v.house.towers > 1),
     "battery_placeholder[0].ah_capacity": lambda v: _capacity(v) * (v.house.towers > 1),
     "battery_placeholder[0].status2":     lambda v: _status(v) * (v.house.towers > 1),
