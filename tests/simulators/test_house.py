@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from nutdrv_py.simulators.rct import House, HouseSetup, Mode, meters
-from nutdrv_py.simulators.rct.physics import EFFICIENCY, MODULE_WH, OWN_WATTS
+from nutdrv_py.simulators.rct.flows import EFFICIENCY, OWN_WATTS
+from nutdrv_py.simulators.rct.physics import MODULE_WH
 
 HOUR = 3600.0
 

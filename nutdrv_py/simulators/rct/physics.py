@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A three-phase house with a hybrid inverter, its battery towers and a Power Switch; the numbers hang together.
+"""A three-phase house with a hybrid inverter, its battery towers and a Power Switch: what it does as time passes.
 
-Powers are watts, energies watt-hours, charge percent. Signs are those of the inverter's objects: load + = use, solar power
-+ = production, battery + = discharging, grid + = import. At every moment ``load = inverter + grid``, and what the inverter
-puts out is what :func:`output_watts` makes of solar and battery power.
+Powers are watts, energies watt-hours, charge percent.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from nutdrv_py.protocols.rct.payload import CELLS
+from nutdrv_py.simulators.rct.flows import Energies, Flows, input_watts, output_watts
 from nutdrv_py.simulators.rct.house_setup import HouseSetup
 
 CELL_VOLTS = 3.2
@@ -27,12 +26,6 @@ MODULE_WH = MODULE_VOLTS * CELL_AMP_HOURS
 
 MOST_AMPS = 25.0
 """What a tower gives or takes at most while the grid is there. In an island it carries whatever the house needs."""
-
-EFFICIENCY = 0.95
-"""Efficiency of the way from solar generator or battery to the house."""
-
-OWN_WATTS = 50.0
-"""What the inverter itself uses."""
 
 RESTART_PERCENT = 5.0
 """Charge above the island's lower limit at which an island that had run empty begins anew."""
@@ -49,41 +42,6 @@ class Mode(enum.Enum):
     STOPPED = "stands still: no grid, and nothing to carry the house with"
     EMERGENCY = "was switched off by the external emergency switch"
     ASLEEP = "is off for the night"
-
-
-def output_watts(dc: float) -> float:
-    """Return what the inverter puts out, W, of solar and battery power together, W; less than nothing without any."""
-    return dc * EFFICIENCY - OWN_WATTS
-
-
-def input_watts(ac: float) -> float:
-    """Return what solar generator and battery must give together, W, for this output, W."""
-    return (ac + OWN_WATTS) / EFFICIENCY
-
-
-@dataclass(frozen=True, slots=True)
-class Flows:
-    """Powers at one moment, W. ``solar`` is what the generators give, which can be less than the sun offers."""
-
-    load: float = 0.0
-    solar: float = 0.0
-    battery: float = 0.0
-    inverter: float = 0.0
-    """AC output of the inverter; below 0 it takes its own use from the grid."""
-    grid: float = 0.0
-
-
-@dataclass(slots=True)
-class Energies:
-    """Running totals since the start, Wh; none of them ever falls."""
-
-    generators: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    load: float = 0.0
-    output: float = 0.0
-    imported: float = 0.0
-    exported: float = 0.0
-    charged: float = 0.0
-    discharged: float = 0.0
 
 
 class House:
@@ -258,17 +216,11 @@ class House:
 
     def _move(self, seconds: float) -> None:
         hours = seconds / 3600
-        flows, totals = self.flows, self.energies
-        for generator in range(len(totals.generators)):
-            totals.generators[generator] += self.solar_watts(generator) * hours
-        totals.load += flows.load * hours
-        totals.output += max(0.0, flows.inverter) * hours
-        totals.imported += max(0.0, flows.grid) * hours
-        totals.exported += max(0.0, -flows.grid) * hours
-        totals.discharged += max(0.0, flows.battery) * hours
-        totals.charged += max(0.0, -flows.battery) * hours
+        self.energies.add(self.flows, hours)
+        for generator in range(len(self.energies.generators)):
+            self.energies.generators[generator] += self.solar_watts(generator) * hours
         if self.tower_wh:
-            percent = flows.battery * hours / self.tower_wh * 100
+            percent = self.flows.battery * hours / self.tower_wh * 100
             for tower, share in enumerate([self._share(tower) for tower in range(self.towers)]):
                 self.charges[tower] = self._within(self.charges[tower], percent * share)
 
