@@ -4,20 +4,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, read_request
+from nutdrv_py.protocols.rct.frame import Command, Frame, read_request
 from nutdrv_py.protocols.rct.objects import BY_NAME, BY_OID
-from nutdrv_py.protocols.rct.reader import FrameReader
-from nutdrv_py.simulators.loopback import bound_socket, check_loopback
 from nutdrv_py.simulators.news import News
 from nutdrv_py.simulators.pace import Pace
+from nutdrv_py.simulators.rct.bridge import Bridge, Client
 from nutdrv_py.simulators.rct.physics import House
 from nutdrv_py.simulators.rct.scenarios import Scenario, load_scenario, sort_changes
 from nutdrv_py.simulators.rct.values import VALUES, View, payload
@@ -39,17 +36,11 @@ BOOTLOADER_SECONDS = 0.5
 WAITING_MOST = 1024
 """Requests that wait for the line; what comes beyond is lost, as in any bridge with a buffer."""
 
-UNREAD_MOST = 1 << 20
-"""Bytes that a client may leave unread before its connection is closed."""
-
 PERIODIC_MOST = 64
 """Objects that can be asked for once and for all (vendor document)."""
 
 PERIODIC_SECONDS = 30.0
 """Simulator time between two of their answers: the default of ``pas.period``."""
-
-RECENT_BYTES = 64
-"""How much of what a client sent before is kept, to see how a request was written: more than any request is long."""
 
 DEFAULT_SERIAL = "0065A4631487"
 
@@ -74,48 +65,6 @@ class _Waiting:
 
     oid: int
     collided: bool = False
-
-
-class _Client(asyncio.Protocol):
-    """One connection."""
-
-    def __init__(self, simulator: InverterSimulator, number: int) -> None:
-        self.number = number
-        self.reader = FrameReader()
-        self.greeted = False
-        self.recent = b""
-        self.transport: asyncio.Transport | None = None
-        self._simulator = simulator
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection up, unless the inverter has gone in the meantime."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self._simulator._connected(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass on what the client sent."""
-        self.recent = self.recent[-RECENT_BYTES:] + data
-        self.greeted = self.greeted or EXTENSION in self.recent
-        self._simulator._received(self, self.reader.feed(data))
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Forget the connection."""
-        self._simulator._lost(self)
-
-    def close(self) -> None:
-        """End the connection at once."""
-        if self.transport is not None:
-            self.transport.abort()
-
-    def send(self, data: bytes) -> None:
-        """Put bytes on their way; a client that reads nothing for long loses its connection."""
-        if self.transport is None or self.transport.is_closing():
-            return
-        if self.transport.get_write_buffer_size() > UNREAD_MOST:
-            self.close()
-            return
-        self.transport.write(data)
 
 
 class InverterSimulator:
@@ -147,18 +96,14 @@ class InverterSimulator:
         self._wall = wall
         self._pace = Pace(clock, speed)
         self._wire = Wire(self.scenario.line, self._payload, self.scenario.house.seed)
+        self._bridge = Bridge(self._wire, self._received)
+        self.broadcast = self._bridge.broadcast
         self._timeline = Timeline(self.scenario.timeline)
         self._overrides: dict[str, Any] = {}
         self._periodic: dict[int, float] = {}
-        self._numbers = itertools.count(1)
-        self._clients: list[_Client] = []
         self._waiting: deque[_Waiting] = deque()
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._arrivals: set[asyncio.Task[None]] = set()
-        self._address = ("127.0.0.1", 0)
-        self._placeholder: socket.socket | None = None
-        self._listening: socket.socket | None = None
         self._news = News()
         self.listeners = self._news.listeners
         self._news.note(self._visible_state())
@@ -167,29 +112,19 @@ class InverterSimulator:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen on this loopback address; port 0 takes a free one. Simulator time starts now."""
-        if self._placeholder is not None:
-            raise RuntimeError("The simulator is running already.")
-        check_loopback(host)
-        # Bound but not listening, so that the port stays ours while the inverter is away.
-        self._placeholder = bound_socket(host, port)
-        self._address = (host, self._placeholder.getsockname()[1])
+        self._bridge.bind(host, port)
         self._pace.restart()
         self._reconcile()
         self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._serve())]
 
     async def stop(self) -> None:
         """Close port and connections. Stopping twice is fine."""
-        if self._placeholder is None:
-            return
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
         self._hang_up()
-        # A client that has just arrived is turned away by _connected(), and the loop closes the sockets in its next round.
-        await asyncio.gather(*self._arrivals)
-        await asyncio.sleep(0)
-        self._placeholder.close()
-        self._placeholder = None
+        await self._bridge.release()
 
     async def _tick(self) -> None:
         next_call = 0.0
@@ -204,25 +139,13 @@ class InverterSimulator:
 
     def _reconcile(self) -> None:
         """Open or close the port as the state of house and line wants it."""
-        if self._placeholder is None:
-            return
-        if not self.reachable:
+        if self.reachable:
+            self._bridge.listen()
+        else:
             self._hang_up()
-        elif self._listening is None:
-            listening = bound_socket(*self._address)
-            listening.listen(128)
-            listening.setblocking(False)
-            self._listening = listening
-            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     def _hang_up(self) -> None:
-        if self._listening is not None:
-            asyncio.get_running_loop().remove_reader(self._listening)
-            self._listening.close()
-            self._listening = None
-        for client in tuple(self._clients):
-            client.close()
-        self._clients.clear()
+        self._bridge.hang_up()
         self._waiting.clear()
         self._periodic.clear()
 
@@ -231,12 +154,12 @@ class InverterSimulator:
     @property
     def port(self) -> int:
         """Return the port number; valid after :meth:`start`, also while the inverter is offline."""
-        return self._address[1]
+        return self._bridge.address[1]
 
     @property
     def host_port(self) -> str:
         """Return ``host:port`` as the driver's configuration wants it."""
-        host = self._address[0]
+        host = self._bridge.address[0]
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     @property
@@ -247,7 +170,7 @@ class InverterSimulator:
     @property
     def clients(self) -> int:
         """Return the number of connected clients."""
-        return len(self._clients)
+        return len(self._bridge.clients)
 
     @property
     def seconds(self) -> float:
@@ -320,49 +243,9 @@ class InverterSimulator:
             "network": "inverter answers" if self.reachable else "inverter offline",
         }
 
-    # -- connections -------------------------------------------------------------------------------------------------
-
-    def _accept(self, listening: socket.socket) -> None:
-        try:
-            connection, _ = listening.accept()
-        except OSError:  # gone again
-            return
-        connection.setblocking(False)
-        client = _Client(self, next(self._numbers))
-        if len(self._clients) >= self.line.max_clients:
-            connection.close()
-            return
-        # Counted from now on: the loop takes the connection up in its next round.
-        self._clients.append(client)
-        task = asyncio.get_running_loop().create_task(self._take_up(client, connection))
-        self._arrivals.add(task)
-        task.add_done_callback(self._arrivals.discard)
-
-    async def _take_up(self, client: _Client, connection: socket.socket) -> None:
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: client, connection)
-        except OSError:  # gone again
-            self._lost(client)
-            connection.close()
-
-    def _connected(self, client: _Client) -> None:
-        if client not in self._clients:
-            client.close()
-
-    def _lost(self, client: _Client) -> None:
-        if client in self._clients:
-            self._clients.remove(client)
-
-    def broadcast(self, data: bytes) -> None:
-        """Put raw bytes on the line, to all clients, now."""
-        for client in tuple(self._clients):
-            if client.greeted or not self.line.needs_extension:
-                client.send(data)
-
     # -- requests ----------------------------------------------------------------------------------------------------
 
-    def _received(self, client: _Client, frames: list[Frame]) -> None:
+    def _received(self, client: Client, frames: list[Frame]) -> None:
         for frame in frames:
             row = BY_OID.get(frame.oid)
             name = row.name if row is not None and frame.address is None else ""
@@ -370,11 +253,11 @@ class InverterSimulator:
             if name and self._understands(client, frame):
                 _COMMANDS.get(frame.command, InverterSimulator._ignore)(self, frame.oid)
 
-    def _understands(self, client: _Client, frame: Frame) -> bool:
+    def _understands(self, client: Client, frame: Frame) -> bool:
         line = self.line
         if line.needs_extension and not client.greeted:
             return False
-        return not (line.escape_crc_only and _escaped_crc(client.recent, frame))
+        return not (line.escape_crc_only and client.escaped_crc(frame))
 
     def _ignore(self, oid: int) -> None:
         """Ignore it: inverters answer neither what they do not understand, nor that they have written a value."""
@@ -426,12 +309,3 @@ _COMMANDS: Mapping[Command, Callable[[InverterSimulator, int], None]] = {
     Command.READ_PERIODICALLY: InverterSimulator._read_periodically,
 }
 """Commands that are answered."""
-
-
-def _escaped_crc(recent: bytes, frame: Frame) -> bool:
-    """Return whether the request, as a client sent it last, had escapes in its CRC."""
-    if frame.command is not Command.READ:
-        return False
-    escaped, raw = read_request(frame.oid), read_request(frame.oid, raw_crc=True)
-    # A raw one can be the beginning of the escaped one, at the same place.
-    return escaped != raw and recent.rfind(escaped) >= recent.rfind(raw)
