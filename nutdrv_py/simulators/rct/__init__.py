@@ -6,25 +6,10 @@ Written from descriptions of the protocol and of what inverters were seen to do;
 
 from __future__ import annotations
 
-from nutdrv_py.simulators.rct.flows import Flows
 from nutdrv_py.simulators.rct.house_setup import HouseSetup
-from nutdrv_py.simulators.rct.inverter import InverterSimulator, Request
+from nutdrv_py.simulators.rct.inverter import InverterSimulator
 from nutdrv_py.simulators.rct.physics import House, Mode
 from nutdrv_py.simulators.rct.running import RunningInverter
-from nutdrv_py.simulators.rct.scenarios import SCENARIOS, Event, Scenario, load_scenario
-from nutdrv_py.simulators.rct.wire import Line
+from nutdrv_py.simulators.rct.scenarios import SCENARIOS, Scenario, load_scenario
 
-__all__ = [
-    "SCENARIOS",
-    "Event",
-    "Flows",
-    "House",
-    "HouseSetup",
-    "InverterSimulator",
-    "Line",
-    "Mode",
-    "Request",
-    "RunningInverter",
-    "Scenario",
-    "load_scenario",
-]
+__all__ = ["SCENARIOS", "House", "HouseSetup", "InverterSimulator", "Mode", "RunningInverter", "Scenario", "load_scenario"]

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import socket
 from collections.abc import Callable
 
 from nutdrv_py.protocols.rct.frame import EXTENSION, Command, Frame, read_request
 from nutdrv_py.protocols.rct.reader import FrameReader
 from nutdrv_py.simulators.loopback import bound_socket, check_loopback
-from nutdrv_py.simulators.rct.wire import Wire
+from nutdrv_py.simulators.rct.wire import Line, Wire
 
 UNREAD_MOST = 1 << 20
 """Bytes that a client may leave unread before its connection is closed."""
@@ -23,8 +22,7 @@ RECENT_BYTES = 64
 class Client(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, bridge: Bridge, number: int) -> None:
-        self.number = number
+    def __init__(self, bridge: Bridge) -> None:
         self.reader = FrameReader()
         self.greeted = False
         self.recent = b""
@@ -62,13 +60,15 @@ class Client(asyncio.Protocol):
             return
         self.transport.write(data)
 
-    def escaped_crc(self, frame: Frame) -> bool:
-        """Return whether the request, as the client sent it last, had escapes in its CRC."""
-        if frame.command is not Command.READ:
+    def understood(self, frame: Frame, line: Line) -> bool:
+        """Return whether the inverter understands what the client sent last, with or without escapes in its CRC."""
+        if line.needs_extension and not self.greeted:
             return False
+        if not line.escape_crc_only or frame.command is not Command.READ:
+            return True
         escaped, raw = read_request(frame.oid), read_request(frame.oid, raw_crc=True)
         # A raw one can be the beginning of the escaped one, at the same place.
-        return escaped != raw and self.recent.rfind(escaped) >= self.recent.rfind(raw)
+        return escaped == raw or self.recent.rfind(escaped) < self.recent.rfind(raw)
 
 
 class Bridge:
@@ -79,7 +79,6 @@ class Bridge:
         self.clients: list[Client] = []
         self.address = ("127.0.0.1", 0)
         self._wire = wire
-        self._numbers = itertools.count(1)
         self._arrivals: set[asyncio.Task[None]] = set()
         self._placeholder: socket.socket | None = None
         self._listening: socket.socket | None = None
@@ -140,7 +139,7 @@ class Bridge:
         except OSError:  # gone again
             return
         connection.setblocking(False)
-        client = Client(self, next(self._numbers))
+        client = Client(self)
         if len(self.clients) >= self._wire.line.max_clients:
             connection.close()
             return

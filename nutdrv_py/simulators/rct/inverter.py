@@ -50,13 +50,10 @@ GARBAGE = read_request(BY_NAME["battery.soc"].oid)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it arrived. ``name`` is "" for an unknown object; ``at`` is by the simulator's clock, s."""
+    """A request as it arrived. ``name`` is "" for an unknown object."""
 
-    oid: int
     name: str
-    at: float
-    client_number: int
-    command: Command = Command.READ
+    command: Command
 
 
 @dataclass(slots=True)
@@ -89,10 +86,8 @@ class InverterSimulator:
             raise ValueError(f'A serial number has up to 15 letters and digits, not "{serial}".')
         self.scenario = load_scenario(scenario) if isinstance(scenario, str) else scenario
         self.serial = serial
-        self.speed = speed
         self.house = House(self.scenario.house)
         self.requests: deque[Request] = deque(maxlen=REQUEST_LOG_LENGTH)
-        self._clock = clock
         self._wall = wall
         self._pace = Pace(clock, speed)
         self._wire = Wire(self.scenario.line, self._payload, self.scenario.house.seed)
@@ -138,11 +133,12 @@ class InverterSimulator:
             self._ask_periodic()
 
     def _reconcile(self) -> None:
-        """Open or close the port as the state of house and line wants it."""
+        """Open or close the port as the state of house and line wants it, and publish what has changed."""
         if self.reachable:
             self._bridge.listen()
         else:
             self._hang_up()
+        self._news.compare(self._visible_state())
 
     def _hang_up(self) -> None:
         self._bridge.hang_up()
@@ -209,7 +205,6 @@ class InverterSimulator:
         """Bring house and timeline up to the present."""
         self._timeline.play(self.seconds, lambda moment: self.house.advance(moment - self.house.seconds), self._apply)
         self._reconcile()
-        self._news.compare(self._visible_state())
 
     def set(self, **changes: Any) -> None:
         """Change house, line or objects by name, as of now; see CHANGES of the scenarios for the names.
@@ -220,7 +215,6 @@ class InverterSimulator:
         self.catch_up()
         self._apply(changes)
         self._reconcile()
-        self._news.compare(self._visible_state())
 
     def _apply(self, changes: Mapping[str, Any]) -> None:
         sorted_changes = sort_changes(changes)
@@ -249,18 +243,14 @@ class InverterSimulator:
         for frame in frames:
             row = BY_OID.get(frame.oid)
             name = row.name if row is not None and frame.address is None else ""
-            self.requests.append(Request(frame.oid, name, self._clock(), client.number, frame.command))
-            if name and self._understands(client, frame):
-                _COMMANDS.get(frame.command, InverterSimulator._ignore)(self, frame.oid)
-
-    def _understands(self, client: Client, frame: Frame) -> bool:
-        line = self.line
-        if line.needs_extension and not client.greeted:
-            return False
-        return not (line.escape_crc_only and client.escaped_crc(frame))
-
-    def _ignore(self, oid: int) -> None:
-        """Ignore it: inverters answer neither what they do not understand, nor that they have written a value."""
+            self.requests.append(Request(name, frame.command))
+            if not name or not client.understood(frame, self.line):
+                continue
+            # Inverters answer neither other commands, nor that they have written a value.
+            if frame.command is Command.READ:
+                self._read(frame.oid)
+            elif frame.command is Command.READ_PERIODICALLY:
+                self._read_periodically(frame.oid)
 
     def _read(self, oid: int) -> None:
         if BY_OID[oid].name in self.line.mute or self._wire.strikes(self.line.drop) or len(self._waiting) >= WAITING_MOST:
@@ -302,10 +292,3 @@ class InverterSimulator:
             self.broadcast(piece)
             if self.line.pieces:
                 await asyncio.sleep(0)
-
-
-_COMMANDS: Mapping[Command, Callable[[InverterSimulator, int], None]] = {
-    Command.READ: InverterSimulator._read,
-    Command.READ_PERIODICALLY: InverterSimulator._read_periodically,
-}
-"""Commands that are answered."""

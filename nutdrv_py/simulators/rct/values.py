@@ -66,9 +66,6 @@ _STATUS_BITS: Mapping[str, int] = {"none": 0, "high": 1 << 3, "low": 1 << 10}
 _DISCONNECTED, _FULL, _EMPTY = 1 << 0, 1 << 8, 1 << 9
 """Bits of ``battery.status2``."""
 
-_OLD_STATUS_BITS: Mapping[str, int] = {"none": 0, "high": 8, "low": 1024}
-"""What ``battery.bat_status`` shows while it calibrates."""
-
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -295,7 +292,7 @@ VALUES: Mapping[str, Row] = {
     "battery.temperature":                lambda v: v.house.setup.temperature * v.house.has_battery,
     "battery.status":                     _status,
     "battery.status2":                    _status,
-    "battery.bat_status":                 lambda v: _OLD_STATUS_BITS[v.house.setup.calibration],
+    "battery.bat_status":                 lambda v: _STATUS_BITS[v.house.setup.calibration],
     "battery.cycles":                     _cycles,
     "battery.efficiency":                 lambda v: 0.94,
     "battery.ah_capacity":                _capacity,
