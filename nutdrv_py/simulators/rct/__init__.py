@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A simulated RCT Power inverter: a house with battery and Power Switch, behind a serial line as bad as wanted.
 
-Written from descriptions of the protocol and of what inverters were seen to do; no inverter was asked.
+Written from descriptions of the protocol and of what inverters were seen to do; no inverter was asked. The vendor document is
+"Serial Communication Protocol" 1.14, as other projects quote it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The network module of the simulated inverter: a bridge between one serial line and all who are connected."""
+"""The network module of the simulated inverter: a bridge between one serial line and all clients."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Powers and energies of the simulated house; the numbers hang together.
 
-Signs are those of the inverter's objects: load + = use, solar power + = production, battery + = discharging, grid + = import.
-At every moment ``load = inverter + grid``, and what the inverter puts out is what :func:`output_watts` makes of solar and
-battery power.
+Signs are those of the inverter's objects: load + = use, solar power + = production, battery + = discharging (evcc, openWB),
+grid + = import. At every moment ``load = inverter + grid``, and what the inverter puts out is what :func:`output_watts` makes
+of solar and battery power.
 """
 
 from __future__ import annotations

@@ -17,12 +17,13 @@ CALIBRATIONS = ("none", "low", "high")
 """The battery management finds the ends of the charge: at low voltage, or at high voltage."""
 
 MOST_MODULES = 7
-"""Modules of a tower."""
+"""Modules of a tower: rctclient's registry has so many serial numbers."""
 
 MOST_TOWERS = 2
+"""Towers of a battery: evcc weights the charge of two."""
 
 FAULT_BITS = 128
-"""Bits of the four fault registers."""
+"""Bits of the four fault registers (rctclient, inverter_faults)."""
 
 MOST_POWER = 5e4
 """W: no house has more, and every field of the inverter can hold it."""

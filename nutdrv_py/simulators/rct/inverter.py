@@ -31,7 +31,7 @@ TICK_SECONDS = 0.05
 """How often timeline and periodic answers are looked at between requests, real time."""
 
 BOOTLOADER_SECONDS = 0.5
-"""Between two calls of the bootloader, real time."""
+"""Between two calls of the bootloader, real time (vendor document)."""
 
 WAITING_MOST = 1024
 """Requests that wait for the line; what comes beyond is lost, as in any bridge with a buffer."""
@@ -40,7 +40,7 @@ PERIODIC_MOST = 64
 """Objects that can be asked for once and for all (vendor document)."""
 
 PERIODIC_SECONDS = 30.0
-"""Simulator time between two of their answers: the default of ``pas.period``."""
+"""Simulator time between two of their answers: the default of ``pas.period`` (vendor document)."""
 
 DEFAULT_SERIAL = "0065A4631487"
 
@@ -246,7 +246,7 @@ class InverterSimulator:
             self.requests.append(Request(name, frame.command))
             if not name or not client.understood(frame, self.line):
                 continue
-            # Inverters answer neither other commands, nor that they have written a value.
+            # Inverters answer no other command, and no value that they have written (rct-manager).
             if frame.command is Command.READ:
                 self._read(frame.oid)
             elif frame.command is Command.READ_PERIODICALLY:

@@ -66,7 +66,7 @@ def house_volts(house: House, phase: int) -> float:
 
 
 def grid_volts(house: House, phase: int) -> float:
-    """Return the voltage of a phase on the grid's side of the Power Switch, V; 0 without one."""
+    """Return the voltage of a phase on the grid's side of the Power Switch, V; 0 without one (weltenwort's integration #632)."""
     if not house.setup.switch:
         return 0.0
     if not house.grid_present:

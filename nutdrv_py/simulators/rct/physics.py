@@ -42,6 +42,7 @@ class Mode(enum.Enum):
     STOPPED = "stands still: no grid, and nothing to carry the house with"
     EMERGENCY = "was switched off by the external emergency switch"
     ASLEEP = "is off for the night"
+    """Without a battery, or with one at the island's limit (RctMon's documentation)."""
 
 
 class House:

@@ -22,7 +22,7 @@ STRING_BYTES: Mapping[str, int] = {"android_description": 64, "inverter_sn": 16,
 OTHER_STRING_BYTES = 32
 
 BATTERY_TYPES: Mapping[bool, int] = {True: 3, False: 5}
-"""RCT Power's own battery, and none."""
+"""RCT Power's own battery, and none (rctclient's registry)."""
 
 RESISTANCE_STEPS = 256
 """Steps in a milliohm of ``battery.cells_resist``: ioBroker.rct, and a captured 01fb of a cell with 1.98 milliohm."""
@@ -55,16 +55,17 @@ _STATES: Mapping[Mode, int] = {
     Mode.EMERGENCY: 0,
     Mode.ASLEEP: 0,
 }
-"""``prim_sm.state``: 13 feeds, 6 waits for energy, 0 stands by. Which one a supplying island has is published nowhere."""
+"""``prim_sm.state``: 13 feeds, 6 waits for energy, 0 stands by (rctclient's registry). Which one a supplying island has is
+published nowhere."""
 
 _RESTING_STATE = 6
 
 _ISLAND_FLAGS: Mapping[bool, int] = {False: 0b10, True: 0b11}
-"""``prim_sm.island_flag``: 2 was seen on the grid; bit 0 for the island is a guess."""
+"""``prim_sm.island_flag``: 2 was seen on the grid (evcc #6581, ioBroker.rct #208); bit 0 for the island is a guess."""
 
 _STATUS_BITS: Mapping[str, int] = {"none": 0, "high": 1 << 3, "low": 1 << 10}
 _DISCONNECTED, _FULL, _EMPTY = 1 << 0, 1 << 8, 1 << 9
-"""Bits of ``battery.status2``."""
+"""Bits of ``battery.status2`` (the vendor, to openWB); those of calibration are in ``battery.bat_status``, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,17 +268,17 @@ VALUES: Mapping[str, Row] = {
     "energy.e_grid_feed_total":           lambda v: -_counted(v, "exported"),
     # Battery
     "power_mng.battery_type":             lambda v: BATTERY_TYPES[v.house.has_battery],
-    "power_mng.state":                    lambda v: 3 * v.house.has_battery,
+    "power_mng.state":                    lambda v: 3 * v.house.has_battery,  # connected (openWB)
     "power_mng.soc_min":                  lambda v: v.house.setup.soc_min / 100,
     "power_mng.soc_min_island":           lambda v: v.house.setup.soc_min_island / 100,
     "power_mng.soc_max":                  lambda v: v.house.setup.soc_max / 100,
     "power_mng.soc_charge":               lambda v: 0.05,
-    "power_mng.soc_strategy":             lambda v: 4,
+    "power_mng.soc_strategy":             lambda v: 4,  # internal (rctclient's registry)
     "power_mng.amp_hours":                _capacity,
     "power_mng.amp_hours_measured":       lambda v: _capacity(v) * v.house.setup.soh / 100,
     "power_mng.battery_power":            lambda v: v.house.flows.battery,
     "power_mng.bat_next_calib_date":      lambda v: int(v.now // DAY + 20) * DAY,
-    "power_mng.bat_empty_full":           lambda v: v.house.empty | v.house.full << 1,
+    "power_mng.bat_empty_full":           lambda v: v.house.empty | v.house.full << 1,  # rctclient's registry
     "power_mng.u_acc_mix_lp":             lambda v: meters.tower_volts(v.house, 0),
     "adc.u_acc":                          lambda v: meters.tower_volts(v.house, 0),
     "acc_conv.i_acc_lp_fast":             lambda v: -meters.tower_amps(v.house, 0),

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the serial line between inverter and network does to answers.
 
-The network module is a serial bridge: every client sees what goes to any of them, and much arrives damaged. Each quirk is a
-field of :class:`Line`; all are off at first, but for the 00 that inverters send in front of a frame.
+The network module is a serial bridge: every client sees what goes to any of them (rctpower_writesupport #3, evcc #9146), and
+much arrives damaged. Each quirk is a field of :class:`Line`; all are off at first, but for the 00 that inverters send in front
+of a frame.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from nutdrv_py.simulators.spelling import nearest
 from nutdrv_py.simulators.stories import known_keys, plain_words, right_types
 
 SHORT_MOST = 251
-"""Bytes of the longest payload that an ordinary answer carries."""
+"""Bytes of the longest payload that an ordinary answer carries (vendor document)."""
 
 BOOTLOADER = bytes.fromhex("50f705ab")
-"""What the bootloader sends every half second, outside of any frame."""
+"""What the bootloader sends every half second, outside of any frame (vendor document)."""
 
 MODEM_BLOCK = bytes.fromhex("2b2b2b0d2b2b2bf8") + bytes.fromhex("41542b0d0a00ff7f3e1c0855aa60910a0d0a4f")
 """27 bytes as a modem's escape sequence begins them; what really follows is not published."""
@@ -40,10 +41,10 @@ PLANT_ADDRESS = 1
 PLANT_OID = BY_NAME["battery.soc"].oid
 
 EVENT_TABLE_OID = 0x6F3876BC
-"""An answer longer than a short frame can be."""
+"""An answer longer than a short frame can be (rctclient's registry)."""
 
 LONG_LIES = (-16, 472)
-"""Errors of the length field of long answers, as captured (14 of 18 too small, 2 too large)."""
+"""Errors of the length field of long answers, as rct-manager captured them (14 of 18 too small, 2 too large)."""
 
 _ESCAPED = re.compile(rb"[+\-]")
 
