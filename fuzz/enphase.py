@@ -25,7 +25,8 @@ from nutdrv_py.device.mapping import to_number
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import DeviceError, ProtocolError
 from nutdrv_py.simulators.enphase import documents
-from nutdrv_py.simulators.enphase.physics import Site, SiteSetup
+from nutdrv_py.simulators.enphase.house import SiteSetup
+from nutdrv_py.simulators.enphase.physics import Site
 from nutdrv_py.simulators.enphase.scenarios import GatewayOptions
 
 __all__ = ["PATHS", "conversation", "info", "json_text", "token"]

@@ -20,7 +20,7 @@ import pytest
 from nutdrv_py.simulators.enphase import SCENARIOS, Fault, GatewayOptions, GatewaySimulator, RunningSimulator, Scenario
 from nutdrv_py.simulators.enphase.faults import FAULT_KINDS
 from nutdrv_py.simulators.enphase.gateway import ENDPOINTS
-from nutdrv_py.simulators.enphase.physics import SiteSetup
+from nutdrv_py.simulators.enphase.house import SiteSetup
 
 CAPTURES = Path(__file__).resolve().parents[2].parent / "shared" / "captures" / "enphase"
 

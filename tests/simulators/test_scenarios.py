@@ -61,7 +61,7 @@ def test_each_scenario_runs_to_its_end(name: str) -> None:
 def test_low_battery_runs_down() -> None:
     sim = GatewaySimulator(SCENARIOS["low-battery"], clock=lambda: 0.0)
     sim.skip(800)
-    assert 5 < sim.site.soc < 10
+    assert 5 < sim.site.encharge.soc < 10
     sim.skip(400)
     assert sim.site.blackout
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from nutdrv_py.simulators.enphase.faults import Fault
 from nutdrv_py.simulators.enphase.gateway import GatewaySimulator
+from nutdrv_py.simulators.enphase.house import SiteSetup
 from nutdrv_py.simulators.enphase.messages import Request
-from nutdrv_py.simulators.enphase.physics import Site, SiteSetup
+from nutdrv_py.simulators.enphase.physics import Site
 from nutdrv_py.simulators.enphase.running import RunningSimulator
 from nutdrv_py.simulators.enphase.scenarios import SCENARIOS, GatewayOptions, Scenario, load_scenario
 

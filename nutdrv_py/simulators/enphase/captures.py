@@ -17,7 +17,7 @@ from typing import Any
 from nutdrv_py.simulators.enphase import documents
 from nutdrv_py.simulators.enphase.documents import Document, Reading
 from nutdrv_py.simulators.enphase.messages import Answer
-from nutdrv_py.simulators.enphase.physics import RelayWords
+from nutdrv_py.simulators.enphase.relay import RelayWords
 
 CAPTURE_LIMIT = 4 * 1024 * 1024
 """Longest captured file, bytes; the largest real answer is some 30 kB."""

@@ -208,15 +208,15 @@ _SECCTRL = (
     Key("configured_backup_soc", lambda view: _whole(view.site.reserve)),
     Key("adjusted_backup_soc", lambda view: _whole(view.site.reserve)),
     Key("agg_soc", lambda view: _whole(view.site.agg_soc)),
-    Key("Max_energy", lambda view: _whole(view.site.capacity_wh + view.site.acb_capacity_wh)),
-    Key("ENC_agg_soc", lambda view: _whole(view.site.soc) if view.site.capacity_wh else 0),
-    Key("ENC_agg_soh", lambda view: 100 if view.site.capacity_wh else 0, since=(8,)),
-    Key("ENC_agg_backup_energy", lambda view: _whole(view.site.capacity_wh * view.site.reserve / 100)),
-    Key("ENC_agg_avail_energy", lambda view: _whole(view.site.energy_wh)),
+    Key("Max_energy", lambda view: _whole(view.site.encharge.capacity_wh + view.site.acb.capacity_wh)),
+    Key("ENC_agg_soc", lambda view: _whole(view.site.encharge.soc) if view.site.encharge.capacity_wh else 0),
+    Key("ENC_agg_soh", lambda view: 100 if view.site.encharge.capacity_wh else 0, since=(8,)),
+    Key("ENC_agg_backup_energy", lambda view: _whole(view.site.encharge.capacity_wh * view.site.reserve / 100)),
+    Key("ENC_agg_avail_energy", lambda view: _whole(view.site.encharge.energy_wh)),
     Key("Enc_commissioned_capacity", lambda view: _whole(view.site.nameplate_wh)),
-    Key("Enc_max_available_capacity", lambda view: _whole(view.site.capacity_wh)),
-    Key("ACB_agg_soc", lambda view: _whole(view.site.acb_soc) if view.site.setup.acb else 0),
-    Key("ACB_agg_energy", lambda view: _whole(view.site.acb_capacity_wh * view.site.acb_soc / 100)),
+    Key("Enc_max_available_capacity", lambda view: _whole(view.site.encharge.capacity_wh)),
+    Key("ACB_agg_soc", lambda view: _whole(view.site.acb.soc) if view.site.setup.acb else 0),
+    Key("ACB_agg_energy", lambda view: _whole(view.site.acb.energy_wh)),
     Key("VLS_Limit", lambda view: _whole(view.site.setup.vls), since=(8, 1)),
     Key("Recovery_threshold_soc", lambda view: _whole(view.site.setup.recovery_exit) + 3, since=(8, 1), until=(8, 2)),
     Key("soc_rec_enabled", _constant(False), since=(8, 2)),
@@ -261,7 +261,7 @@ def power(view: View) -> Document:
     site = view.site
     good = [pack for pack in _packs(view) if pack.communicating and not pack.dc_off]
     each = _whole(site.flows.encharge / len(good) * 1000) if good else 0
-    charge = _whole(site.soc)
+    charge = _whole(site.encharge.soc)
     return {
         "devices:": [
             {"serial_num": pack.serial, "real_power_mw": each, "apparent_power_mva": each, "soc": charge} for pack in good
@@ -274,12 +274,12 @@ _BUSY_WATTS = 50.0
 
 
 def _led(site: Site) -> int:
-    each = site.flows.encharge / site.packs_good if site.packs_good else 0.0
+    each = site.flows.encharge / site.encharge.number if site.encharge.number else 0.0
     if each < -_BUSY_WATTS:
         return _LED_CHARGING
     if each > _BUSY_WATTS:
         return _LED_DISCHARGING
-    return _LED_FULL_IDLE if site.soc >= 99 else _LED_LOW if site.soc <= site.setup.vls else _LED_IDLE
+    return _LED_FULL_IDLE if site.encharge.soc >= 99 else _LED_LOW if site.encharge.soc <= site.setup.vls else _LED_IDLE
 
 
 def _device(serial: str, part: str, state: tuple[int, str], view: View, *, communicating: bool = True) -> Document:
@@ -314,7 +314,7 @@ def _encharge(pack: _Pack, view: View) -> Document:
     device |= {
         "communicating": pack.communicating,
         "sleep_enabled": False,
-        "percentFull": _whole(site.soc),
+        "percentFull": _whole(site.encharge.soc),
         "temperature": site.temperature if isinstance(site.temperature, str) else _whole(site.temperature),
         "maxCellTemp": site.temperature if isinstance(site.temperature, str) else _whole(site.temperature) + 1,
     }
@@ -492,11 +492,11 @@ def live_meters(view: View) -> Document:
         "backup_soc": _whole(site.reserve),
         "is_split_phase": int(site.setup.phases == 2),
         "phase_count": site.setup.phases,
-        "enc_agg_soc": _whole(site.soc) if site.capacity_wh else 0,
+        "enc_agg_soc": _whole(site.encharge.soc) if site.encharge.capacity_wh else 0,
         # Energy left, not capacity.
-        "enc_agg_energy": _whole(site.energy_wh),
-        "acb_agg_soc": _whole(site.acb_soc) if site.setup.acb else 0,
-        "acb_agg_energy": _whole(site.acb_capacity_wh * site.acb_soc / 100),
+        "enc_agg_energy": _whole(site.encharge.energy_wh),
+        "acb_agg_soc": _whole(site.acb.soc) if site.setup.acb else 0,
+        "acb_agg_energy": _whole(site.acb.energy_wh),
         **{kind: live_flow(kind, _total(site, kind), site.phase_watts(kind)) for kind in LIVE_FLOWS},
     }
 
@@ -778,9 +778,9 @@ def production(view: View) -> Document:
             "activeCount": site.setup.acb,
             "readingTime": view.now,
             "wNow": watts,
-            "whNow": _whole(site.acb_capacity_wh * site.acb_soc / 100),
+            "whNow": _whole(site.acb.energy_wh),
             "state": "discharging" if watts > 0 else "charging" if watts < 0 else "idle",
-            "percentFull": _whole(site.acb_soc),
+            "percentFull": _whole(site.acb.soc),
         }
     metered = view.options.meters
     kinds = ("total-consumption", "net-consumption")
@@ -829,9 +829,9 @@ def schedule(view: View) -> Document:
     """Return ``/ivp/sc/sched``: energies in Wh, a cross-check of secctrl."""
     site = view.site
     return {
-        "ENC_agg_energy": _whole(site.energy_wh),
-        "Agg Backup Energy": _whole(site.capacity_wh * site.reserve / 100),
-        "Agg VLS Energy": _whole(site.capacity_wh * site.setup.vls / 100),
-        "max_energy": _whole(site.capacity_wh),
+        "ENC_agg_energy": _whole(site.encharge.energy_wh),
+        "Agg Backup Energy": _whole(site.encharge.capacity_wh * site.reserve / 100),
+        "Agg VLS Energy": _whole(site.encharge.capacity_wh * site.setup.vls / 100),
+        "max_energy": _whole(site.encharge.capacity_wh),
         "mode": _mode(view),
     }

@@ -18,11 +18,12 @@ from typing import Any
 from nutdrv_py.simulators.enphase import cloud, documents
 from nutdrv_py.simulators.enphase.captures import Captures
 from nutdrv_py.simulators.enphase.certificate import Certificate, make_certificate
+from nutdrv_py.simulators.enphase.changes import SITE_CHANGES, change_site
 from nutdrv_py.simulators.enphase.documents import Document, View
 from nutdrv_py.simulators.enphase.faults import Fault, FaultTable
 from nutdrv_py.simulators.enphase.http import Listener
 from nutdrv_py.simulators.enphase.messages import Answer, Incoming, Request, json_answer, not_found, status_answer, unauthorized
-from nutdrv_py.simulators.enphase.physics import SITE_CHANGES, Site
+from nutdrv_py.simulators.enphase.physics import Site
 from nutdrv_py.simulators.enphase.scenarios import GATEWAY_CHANGES, SCENARIOS, Scenario, parse_fault
 from nutdrv_py.simulators.enphase.tokens import TokenAuthority, TokenRejected
 from nutdrv_py.simulators.loopback import check_loopback
@@ -355,7 +356,7 @@ class GatewaySimulator:
         self._tell_changes()
 
     def _apply(self, changes: Mapping[str, Any]) -> None:
-        self.site.set(**{name: value for name, value in changes.items() if name in SITE_CHANGES})
+        change_site(self.site, {name: value for name, value in changes.items() if name in SITE_CHANGES})
         for name, value in changes.items():
             if name in _GATEWAY_SETTERS:
                 _GATEWAY_SETTERS[name](self, value)
@@ -419,7 +420,7 @@ class GatewaySimulator:
         return {
             "grid": f"grid {site.grid} (relay: {site.relay.oper})",
             # In steps of 10 %, rounded to the nearest, so that a charge resting on a step does not flicker.
-            "charge": f"charge about {int(site.agg_soc / 10 + 0.5) * 10} %" if site.capacity_wh else "no battery",
+            "charge": f"charge about {int(site.agg_soc / 10 + 0.5) * 10} %" if site.encharge.capacity_wh else "no battery",
             "power": "the house is dark" if site.blackout else "the house has power",
             "gateway": "gateway answers" if reachable else "gateway offline",
         }

@@ -23,9 +23,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from nutdrv_py.simulators import stories
+from nutdrv_py.simulators.enphase.changes import SITE_CHANGES
 from nutdrv_py.simulators.enphase.cloud import LOGIN_MODES
 from nutdrv_py.simulators.enphase.faults import Fault
-from nutdrv_py.simulators.enphase.physics import SETUP_NAMES, SITE_CHANGES, SiteSetup
+from nutdrv_py.simulators.enphase.house import SETUP_NAMES, SiteSetup
 from nutdrv_py.simulators.spelling import nearest
 from nutdrv_py.simulators.stories import ScenarioError, base_story, find_story, known_keys, parse_timeline, right_types
 
