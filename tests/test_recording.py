@@ -113,7 +113,7 @@ async def test_nothing_that_the_gateway_and_its_cloud_know_of_the_owner_is_in_th
             secrets |= {f"1220310{number + 1:05d}" for number in range(8)}
             if token is not None:
                 secrets |= {token.text, *token.text.split(".")}
-            return secrets | {cookie for cookie in t.sim._sessions}
+            return secrets | {cookie for cookie in t.sim.access.sessions}
 
     secrets = await story()
     text = gzip.decompress((tmp_path / "home.recording").read_bytes()).decode()

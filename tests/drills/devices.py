@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from nutdrv_py.commands.check.programs import version
 from nutdrv_py.simulators import enphase, rct
-from nutdrv_py.simulators.enphase import gateway
+from nutdrv_py.simulators.enphase.documents import DOCUMENTS
 from nutdrv_py.simulators.nut import Stage
 from tests.conftest import REPO
 from tests.drills.ports import move
@@ -193,8 +193,8 @@ class EnphaseDevice(SimulatedDevice):
 
     def _patched(self, path: str, members: Mapping[str, object]) -> object:
         sim = self.running.sim
-        make = {**gateway._GETTERS, "/ivp/livedata/status": lambda _: sim._livedata()}[path]
-        document = self.running.call(lambda: make(sim._view()))
+        make = {**DOCUMENTS, "/ivp/livedata/status": lambda _: sim.live.document()}[path]
+        document = self.running.call(lambda: make(sim.view()))
         for name, value in members.items():
             *way, last = name.split("/")
             place = document

@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from nutdrv_py.simulators.enphase import SCENARIOS, Fault, GatewayOptions, GatewaySimulator, RunningSimulator, Scenario
+from nutdrv_py.simulators.enphase.endpoints import ENDPOINTS
 from nutdrv_py.simulators.enphase.faults import FAULT_KINDS
-from nutdrv_py.simulators.enphase.gateway import ENDPOINTS
 from nutdrv_py.simulators.enphase.house import SiteSetup
 
 CAPTURES = Path(__file__).resolve().parents[2].parent / "shared" / "captures" / "enphase"
@@ -400,7 +400,7 @@ def test_cookie_alone_is_enough(make: Make) -> None:
 @pytest.mark.parametrize("multipart", [False, True])
 def test_login_and_both_routes(make: Make, multipart: bool, password: str) -> None:
     caller = make()
-    caller.sim.password = password
+    caller.sim.cloud.password = password
     if multipart:
         fields = {"user[email]": caller.sim.username, "user[password]": password}
         answer = caller.client.post("/login/login.json", files={key: (None, text) for key, text in fields.items()})
@@ -532,8 +532,8 @@ def test_offline_toggled_quickly_leaves_a_working_port(make: Make) -> None:
 
     def toggle() -> None:
         for _ in range(5):
-            caller.sim.offline = True
-            caller.sim.offline = False
+            caller.sim.set(offline=True)
+            caller.sim.set(offline=False)
 
     caller.running.call(toggle)
     assert caller.client.get("/info").status_code == 200

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from nutdrv_py.simulators.enphase import SCENARIOS, GatewaySimulator, load_scenario
-from nutdrv_py.simulators.enphase.gateway import _GATEWAY_SETTERS
-from nutdrv_py.simulators.enphase.scenarios import GATEWAY_CHANGES
 from nutdrv_py.simulators.stories import ScenarioError
 
 WANTED = (
@@ -45,7 +43,6 @@ WANTED = (
 
 def test_the_table_is_complete() -> None:
     assert set(SCENARIOS) == set(WANTED)
-    assert set(_GATEWAY_SETTERS) == set(GATEWAY_CHANGES)
     assert all(scenario.title for scenario in SCENARIOS.values())
 
 

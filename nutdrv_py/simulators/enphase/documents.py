@@ -835,3 +835,21 @@ def schedule(view: View) -> Document:
         "max_energy": _whole(site.encharge.capacity_wh),
         "mode": _mode(view),
     }
+
+
+DOCUMENTS: Mapping[str, Callable[[View], Any]] = {
+    "/ivp/ensemble/relay": relay,
+    "/ivp/ensemble/status": status,
+    "/ivp/ensemble/secctrl": secctrl,
+    "/ivp/ensemble/power": power,
+    "/ivp/ensemble/inventory": inventory,
+    "/ivp/ensemble/generator": generator,
+    "/ivp/ensemble/dry_contacts": dry_contacts,
+    "/ivp/meters": meters,
+    "/ivp/meters/readings": readings,
+    "/ivp/meters/reports": reports,
+    "/production.json": production,
+    "/admin/lib/tariff": tariff,
+    "/ivp/sc/sched": schedule,
+}
+"""The documents of the house by path. Live data have a state of their own: the stream."""

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from nutdrv_py.simulators.spelling import nearest
+from nutdrv_py.simulators.stories import ScenarioError, known_keys, right_types
 
 FAULT_KINDS = (
     "refuse", "reset", "hang", "hang-after-headers", "drip", "truncated", "truncated-chunk", "html", "wrong-json", "empty",
@@ -89,3 +90,22 @@ class FaultTable(dict[str, Fault]):
             self._struck[key] = (fault, count + 1)
             return fault
         return None
+
+
+def parse_faults(content: Any) -> dict[str, Fault]:
+    """Build the fault table of a scenario: path -> {kind, seconds, status, body, times}."""
+    if not isinstance(content, Mapping):
+        raise ScenarioError('faults: needs paths with their faults, like "/ivp/meters: {kind: hang}".')
+    return {str(path): parse_fault(fault, f"faults: {path}") for path, fault in content.items()}
+
+
+def parse_fault(content: Any, where: str = "fault") -> Fault:
+    """Build one fault from its keys (or pass a ready one through)."""
+    if isinstance(content, Fault):
+        return content
+    known = tuple(item.name for item in fields(Fault))
+    known_keys(content, known, where)
+    if "kind" not in content:
+        raise ScenarioError(f"{where} needs a kind.")
+    right_types(content, Fault("hang", times=1), where)
+    return Fault(**content)

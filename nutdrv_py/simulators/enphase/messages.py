@@ -10,6 +10,8 @@ from typing import Any
 
 SERVER_NAME = "openresty/1.17.8.1"
 
+Headers = tuple[tuple[str, str], ...]
+
 REASONS: Mapping[int, str] = {
     200: "OK",
     301: "Moved Permanently",
@@ -70,10 +72,10 @@ class Answer:
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
 
 
-def json_answer(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+def json_answer(value: Any, status: int = 200, headers: Headers = ()) -> Answer:
     """Build a JSON answer, written with four blanks of indent as the gateway does."""
     # The gateway prints a negative zero without its fraction, which trips readers that expect a float.
     text = json.dumps(value, indent=4).replace(": -0.0,", ": -0,").replace(": -0.0\n", ": -0\n")

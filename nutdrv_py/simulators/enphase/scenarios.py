@@ -23,27 +23,12 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from nutdrv_py.simulators import stories
-from nutdrv_py.simulators.enphase.changes import SITE_CHANGES
+from nutdrv_py.simulators.enphase.changes import CHANGES
 from nutdrv_py.simulators.enphase.cloud import LOGIN_MODES
-from nutdrv_py.simulators.enphase.faults import Fault
+from nutdrv_py.simulators.enphase.faults import Fault, parse_faults
 from nutdrv_py.simulators.enphase.house import SETUP_NAMES, SiteSetup
 from nutdrv_py.simulators.spelling import nearest
-from nutdrv_py.simulators.stories import ScenarioError, base_story, find_story, known_keys, parse_timeline, right_types
-
-GATEWAY_CHANGES = (
-    "offline",
-    "fault",
-    "clear_faults",
-    "needs_cookie",
-    "login",
-    "token_lifetime",
-    "gateway_clock_offset",
-    "stream",
-    "frozen",
-    "forget_tokens",
-    "rotate_certificate",
-)
-"""What :meth:`GatewaySimulator.set` changes besides the house."""
+from nutdrv_py.simulators.stories import base_story, find_story, known_keys, parse_timeline, right_types
 
 TOTAL_KINDS = ("load", "without-battery", "net")
 """What the total-consumption report shows: the true load, load less battery, or (wrongly) net-consumption."""
@@ -109,10 +94,9 @@ class Event(stories.Event):
 
     def check(self) -> None:
         """Refuse changes of things that do not exist."""
-        known = (*SITE_CHANGES, *GATEWAY_CHANGES)
         for name in self.changes:
-            if name not in known:
-                raise ValueError(f'A timeline cannot change "{name}"{nearest(str(name), known)}.')
+            if name not in CHANGES:
+                raise ValueError(f'A timeline cannot change "{name}"{nearest(str(name), CHANGES)}.')
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,22 +256,3 @@ def parse_scenario(content: Any, name: str = "custom") -> Scenario:
         timeline=base.timeline if timeline is None else parse_timeline(timeline, Event),
         faults=base.faults if faults is None else parse_faults(faults),
     )
-
-
-def parse_faults(content: Any) -> dict[str, Fault]:
-    """Build the fault table of a scenario: path -> {kind, seconds, status, body, times}."""
-    if not isinstance(content, Mapping):
-        raise ScenarioError('faults: needs paths with their faults, like "/ivp/meters: {kind: hang}".')
-    return {str(path): parse_fault(fault, f"faults: {path}") for path, fault in content.items()}
-
-
-def parse_fault(content: Any, where: str = "fault") -> Fault:
-    """Build one fault from its keys (or pass a ready one through)."""
-    if isinstance(content, Fault):
-        return content
-    known = tuple(item.name for item in fields(Fault))
-    known_keys(content, known, where)
-    if "kind" not in content:
-        raise ScenarioError(f"{where} needs a kind.")
-    right_types(content, Fault("hang", times=1), where)
-    return Fault(**content)

@@ -310,7 +310,7 @@ async def test_the_live_stream_is_kept_on(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         for _ in range(200):
             reading = await h.poll(30)
-            assert h.sim.streaming
+            assert h.sim.live.streaming
         assert "livedata" in reading.raw
         assert h.asked("/ivp/livedata/stream") == pytest.approx(200 * 30 / (13 * 60), abs=2)
 
@@ -475,11 +475,11 @@ async def test_absent_features_are_remembered_and_asked_again_after_the_gateway_
         assert h.asked("/ivp/ensemble/power") == 3
         assert h.asked("/ivp/ensemble/inventory") == 3
         h.sim.faults.clear()
-        h.sim.offline = True
+        h.sim.set(offline=True)
         for _ in range(5):
             with pytest.raises(DeviceError):
                 await h.poll(10)
-        h.sim.offline = False
+        h.sim.set(offline=False)
         await h.polls(3, 61)
         assert h.asked("/ivp/ensemble/power") > 3
         assert h.asked("/info") == 2

@@ -231,11 +231,11 @@ async def test_a_gateway_that_comes_back_in_an_outage_after_hours_is_not_low(tmp
     async with house(tmp_path) as h:
         h.sim.set(soc=90, load=3000, pv=0, policy="rest")
         await h.polls(3)
-        h.sim.offline = True
+        h.sim.set(offline=True)
         with pytest.raises(DeviceError):
             await h.poll(6 * 3600)
         h.sim.set(grid="outage", soc=90)
-        h.sim.offline = False
+        h.sim.set(offline=False)
         reading = await h.poll(10)
         assert all(Status.LB not in early.status for early in h.early)
         assert Status.LB not in reading.status

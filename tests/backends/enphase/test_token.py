@@ -25,6 +25,7 @@ from nutdrv_py.clock import Clock
 from nutdrv_py.errors import AuthError, DeviceError, ProtocolError
 from nutdrv_py.log import Trouble
 from nutdrv_py.simulators.enphase import Fault, GatewaySimulator
+from nutdrv_py.simulators.enphase.access import Access
 from nutdrv_py.simulators.enphase.cloud import LOGIN_MODES
 from nutdrv_py.simulators.enphase.messages import Answer, Incoming
 from tests.backends.enphase.conftest import PASSWORD, House, house
@@ -471,7 +472,7 @@ async def test_a_stray_401_is_looked_into_once_and_repeated_without_a_new_token(
 
 async def test_firmware_that_wants_its_cookie_gets_it(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
-        h.sim.needs_cookie = True
+        h.sim.set(needs_cookie=True)
         for _ in range(5):
             assert str((await h.poll()).status) == "OL"
         assert h.sim.cloud.logins == 1
@@ -485,15 +486,15 @@ async def test_firmware_that_wants_its_cookie_gets_it(tmp_path: Path) -> None:
 
 async def test_a_new_certificate_is_shown_no_cookie_before_it_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    answer = GatewaySimulator._open_answer
+    answer = GatewaySimulator._answer
 
     def noted(sim: GatewaySimulator, request: Incoming) -> Answer:
         seen.append(f"{request.path} {request.cookies}")
         return answer(sim, request)
 
-    monkeypatch.setattr(GatewaySimulator, "_open_answer", noted)
+    monkeypatch.setattr(GatewaySimulator, "_answer", noted)
     async with house(tmp_path) as h:
-        h.sim.needs_cookie = True
+        h.sim.set(needs_cookie=True)
         await h.polls(2)
         seen.clear()
         h.sim.rotate_certificate()
@@ -505,7 +506,7 @@ async def test_a_new_certificate_is_shown_no_cookie_before_it_is_trusted(tmp_pat
 
 async def test_a_gateway_that_sets_ever_more_cookies_costs_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = iter(range(10**9))
-    monkeypatch.setattr(GatewaySimulator, "_authorize", lambda self, request: ("owner", (("Set-Cookie", f"c{next(count)}={'x' * 300}; path=/"),)))
+    monkeypatch.setattr(Access, "authorize", lambda self, request: ("owner", (("Set-Cookie", f"c{next(count)}={'x' * 300}; path=/"),)))
     async with house(tmp_path) as h:
         await h.polls(50)
         client = h.backend.session.gateway._client
