@@ -10,6 +10,7 @@ import json
 import re
 import ssl
 import stat
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import httpx
 import pytest
 
 from nutdrv_py.simulators.enphase import SCENARIOS, Fault, GatewayOptions, GatewaySimulator, RunningSimulator, Scenario
+from nutdrv_py.simulators.enphase.certificate import make_certificate
 from nutdrv_py.simulators.enphase.endpoints import ENDPOINTS
 from nutdrv_py.simulators.enphase.faults import FAULT_KINDS
 from nutdrv_py.simulators.enphase.house import SiteSetup
@@ -687,9 +689,12 @@ def test_own_captures(make: Make, tmp_path: Path) -> None:
         GatewaySimulator.from_captures(tmp_path / "none")
 
 
-def test_secrets_are_private_and_temporary(make: Make) -> None:
+def test_key_is_private_and_gone_once_it_is_loaded(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stat.S_IMODE(make_certificate(tmp_path, "1").key_path.stat().st_mode) == 0o600
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
     caller = make()
-    certificate = caller.sim._certificate
-    assert certificate is not None
-    assert stat.S_IMODE(certificate.key_path.stat().st_mode) == 0o600
+    assert caller.get("/info").status_code == 200
+    assert not list(folder.iterdir())
     assert caller.sim.site.setup == SiteSetup()

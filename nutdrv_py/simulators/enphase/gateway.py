@@ -17,7 +17,7 @@ from typing import Any
 from nutdrv_py.simulators.enphase import cloud
 from nutdrv_py.simulators.enphase.access import Access
 from nutdrv_py.simulators.enphase.captures import Captures
-from nutdrv_py.simulators.enphase.certificate import Certificate, make_certificate
+from nutdrv_py.simulators.enphase.certificate import make_certificate
 from nutdrv_py.simulators.enphase.changes import CHANGES, change_gateway
 from nutdrv_py.simulators.enphase.documents import View
 from nutdrv_py.simulators.enphase.endpoints import Endpoints
@@ -28,7 +28,6 @@ from nutdrv_py.simulators.enphase.messages import Answer, Incoming, Request
 from nutdrv_py.simulators.enphase.physics import Site
 from nutdrv_py.simulators.enphase.scenarios import SCENARIOS, Scenario
 from nutdrv_py.simulators.enphase.tokens import TokenAuthority
-from nutdrv_py.simulators.loopback import check_loopback
 from nutdrv_py.simulators.news import News
 from nutdrv_py.simulators.pace import Pace
 from nutdrv_py.simulators.spelling import nearest
@@ -45,7 +44,8 @@ class GatewaySimulator:
     """A gateway with its house and its cloud account.
 
     ``speed`` makes simulator time run faster than ``clock`` (seconds, any start); tokens, Date and ``last_update``
-    follow ``wall`` (epoch seconds) plus ``gateway_clock_offset``. All methods belong to the event loop's thread; see
+    follow ``wall`` (epoch seconds) plus ``gateway_clock_offset``. Once it is started, ``fingerprint`` is the SHA-256 of its
+    certificate in DER form, lower-case hex. All methods belong to the event loop's thread; see
     :class:`~nutdrv_py.simulators.enphase.running.RunningSimulator` for use from other threads.
     """
 
@@ -70,6 +70,7 @@ class GatewaySimulator:
         self.speed = speed
         self.site = Site(scenario.site)
         self.offline = False
+        self.fingerprint = ""
         self.gateway_clock_offset = 0.0
         self.requests: deque[Request] = deque(maxlen=REQUEST_LOG_LENGTH)
         self._wall = wall
@@ -91,10 +92,6 @@ class GatewaySimulator:
         self.live: LiveData = LiveData(self.view, self._pace, captures)
         self._endpoints = Endpoints(self.view, self.access, self.live, self.cloud, captures)
         self._listener = Listener(self._answer, self._fault_for, self._note, self._gateway_time)
-        self._started = False
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
-        self._certificate: Certificate | None = None
-        self._certificates_made = 0
         self._ticker: asyncio.Task[None] | None = None
         self.faults: FaultTable = FaultTable(self._reconcile)
         self.faults.update(scenario.faults)
@@ -113,33 +110,23 @@ class GatewaySimulator:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen on this loopback address; port 0 takes a free one. Simulator time starts now."""
-        if self._started:
+        if self._ticker is not None:
             raise RuntimeError("The simulator is running already.")
-        check_loopback(host)
-        self._directory = tempfile.TemporaryDirectory(prefix="enphase-simulator-")
-        try:
-            self._make_certificate()
-            self._listener.reserve(host, port)
-        except BaseException:
-            self._directory.cleanup()
-            raise
+        self._make_certificate()
+        self._listener.reserve(host, port)
         self._pace.restart()
-        self._started = True
-        self._reconcile()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
+        self._reconcile()
 
     async def stop(self) -> None:
-        """Close the port and remove the certificate. Stopping twice is fine."""
-        if not self._started:
+        """Close the port. Stopping twice is fine."""
+        if self._ticker is None:
             return
-        self._started = False
-        if self._ticker is not None:
-            self._ticker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticker
+        ticker, self._ticker = self._ticker, None
+        ticker.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ticker
         await self._listener.stop()
-        if self._directory is not None:
-            self._directory.cleanup()
 
     async def _tick(self) -> None:
         while True:
@@ -148,7 +135,7 @@ class GatewaySimulator:
 
     def _reconcile(self) -> None:
         """Open or close the port as the gateway's state wants it."""
-        if not self._started:
+        if self._ticker is None:
             return
         everywhere = self.faults.get("*")
         refused = everywhere is not None and everywhere.kind == "refuse"
@@ -158,16 +145,14 @@ class GatewaySimulator:
             self._listener.listen()
 
     def _make_certificate(self) -> None:
-        if self._directory is None:
-            raise RuntimeError("The simulator has not been started.")
-        self._certificates_made += 1
-        folder = Path(self._directory.name)
-        self._certificate = make_certificate(folder, self.shown_serial, f"gateway-{self._certificates_made}")
-        self._listener.use_certificate(str(self._certificate.path), str(self._certificate.key_path))
+        with tempfile.TemporaryDirectory(prefix="enphase-simulator-") as folder:
+            made = make_certificate(Path(folder), self.shown_serial)
+            self._listener.use_certificate(str(made.path), str(made.key_path))
+        self.fingerprint = made.fingerprint
 
     def rotate_certificate(self) -> None:
         """Make a new certificate, as an upgrade does; present connections end, new ones see the new one."""
-        if not self._started:
+        if self._ticker is None:
             return  # as a change of the timeline: the first one is still to be made
         self._make_certificate()
         # The listening socket keeps the certificate it was opened with, so it is opened anew.
@@ -202,13 +187,6 @@ class GatewaySimulator:
     def token_url(self) -> str:
         """Return the address of the cloud's token service (route A)."""
         return self.url + cloud.TOKEN_PATH
-
-    @property
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of the certificate in DER form, lower-case hex."""
-        if self._certificate is None:
-            raise RuntimeError("The simulator has no certificate before it is started.")
-        return self._certificate.fingerprint
 
     @property
     def username(self) -> str:
