@@ -21,7 +21,7 @@ import pytest
 from nutdrv_py.simulators.enphase import SCENARIOS, Fault, GatewayOptions, GatewaySimulator, RunningSimulator, Scenario
 from nutdrv_py.simulators.enphase.certificate import make_certificate
 from nutdrv_py.simulators.enphase.endpoints import ENDPOINTS
-from nutdrv_py.simulators.enphase.faults import FAULT_KINDS
+from nutdrv_py.simulators.enphase.faults import FAULTS
 from nutdrv_py.simulators.enphase.house import SiteSetup
 
 CAPTURES = Path(__file__).resolve().parents[2].parent / "shared" / "captures" / "enphase"
@@ -506,7 +506,7 @@ def test_fault_that_strikes_twice(make: Make) -> None:
 
 def test_every_fault_kind_is_tested() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
-    assert all(f'Fault("{kind}"' in text for kind in FAULT_KINDS)
+    assert all(f'Fault("{kind}"' in text for kind in FAULTS)
 
 
 @pytest.mark.parametrize("way", ["offline", "fault", "power"])

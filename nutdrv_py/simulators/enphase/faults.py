@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Faults that the simulated gateway has on purpose, by path."""
+"""Faults that the simulated gateway has on purpose, by path: which there are, what each does, and when it strikes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from nutdrv_py.simulators.enphase.http import Exchange, Hangup
+from nutdrv_py.simulators.enphase.messages import Answer, status_answer
 from nutdrv_py.simulators.spelling import nearest
 from nutdrv_py.simulators.stories import ScenarioError, known_keys, right_types
 
-FAULT_KINDS = (
-    "refuse", "reset", "hang", "hang-after-headers", "drip", "truncated", "truncated-chunk", "html", "wrong-json", "empty",
-    "status", "delay",
-)  # fmt: skip
-"""All kinds of faults. "refuse" for "*" closes the port; for one path it closes the connection without an answer."""
+FOREVER = 3600.0
+"""What "hang" means when no time is given: longer than any client waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Refuse a kind that does not exist."""
-        if self.kind not in FAULT_KINDS:
-            raise ValueError(f'There is no fault of kind "{self.kind}"{nearest(str(self.kind), FAULT_KINDS)}.')
+        if self.kind not in FAULTS:
+            raise ValueError(f'There is no fault of kind "{self.kind}"{nearest(str(self.kind), FAULTS)}.')
         if self.seconds < 0 or (self.times is not None and self.times < 1):
             raise ValueError("A fault's seconds cannot be negative and its times start at 1.")
 
@@ -109,3 +112,89 @@ def parse_fault(content: Any, where: str = "fault") -> Fault:
         raise ScenarioError(f"{where} needs a kind.")
     right_types(content, Fault("hang", times=1), where)
     return Fault(**content)
+
+
+# -- what each kind does -----------------------------------------------------------------------------------------------
+
+
+async def _refuse(exchange: Exchange, fault: Fault) -> None:
+    raise Hangup
+
+
+async def _reset(exchange: Exchange, fault: Fault) -> None:
+    raw = exchange.writer.get_extra_info("socket")
+    with contextlib.suppress(OSError, AttributeError):
+        # Closing sends a RST then.
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    exchange.writer.transport.abort()
+    raise Hangup
+
+
+async def _hang(exchange: Exchange, fault: Fault) -> None:
+    await asyncio.sleep(fault.seconds or FOREVER)
+    raise Hangup
+
+
+async def _hang_after_headers(exchange: Exchange, fault: Fault) -> None:
+    await exchange.send_head(exchange.handle(exchange.request))
+    await _hang(exchange, fault)
+
+
+async def _drip(exchange: Exchange, fault: Fault) -> None:
+    answer = exchange.handle(exchange.request)
+    await exchange.send_head(answer)
+    for place in range(len(answer.body)):
+        await asyncio.sleep(fault.seconds)
+        await exchange.send(answer.body[place : place + 1])
+
+
+async def _truncated(exchange: Exchange, fault: Fault) -> None:
+    answer = exchange.handle(exchange.request)
+    await exchange.send_head(answer, body=answer.body[: len(answer.body) // 2])
+    raise Hangup
+
+
+async def _truncated_chunk(exchange: Exchange, fault: Fault) -> None:
+    answer = exchange.handle(exchange.request)
+    half = f"{len(answer.body):x}\r\n".encode() + answer.body[: len(answer.body) // 2]
+    await exchange.send_head(answer, body=half, chunked=True)
+    raise Hangup
+
+
+async def _html(exchange: Exchange, fault: Fault) -> None:
+    page = fault.body or "<!DOCTYPE html>\n<html><head><title>Gateway</title></head><body>Please wait</body></html>"
+    await exchange.send_answer(Answer(200, page.encode(), "text/html"))
+
+
+async def _wrong_json(exchange: Exchange, fault: Fault) -> None:
+    await exchange.send_answer(Answer(200, (fault.body or '{"unexpected": ["answer", null, -0]}').encode()))
+
+
+async def _empty(exchange: Exchange, fault: Fault) -> None:
+    await exchange.send_answer(Answer(200))
+
+
+async def _status(exchange: Exchange, fault: Fault) -> None:
+    await exchange.send_answer(status_answer(fault.status, fault.body))
+
+
+async def _delay(exchange: Exchange, fault: Fault) -> None:
+    await asyncio.sleep(fault.seconds)
+    await exchange.send_answer(exchange.handle(exchange.request))
+
+
+FAULTS: Mapping[str, Callable[[Exchange, Fault], Awaitable[None]]] = {
+    "refuse": _refuse,
+    "reset": _reset,
+    "hang": _hang,
+    "hang-after-headers": _hang_after_headers,
+    "drip": _drip,
+    "truncated": _truncated,
+    "truncated-chunk": _truncated_chunk,
+    "html": _html,
+    "wrong-json": _wrong_json,
+    "empty": _empty,
+    "status": _status,
+    "delay": _delay,
+}
+"""All kinds of faults. "refuse" for "*" closes the port; for one path it closes the connection without an answer."""

@@ -22,7 +22,7 @@ from nutdrv_py.simulators.enphase.changes import CHANGES, change_gateway
 from nutdrv_py.simulators.enphase.documents import View
 from nutdrv_py.simulators.enphase.endpoints import Endpoints
 from nutdrv_py.simulators.enphase.faults import Fault, FaultTable
-from nutdrv_py.simulators.enphase.http import Listener
+from nutdrv_py.simulators.enphase.listener import Listener
 from nutdrv_py.simulators.enphase.live import LiveData
 from nutdrv_py.simulators.enphase.messages import Answer, Incoming, Request
 from nutdrv_py.simulators.enphase.physics import Site
