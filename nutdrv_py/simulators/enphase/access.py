@@ -62,7 +62,7 @@ class Access:
         if token is None:
             return None
         try:
-            return self.authority.check(token, serial=self.serial, now=self.gateway_time()).role
+            return self.authority.check(token, serial=self.serial, now=self.gateway_time())
         except TokenRejected:
             return None
 

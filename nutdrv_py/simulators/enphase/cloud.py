@@ -95,7 +95,7 @@ LOGIN_MODES: Mapping[str, Callable[[Cloud], Answer]] = {
 class Cloud:
     """State of the cloud: one account, its sessions, and how logins end at present.
 
-    ``issue`` makes a token for (serial, role); ``lifetime`` overrides the usual lifetime of its role, in seconds.
+    ``lifetime`` overrides the usual lifetime of a token, in seconds; ``issued`` is called with a sentence for each one.
     """
 
     authority: TokenAuthority
@@ -103,7 +103,6 @@ class Cloud:
     username: str = "demo@example.org"
     password: str = "demo-password"
     login_mode: str = "ok"
-    role: str = "owner"
     lifetime: float | None = None
     issued: Callable[[str], None] = lambda text: None
     logins: int = 0
@@ -115,10 +114,6 @@ class Cloud:
         self._sessions.append(session)
         del self._sessions[:-SESSION_LIMIT]
         return session
-
-    def close_sessions(self) -> None:
-        """End all sessions."""
-        self._sessions.clear()
 
     def login(self, request: Incoming) -> Answer:
         """Answer ``POST /login/login.json`` with the form fields ``user[email]`` and ``user[password]``."""
@@ -148,7 +143,7 @@ class Cloud:
             return json_answer({"message": "session_id, serial_num and username are needed"}, 400)
         if body["session_id"] not in self._sessions or body["username"] != self.username:
             return json_answer({"message": "Unknown session"}, 401)
-        token = self._issue(body["serial_num"], "owner")
+        token = self._issue(body["serial_num"])
         return Answer(200, token.encode(), "text/plain;charset=UTF-8")
 
     def token_by_cookie(self, request: Incoming) -> Answer:
@@ -160,12 +155,12 @@ class Cloud:
         serial = request.query.get("serial_num", "")
         if not serial:
             return json_answer({"message": "serial_num is needed"}, 400)
-        token = self._issue(serial, self.role)
+        token = self._issue(serial)
         return json_answer({"generation_time": int(self.wall()), "token": token, "expires_at": expiry(token)})
 
-    def _issue(self, serial: str, role: str) -> str:
-        token = self.authority.issue(serial, now=self.wall(), role=role, lifetime=self.lifetime, username=self.username)
-        self.issued(f"token issued for gateway {serial} ({role})")
+    def _issue(self, serial: str) -> str:
+        token = self.authority.issue(serial, now=self.wall(), lifetime=self.lifetime, username=self.username)
+        self.issued(f"token issued for gateway {serial} (owner)")
         return token
 
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections import UserDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -43,21 +44,21 @@ class Fault:
             raise ValueError("A fault's seconds cannot be negative and its times start at 1.")
 
 
-class FaultTable(dict[str, Fault]):
+class FaultTable(UserDict[str, Fault]):
     """Faults by path; "*" means all paths and "cloud" the cloud's. Counts how often each one struck."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         """Make an empty table; ``changed`` is called after every change."""
         super().__init__()
         self._changed = changed
-        self._struck: dict[str, tuple[Fault, int]] = {}
+        self._struck: dict[str, int] = {}
 
     def __setitem__(self, path: str, fault: Fault) -> None:
         """Set a fault and start its count anew."""
         if path not in ("*", "cloud") and not path.startswith("/"):
             raise ValueError(f'A fault is set for a path that starts with "/", for "*" or for "cloud", not "{path}".')
         super().__setitem__(path, fault)
-        self._struck.pop(path, None)
+        self._struck[path] = 0
         self._changed()
 
     def __delitem__(self, path: str) -> None:
@@ -65,33 +66,13 @@ class FaultTable(dict[str, Fault]):
         super().__delitem__(path)
         self._changed()
 
-    def pop(self, path: str, *default: Any) -> Any:
-        """Take a fault away and return it."""
-        found = super().pop(path, *default)
-        self._changed()
-        return found
-
-    def update(self, *others: Any, **more: Fault) -> None:
-        """Set several faults."""
-        for path, fault in dict(*others, **more).items():
-            self[path] = fault
-
-    def clear(self) -> None:
-        """Take all faults away."""
-        super().clear()
-        self._changed()
-
     def strike(self, path: str, *, cloud: bool) -> Fault | None:
         """Return the fault to apply to a request for this path now, counting it. The closest key wins."""
         for key in (path, *(("cloud",) if cloud else ()), "*"):
             fault = self.get(key)
-            if fault is None:
-                continue
-            _, count = self._struck.get(key, (fault, 0))
-            if fault.times is not None and count >= fault.times:
-                continue
-            self._struck[key] = (fault, count + 1)
-            return fault
+            if fault is not None and (fault.times is None or self._struck[key] < fault.times):
+                self._struck[key] += 1
+                return fault
         return None
 
 
