@@ -69,6 +69,7 @@ def _login_ok(cloud: Cloud) -> Answer:
 
 
 def _login_mfa(_: Cloud) -> Answer:
+    """Return a login that wants a second factor (home-assistant/core issue 155793)."""
     cookie = (("Set-Cookie", f"login_otp_nonce={secrets.token_hex(16)}; path=/; Secure; HttpOnly"),)
     return json_answer({"success": True, "isBlocked": False}, headers=cookie)
 
@@ -85,7 +86,7 @@ LOGIN_MODES: Mapping[str, Callable[[Cloud], Answer]] = {
     "mfa-required": lambda _: json_answer({"success": True, "mfa_required": True}),
     "blocked": lambda _: json_answer({"success": True, "isBlocked": True}),
     "invalid": lambda _: json_answer({"message": "Invalid"}, 401),
-    # The status of this one is not documented; the text is.
+    # The status of this one is not documented; the text is (domoticz issue 6092).
     "too-many-sessions": lambda _: json_answer({"message": "Too many active sessions.."}),
 }
 """What a login with the right password gives. "invalid" treats the right one as wrong too."""

@@ -3,6 +3,8 @@
 
 Nothing here knows HTTP or tokens. Keys and units follow the API; every function names which. Firmware differences are
 rows of tables: a key with the first version that has it and the first that no longer has it.
+
+"Fixture 8.1.41" is the folder of pyenphase's tests/fixtures for that firmware: answers of a real gateway.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ NEVER = (99,)
 REPORT_KINDS = ("production", "net-consumption", "total-consumption", "storage")
 
 EXTRA_EID = 1023410688
-"""Firmware 8.3.5025 and newer add this meter, always zero and named nowhere."""
+"""Firmware 8.3.5025 and newer add this meter, always zero and named nowhere (fixture 8.3.5433_tot_is_net_cons)."""
 
 EIDS: Mapping[str, int] = {
     "production": 704643328,
@@ -38,7 +40,7 @@ EIDS: Mapping[str, int] = {
     "pv3p": 704645120,
 }
 """Element ids of the meters: fixed numbers, the same on every gateway. One consumption CT measures either net or total
-(pyenphase's fixture 8.3.5433_tot_is_net_cons lists 704643584 as total-consumption)."""
+(fixture 8.3.5433_tot_is_net_cons lists 704643584 as total-consumption)."""
 
 CHANNEL_EIDS: Mapping[str, int] = {
     "production": 1778385169, "net-consumption": 1778385425, "total-consumption": 1778385425, "storage": 1778385681,
@@ -120,7 +122,7 @@ def _whole(number: float) -> int:
 
 
 def info(view: View) -> str:
-    """Return ``/info``: XML that needs no token. Firmware before 7 has no ``web-tokens``."""
+    """Return ``/info``: XML that needs no token (fixture 8.1.41). Firmware before 7 has no ``web-tokens``."""
     tokens = "  <web-tokens>true</web-tokens>\n" if view.version >= (7,) else ""
     number = ".".join(f"{part:02d}" for part in view.version)
     return (
@@ -164,7 +166,7 @@ def home(view: View) -> str:
 def _grid_mode(view: View) -> str:
     site = view.site
     if not site.has_mid:
-        # A system without a MID reports grid-tied, or nothing.
+        # A system without a MID reports grid-tied (fixtures of 7.6), or nothing (fixture 8.3.5433_tot_is_net_cons).
         return "grid-tied" if site.setup.packs else "unknown"
     return site.relay.mode
 
@@ -188,7 +190,7 @@ _RELAY = (
 
 
 def relay(view: View) -> Document:
-    """Return ``/ivp/ensemble/relay``: the grid indicator."""
+    """Return ``/ivp/ensemble/relay``: the grid indicator. Keys: ``relay`` of status in fixtures 7.3.517, 8.1.41 and 8.2.4286."""
     return _build(_RELAY, view)
 
 
@@ -229,7 +231,10 @@ _SECCTRL = (
 
 
 def secctrl(view: View) -> Document:
-    """Return ``/ivp/ensemble/secctrl``: charge in %, energies in Wh. Without batteries everything is 0."""
+    """Return ``/ivp/ensemble/secctrl``: charge in %, energies in Wh (fixtures 7.3.517, 8.1.41, 8.2.4286, 8.3.5433).
+
+    Without batteries everything is 0.
+    """
     return _build(_SECCTRL, view)
 
 
@@ -257,7 +262,7 @@ def _packs(view: View) -> list[_Pack]:
 
 
 def power(view: View) -> Document:
-    """Return ``/ivp/ensemble/power``: mW and mVA of each pack, minus = charging. The top key really ends in a colon."""
+    """Return ``/ivp/ensemble/power``: mW and mVA of each pack, minus = charging; the colon is in the key (fixture 8.2.4286)."""
     site = view.site
     good = [pack for pack in _packs(view) if pack.communicating and not pack.dc_off]
     each = _whole(site.flows.encharge / len(good) * 1000) if good else 0
@@ -283,7 +288,7 @@ def _led(site: Site) -> int:
 
 
 def _device(serial: str, part: str, state: tuple[int, str], view: View, *, communicating: bool = True) -> Document:
-    """Return the keys every device of the inventory starts with."""
+    """Return the keys every device of the inventory starts with (fixture 8.2.4286)."""
     return {
         "part_num": part,
         "serial_num": serial,
@@ -304,7 +309,7 @@ def _encharge_state(view: View) -> tuple[int, str]:
 
 
 def _encharge(pack: _Pack, view: View) -> Document:
-    """Return one battery: percent, °C, Wh."""
+    """Return one battery: percent, °C, Wh (fixtures 7.3.517, 8.1.41, 8.2.4286)."""
     site = view.site
     seven = view.version < (8,)
     device = _device(pack.serial, "836-00000-r00", _encharge_state(view), view, communicating=pack.communicating)
@@ -335,7 +340,7 @@ def _encharge(pack: _Pack, view: View) -> Document:
 
 
 def _enpower(view: View) -> Document:
-    """Return the System Controller: temperature in °F, unlike everything else."""
+    """Return the System Controller: in °F, unlike everything else (fixture 8.1.41: 113 where a battery has 42)."""
     site = view.site
     words = site.relay
     state = (words.enpower_state, words.enpower_name)
@@ -350,7 +355,7 @@ def _enpower(view: View) -> Document:
         "comm_level_2_4_ghz": 0,
         "mains_admin_state": words.admin,
         "mains_oper_state": words.oper,
-        # On a generator this one claims to be on grid.
+        # On a generator this one claims to be on grid (a capture of firmware 8.2.127).
         "Enpwr_grid_mode": "multimode-ongrid" if site.grid == "generator" else words.mode,
         "Enchg_grid_mode": words.mode,
         "Enpwr_relay_state_bm": 15868 if words.main_relay else 496,
@@ -397,7 +402,7 @@ _TYPE_ENCHARGE, _TYPE_ENPOWER, _TYPE_COLLAR = 13, 17, 27
 
 
 def status(view: View) -> Document:
-    """Return ``/ivp/ensemble/status``: rated power (W) and capacity (Wh) by serial, and copies of secctrl and relay."""
+    """Return ``/ivp/ensemble/status``: power (W) and capacity (Wh) by serial, secctrl and relay (fixture 8.2.4286)."""
     site = view.site
     state = _encharge_state(view)
     serials: Document = {}
@@ -432,7 +437,7 @@ def status(view: View) -> Document:
 
 
 def generator(view: View) -> Document:
-    """Return ``/ivp/ensemble/generator``: charge limits in %, -1 = unset."""
+    """Return ``/ivp/ensemble/generator``: charge limits in %, -1 = unset (fixture 8.2.4286, without a generator)."""
     site = view.site
     return {
         "admin_state": "unknown" if not site.generator_present else "close" if site.generator_running else "open",
@@ -451,7 +456,7 @@ _CONTACTS = ("NC1", "NC2", "NO1", "NO2")
 
 
 def dry_contacts(view: View) -> Document:
-    """Return ``/ivp/ensemble/dry_contacts``: a list of the four contacts."""
+    """Return ``/ivp/ensemble/dry_contacts``: a list of the four contacts (fixtures 8.2.4286 and 8.2.4345)."""
     word = "closed" if view.site.setup.mid == "enpower" else "open"
     return {"dry_contacts": [{"id": name, "status": word} for name in _CONTACTS]}
 
@@ -480,7 +485,10 @@ def _total(site: Site, kind: str) -> float:
 
 
 def live_meters(view: View) -> Document:
-    """Return ``meters`` of ``/ivp/livedata/status``: mW, mVA, % and Wh; ``last_update`` in epoch seconds."""
+    """Return ``meters`` of ``/ivp/livedata/status``: mW, mVA, % and Wh; ``last_update`` in epoch seconds.
+
+    Source: Matthew1471's Enphase-API documents.
+    """
     site = view.site
     generator_relay = GENERATOR_CLOSED if site.grid == "generator" else GENERATOR_OPEN
     return {
@@ -505,6 +513,7 @@ def livedata(meters: Document, *, stream: bool, claims_stream: bool, online: boo
     """Return ``/ivp/livedata/status`` around ``meters``. Without the stream it carries the note that it is old.
 
     ``claims_stream`` is the value of ``sc_stream``; ``dry_contacts`` has the key "" twice and more, as the real one.
+    Source of the freezing and the note: homebridge-enphase-envoy issues 80 and 85, evcc issue 9332.
     """
     result: Document = {
         "connection": {
@@ -537,7 +546,7 @@ def installed_meters(view: View) -> tuple[str, ...]:
 
 
 def meters(view: View) -> list[Document]:
-    """Return ``/ivp/meters``: one entry for each CT; firmware 8.3 lists the disabled ones too. ``[]`` without CTs."""
+    """Return ``/ivp/meters``: one entry for each CT, from 8.3 on the disabled ones too (fixtures 8.2.4286, 8.3.5433)."""
     present = installed_meters(view)
     every = tuple(kind for kind in EIDS if not kind.endswith("-consumption") or kind in present)
     listed = every if present and view.version >= (8, 3) else present
@@ -576,7 +585,7 @@ def _phase_reading(kind: str, watts: float, site: Site, energy: tuple[float, flo
     return Reading(
         watts=round(watts, 3),
         voltamps=round(apparent, 3),
-        # An idle meter prints minus zero here.
+        # An idle meter prints minus zero (fixture 8.2.4345_with_device_data, in other keys).
         vars=round(apparent * (1 - factor * factor) ** 0.5, 3) if watts else -0.0,
         factor=factor if watts > 0 else -factor if watts < 0 else 0.0,
         volts=round(site.volts, 3),
@@ -636,7 +645,7 @@ def _phase_readings(kind: str, view: View) -> list[Reading]:
 
 
 def _sum(parts: list[Reading], view: View) -> Reading:
-    """Return the totals of a meter: voltage and current are sums over the phases, from 8.3 on the power factor too."""
+    """Return the totals of a meter: sums over the phases, from 8.3 on of the power factor, too (fixture 8.3.5433: 1.553)."""
     factor = sum(part.factor for part in parts)
     apparent = sum(part.voltamps for part in parts)
     watts = sum(part.watts for part in parts)
@@ -676,7 +685,7 @@ def reading_document(reading: Reading, eid: int, now: int) -> Document:
 
 
 CHANNELS = 3
-"""A reading always has three channels; the unused ones are zeros."""
+"""A reading always has three channels (fixture 8.2.4345); the unused ones are zeros."""
 
 
 def _reading_group(eid: int, total: Reading, parts: list[Reading], first_channel: int, now: int) -> Document:
@@ -686,7 +695,7 @@ def _reading_group(eid: int, total: Reading, parts: list[Reading], first_channel
 
 
 def readings(view: View) -> list[Document]:
-    """Return ``/ivp/meters/readings``: W, VA, var, V, A, Hz and Wh by element id."""
+    """Return ``/ivp/meters/readings``: W, VA, var, V, A, Hz and Wh by element id (fixture 8.2.4286)."""
     groups = []
     for kind in installed_meters(view):
         # The total CT's own reading is right also where the report of it is not.
@@ -729,7 +738,10 @@ def report(kind: str, total: Reading, parts: list[Reading], now: int) -> Documen
 
 
 def reports(view: View) -> list[Document]:
-    """Return ``/ivp/meters/reports``: W, VA, V, A, Hz for each kind of meter; storage + = discharging, net + = import."""
+    """Return ``/ivp/meters/reports``: W, VA, V, A, Hz for each kind of meter; storage + = discharging, net + = import.
+
+    Keys: Matthew1471's Enphase-API documents, and NUT's scripts/external_apis/enphase, which reads them.
+    """
     if not view.options.meters:
         return []
     kinds = [kind for kind in REPORT_KINDS if kind != "storage" or view.options.storage_ct]
@@ -796,7 +808,7 @@ def _mode(view: View) -> str:
 
 
 def tariff(view: View) -> Document:
-    """Return ``/admin/lib/tariff``: storage settings, in %."""
+    """Return ``/admin/lib/tariff``: storage settings, in % (fixture 8.2.4345_with_device_data)."""
     site = view.site
     return {
         "tariff": {

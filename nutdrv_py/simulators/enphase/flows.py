@@ -9,7 +9,7 @@ from nutdrv_py.simulators.enphase.batteries import Batteries
 from nutdrv_py.simulators.enphase.house import SiteSetup
 
 IDLE_WATTS = 18.0
-"""What one idle pack shows (16 to 24 W): a reader must not take it for a discharge."""
+"""What one idle pack shows (pyenphase's fixture 8.1.41: 16 and 24 W): a reader must not take it for a discharge."""
 
 
 @dataclass(frozen=True, slots=True)

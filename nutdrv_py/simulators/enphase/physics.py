@@ -83,7 +83,7 @@ class Site:
 
     @property
     def agg_soc(self) -> float:
-        """Charge of IQ Batteries and AC Batteries together, weighted by capacity, percent."""
+        """Return the charge of IQ and AC Batteries together by capacity, percent (home-assistant/core issue 130879)."""
         total = self.encharge.capacity_wh + self.acb.capacity_wh
         return (self.encharge.energy_wh + self.acb.energy_wh) * 100 / total if total else 0.0
 
