@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from nutdrv_py.device.reading import Decline, Status, Value
 from nutdrv_py.device.storage import ChargeFilter, Charger, Smoothed, charger_status, runtime
-from nutdrv_py.device.trust import Band, Drain, Standstill, Steady, most_power
+from nutdrv_py.device.trust import NOT_FALLING, Band, Drain, Standstill, Steady, most_power
 from nutdrv_py.log import Trouble
 
 __all__ = ["LIMIT", "LOW_UNKNOWN", "MARGIN", "SIZE", "Believed", "HouseBattery"]
@@ -166,6 +166,6 @@ class HouseBattery:
 
     def _note_standstill(self) -> None:
         if self._still.behind:
-            self._trouble.report("standstill", "The charge stands still while power is drawn: what was drawn counts")
+            self._trouble.report("standstill", NOT_FALLING)
         else:
             self._trouble.clear("standstill")

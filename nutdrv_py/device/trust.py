@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nutdrv_py.device.storage import CONFIRMATION, SAMPLES
 
-__all__ = ["Band", "Drain", "Standstill", "Steady", "most_power"]
+__all__ = ["NOT_FALLING", "Band", "Drain", "Standstill", "Steady", "most_power"]
 
 DRAIN_AGE = 180.0
 """Seconds for which a power counts. Later the sun may have gone, and the load may be lost as well."""
@@ -26,6 +26,9 @@ DIFFERENCE = 5.0
 
 MOVED = 1.0
 """Percentage points by which a charge must fall to have moved: devices report whole percents."""
+
+NOT_FALLING = "The reported charge does not fall while the battery discharges; it is counted down by the power drawn"
+"""The log line of both kinds of batteries while a :class:`Standstill` is behind."""
 
 
 @dataclass(frozen=True, slots=True)

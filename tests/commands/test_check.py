@@ -741,7 +741,11 @@ def test_a_token_is_fetched_with_login_only_and_only_when_there_is_none(gateway:
     token.unlink()
     found = examined(gateway.backend(password="wrong"), login=True)
     assert found["login"].level is FAILED
-    assert "credentials file" in found["login"].advice
+    assert "credentials file" in found["login"].text
+    assert found["login"].advice.startswith("correct that")
+    found = examined(gateway.backend(login_url="https://127.0.0.1:9/login"), login=True)
+    assert found["login"].level is FAILED
+    assert "wait" in found["login"].advice, "nothing is wrong with the credentials file"
 
 
 def test_a_gateway_whose_services_hang_is_left_alone_after_two(gateway: Gateway) -> None:

@@ -95,7 +95,7 @@ class Enphase(Backend[EnphaseConfig]):
         await self.session.close()
 
     async def reload(self, config: EnphaseConfig) -> None:
-        """Take over intervals, thresholds and credentials."""
+        """Take over intervals and credentials."""
         self.session.reload(config, credentials(config))
         self.config = config
 
@@ -188,7 +188,7 @@ class Enphase(Backend[EnphaseConfig]):
                 if found == "lost":
                     self._trouble.report(endpoint.name, f"{endpoint.name}: {error}")
                 elif found:
-                    log.info("%s is not to be had from this gateway with this token: %s", endpoint.name, error)
+                    log.info("This gateway does not offer %s with this token: %s", endpoint.name, error)
             except DeviceError as error:
                 self._schedule.failed(endpoint, now, self.clock.monotonic() - now)
                 self._trouble.report(endpoint.name, f"{endpoint.name}: {error}")
@@ -243,11 +243,12 @@ class Enphase(Backend[EnphaseConfig]):
             self._data.pop("livedata", None)
         else:
             self._data["livedata"] = _Datum(payload, now)
-            self._trouble.clear("stream", "livedata are live")
+            self._trouble.clear("stream", "livedata are live again")
         wait = STREAM_RETRY if frozen else STREAM_AGAIN
         if self._stream_at is None or now - self._stream_at >= wait:
             if frozen and self._stream_at is not None:
-                self._trouble.report("stream", "livedata are frozen although the stream was asked for; other sources serve")
+                text = "livedata are frozen although the stream was asked for; slower answers of the gateway are used instead"
+                self._trouble.report("stream", text)
             self._stream_at = now
             try:
                 await self.session.gateway.post(_STREAM, {"enable": 1}, timeout=float(self.config.api_timeout), token=token)

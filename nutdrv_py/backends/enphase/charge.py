@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from nutdrv_py.device.mapping import between
 from nutdrv_py.device.storage import ChargeFilter
-from nutdrv_py.device.trust import Band, Drain, Standstill, Steady, most_power
+from nutdrv_py.device.trust import NOT_FALLING, Band, Drain, Standstill, Steady, most_power
 from nutdrv_py.log import Trouble
 
 __all__ = ["Charge", "State", "Told"]
@@ -23,7 +23,7 @@ COMPARABLE = 120.0
 """Seconds between the two sources within which a livedata charge far below secctrl's is not believed."""
 
 FAR_BELOW = 10.0
-"""Percentage points that are far below."""
+"""Gap in percentage points beyond which a livedata charge is doubted."""
 
 DOUBT = 120.0
 """Seconds for which a livedata charge that fell at once is put behind secctrl's; then it may be the truer one."""
@@ -154,7 +154,7 @@ class Charge:
         if control is not None:
             self._learn(*control)
         told = self._choose(live, control, now)
-        # What was drawn until now belongs to the charge that is told now.
+        # What was drawn until now belongs to the charge that is reported now.
         self._count(now, measured=drain is not None)
         believed = self._believe(told, off_grid=not on_grid)
         self._count(now, measured=False)
@@ -257,7 +257,7 @@ class Charge:
         self.counted = None if decisive is None else self._still.update(decisive, drawn, off_grid=off_grid)
         self._counted_at = at
         if self._still.behind:
-            self._trouble.report("standstill", "The charge stands still while power is drawn: what was drawn counts")
+            self._trouble.report("standstill", NOT_FALLING)
         else:
             self._trouble.clear("standstill")
 

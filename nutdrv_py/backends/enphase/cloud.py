@@ -35,7 +35,9 @@ async def ask_cloud(config: EnphaseConfig, credentials: Credentials, serial: str
     try:
         return await _Cloud(config, credentials).token(serial)
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, TimeoutError, SelfCancelledError) as error:
-        raise AuthError(f"Enphase's cloud cannot be reached for a token: {type(error).__name__}") from None
+        raise AuthError(
+            f"Enphase's cloud cannot be reached for a token: {type(error).__name__}; is there a way to the internet?"
+        ) from None
     except ProtocolError as error:
         raise AuthError(f"Enphase's cloud gave no token: {error}") from None
 
@@ -113,10 +115,12 @@ class _Cloud:
         if said.get("isBlocked") is True or said.get("is_blocked") is True:
             raise AuthError("the Enlighten account is locked; unlock it in the Enphase app before the next try", rejected=True)
         if "many" in message.lower():
-            raise AuthError("the Enlighten account has too many active sessions")
+            raise AuthError("the Enlighten account has too many active sessions; log out of it elsewhere")
         if status in (400, 401, 403, 422):
             raise AuthError(
-                "Enphase's cloud refused USERNAME or PASSWORD; correct the credentials file, then reload", rejected=True
+                "Enphase's cloud refused USERNAME or PASSWORD; correct the credentials file, then reload the driver: "
+                f"nutdrv_py -a {self._config.ups} -c reload",
+                rejected=True,
             )
         if status != 200:
             raise AuthError(f"Enphase's cloud answered the login with HTTP {status}")
@@ -128,7 +132,8 @@ class _Cloud:
             if said or factor:
                 raise AuthError(
                     "the Enlighten account uses two-factor login (MFA), which a driver cannot answer: fetch a token at "
-                    "https://entrez.enphaseenergy.com and put it into the credentials file as TOKEN=",
+                    "https://entrez.enphaseenergy.com and put it into the credentials file as TOKEN=, then reload the driver: "
+                    f"nutdrv_py -a {self._config.ups} -c reload",
                     rejected=True,
                 )
             raise AuthError("Enphase's cloud answered the login with something that is not JSON")

@@ -32,7 +32,10 @@ class EnphaseConfig(Config):
     pollinterval: int = option("seconds between quick polls: grid, charge, power", default=5, minimum=2, reload=True)
     pollfreq: int = option("seconds between full polls: the slow values", default=60, minimum=5, reload=True)
     pollfreqalert: int = option(
-        "seconds between full polls while on battery or blind; 45 at most", default=20, minimum=5, reload=True
+        "seconds between full polls off the grid, or while the state of the grid is unknown; 45 at most",
+        default=20,
+        minimum=5,
+        reload=True,
     )
     maxage: int = option(
         "seconds the last good reading is served while polls fail; then the data are stale", default=120, minimum=1, reload=True

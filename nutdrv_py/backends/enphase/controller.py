@@ -119,7 +119,7 @@ class Detection:
         if not self._warned:
             self._warned = True
             log.error(
-                "THIS SYSTEM CANNOT REPORT AN OUTAGE: %s, so ups.status will say OL for ever. Do not rely on it for a shutdown.",
+                "THIS SYSTEM CANNOT REPORT AN OUTAGE: %s, so ups.status stays OL for ever. Do not rely on it for a shutdown.",
                 "it has no IQ System Controller and no IQ Meter Collar that could separate the house from the grid"
                 if kind == "none"
                 else f"the gateway runs it {why}",

@@ -98,7 +98,7 @@ def _certificate(config: EnphaseConfig, pin: Pin, found: Identity, seen: str) ->
     topic = "certificate"
     if config.certificate == "any":
         return warning(
-            topic, "any certificate is trusted, so whoever answers at this address gets the token",
+            topic, "any certificate is trusted, so any computer that answers at this address gets the token",
             "remove the line certificate = any from ups.conf",
         )  # fmt: skip
     known = pin.serial
@@ -114,7 +114,7 @@ def _certificate(config: EnphaseConfig, pin: Pin, found: Identity, seen: str) ->
         return ok(topic, "a new one, and the gateway names the right serial number: the driver will take it")
     return failed(
         topic, f"another one than before, and gateway {found.serial} answers instead of {known}",
-        f"correct port = in ups.conf; if the gateway was replaced, type: rm {pin.path}",
+        f"correct port = in ups.conf; if the gateway was replaced, type: rm {pin.path}, then restart the driver",
     )  # fmt: skip
 
 
@@ -125,12 +125,12 @@ def _identity(config: EnphaseConfig, pin: Pin, found: Identity, took: float) -> 
         return failed(
             "gateway", f"its firmware is {found.software}; batteries need 7 or later", "ask Enphase's support for an upgrade"
         )
-    return ok("gateway", f"{found.serial}, firmware {found.software or 'not told'}, answers after {took * 1000:.0f} ms")
+    return ok("gateway", f"{found.serial}, firmware {found.software or 'not reported'}, answers after {took * 1000:.0f} ms")
 
 
 def _clocks(answer: Answer, clock: Clock) -> Finding:
     if answer.date is None:
-        return ok("clock", "the gateway does not tell its time, so it was not compared")
+        return ok("clock", "the gateway does not report its time, so it was not compared")
     apart = answer.date - clock.wall()
     if abs(apart) <= CLOCK:
         return ok("clock", f"the gateway's and this machine's are {abs(apart):.0f} s apart")
@@ -172,7 +172,7 @@ async def _endpoints(
             if name == "relay":
                 return failed(
                     "endpoints", str(error),
-                    "is the account the owner's, and the gateway's clock right? The driver fetches a new token once an hour; "
+                    "is the account the owner's, and the gateway's clock right? The driver fetches another token once an hour; "
                     f"or fetch one at {TOKEN_PAGE}",
                 )  # fmt: skip
             missing.append(f"{name} is refused")
@@ -190,7 +190,7 @@ async def _endpoints(
         if took > SLOW:
             slow.append(name)
     if "relay" not in raw:
-        return failed("endpoints", "; ".join(missing), "restart the gateway; it tells nothing of the grid")
+        return failed("endpoints", "; ".join(missing), "restart the gateway: it does not report the state of the grid")
     if missing:
         return warning(
             "endpoints", "; ".join([", ".join(told), *missing]),
@@ -228,11 +228,13 @@ def _system(raw: Mapping[str, object], config: EnphaseConfig) -> Iterator[Findin
             none = kind == "none"
             why = "it has no IQ System Controller or Meter Collar" if none else f"it runs grid-tied in spite of an {KINDS[kind]}"
             yield failed(
-                "outage", f"this system cannot see one: {why}, so it says OL for ever", "do not rely on it for a shutdown"
+                "outage",
+                f"this system cannot see one: {why}, so ups.status stays OL for ever",
+                "do not rely on it for a shutdown",
             )
         elif able is None and state.on_grid:
             yield warning(
-                "outage", f"whether it can be seen was not told; now {state.value}",
+                "outage", f"the gateway does not report yet whether one can be seen; now {state.value}",
                 "type the same again in some minutes: a gateway that has just started lists no devices",
             )  # fmt: skip
         elif against := contradictions(raw, on_grid=state.on_grid):

@@ -72,8 +72,10 @@ async def examine_token(
         try:
             token = await authority.fetch(serial)
         except AuthError as error:
-            return [*findings, (failed("login", str(error), f"correct the credentials file, then type: {command}"), None)]
-        findings.append((ok("login", "Enphase's cloud took the account and gave a token"), None))
+            # A failure that is no refusal may pass: the cloud is out of reach, or out of order.
+            advice = "correct that, then type" if error.rejected else "wait some minutes, then type"
+            return [*findings, (failed("login", str(error), f"{advice}: {command}"), None)]
+        findings.append((ok("login", "Enphase's cloud accepted the account and gave a token"), None))
         findings += [(warning("login", text, "see the owner and mode of its folder"), None) for text in trouble.messages]
     life = _life(token, account.account, clock.wall(), gateway_time, by_hand)
     return [*findings, (life, token if life.level is not Level.FAILED else None)]
@@ -93,7 +95,7 @@ def _life(token: Token, account: bool, now: float, gateway_time: float | None, b
     if not account and days < SOON:
         return warning("token", f"{text} and cannot be renewed without an account", by_hand)
     if days < OVERDUE and token.expires - token.issued > SOON * DAY:
-        return warning("token", f"{text}; the driver should have renewed it", "type: journalctl -g token")
+        return warning("token", f"{text}; the driver should have renewed it", "type: journalctl -t nutdrv_py -g token")
     return ok("token", f"{text}; {'the driver renews it' if account else 'it was given by hand'}")
 
 

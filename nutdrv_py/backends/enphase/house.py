@@ -22,7 +22,7 @@ from nutdrv_py.log import log
 __all__ = ["House"]
 
 LOADKWH = 768
-"""W per kWh of capacity that the batteries give where they do not tell it: an IQ Battery 5P gives 3.84 kVA and holds 5 kWh."""
+"""W per kWh of capacity that the batteries give where they do not report it: an IQ Battery 5P gives 3.84 kVA and holds 5 kWh."""
 
 PACK_MISSING = 3600.0
 """Seconds a battery must be missing before RB asks for its replacement."""
@@ -38,7 +38,7 @@ class House:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.grid: Grid | None = None
-        """The grid's state, None until the relay has told it."""
+        """The grid's state; None until the relay has reported it."""
         self._measured_in: Grid | None = None
         self._charger = Charger()
         self._charge = Charge()

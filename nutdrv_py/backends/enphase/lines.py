@@ -70,7 +70,7 @@ def phase_values(raw: Raw, state: Grid, count: int, flow: Flow | None) -> dict[s
         incoming |= _currents(raw.get("net"), count)
     for name, value in incoming.items():
         if state.on_grid:
-            # A meter tells no sign of a current; it is that of the power, below zero where the house feeds in.
+            # A meter reports no sign of a current; it is that of the power, below zero where the house feeds in.
             power = incoming.get(f"{name.removesuffix('current')}realpower")
             fed = name.endswith("current") and isinstance(power, float) and power < 0
             values[name] = -abs(value) if fed and isinstance(value, float) else value

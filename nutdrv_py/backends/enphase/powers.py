@@ -133,7 +133,7 @@ def _load_on_grid(raw: Raw, told: Flow | None) -> Flow | None:
     if made is not None and bought is not None:
         parts = (made, bought, stored)
         watts = sum(part.watts for part in parts)
-        # A battery whose phases are not told rests, or its share of each phase is not known.
+        # A battery whose phases are not reported rests, or its share of each phase is not known.
         lines = [part.lines for part in parts if part.lines or abs(part.watts) > ADDS_UP_WATTS]
         rows = zip(*lines, strict=True) if len({len(each) for each in lines}) == 1 else ()
         return _flow(max(0.0, watts), None, tuple(Flow(sum(line.watts for line in row)) for row in rows))

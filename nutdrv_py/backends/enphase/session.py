@@ -52,9 +52,9 @@ class Session:
         self.gateway = gateway or Gateway(gateway_url(config.port), self.pin.trusts)
         self.authority = authority or Authority(config, known, token_path(config), clock, trouble)
         self.identity: Identity | None = None
-        """Who the gateway has said it is; None before."""
+        """The gateway's own serial number and firmware; None before it has reported them."""
         self.known = False
-        """Whether its certificate tells enough without that."""
+        """Whether its certificate alone shows that it is the right gateway."""
         self._older_at: float | None = None
         self._old = ""
         self._checked_at: float | None = None
@@ -200,7 +200,9 @@ class Session:
             )
         if self.identity is not None and found.serial != self.identity.serial:
             before, self.identity, self.known = self.identity.serial, None, False
-            raise DeviceError(f"another gateway answers at {port}: {found.serial} instead of {before}; write serial = to decide")
+            raise DeviceError(
+                f"another gateway answers at {port}: {found.serial} instead of {before}; write serial = of the right one"
+            )
         if found.major is not None and found.major < 7:
             raise DeviceError(
                 f"the gateway at {port} has firmware {found.software}; batteries need firmware 7 or later, "
@@ -235,11 +237,13 @@ class Session:
         if fingerprint != stranger.fingerprint or (expected and serial != expected):
             raise DeviceError(
                 f"the certificate at {self._config.port} has changed and the gateway names serial {serial} instead of "
-                f"{expected}: nothing secret was sent. If the gateway was replaced, remove {self.pin.path}"
+                f"{expected}: nothing secret was sent. If the gateway was replaced, type: rm {self.pin.path}, then restart "
+                "the driver"
             )
         change, same = self._config.certificate_change, self.pin.same_key(self.gateway.key)
         if not same and change != "accept":
-            what = f"; if it was updated, type: rm {self.pin.path}" if change == "ask" else "; certificate_change = refuse"
+            updated = f"; if it was updated, type: rm {self.pin.path}, then restart the driver"
+            what = updated if change == "ask" else "; certificate_change = refuse"
             raise DeviceError(
                 f"the gateway at {self._config.port} shows a certificate with another key and names serial {serial}, as "
                 f"anybody on the network could: nothing secret was sent{what}"

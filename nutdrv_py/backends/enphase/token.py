@@ -127,14 +127,15 @@ class Authority:
             self._trouble.report(
                 "token end",
                 f"The token ends in less than {day} day{'s' * (day > 1)} and cannot be renewed without USERNAME and PASSWORD: "
-                "fetch a new one at https://entrez.enphaseenergy.com and put it into the credentials file, then reload",
+                "fetch a new one at https://entrez.enphaseenergy.com and put it into the credentials file, then reload the "
+                f"driver: nutdrv_py -a {self._config.ups} -c reload",
             )
 
     async def _renew(self, serial: str) -> None:
         try:
             await self.fetch(serial, only_longer=True)
         except AuthError as error:
-            self._trouble.report("renewal", f"The token could not be renewed; the present one goes on: {error}")
+            self._trouble.report("renewal", f"The token could not be renewed; the present one stays in use: {error}")
         else:
             self._trouble.clear("renewal", "The token has been renewed")
 
@@ -195,7 +196,7 @@ class Authority:
         if not self._credentials.account:
             raise AuthError(
                 "there is no usable token and no account to fetch one: put USERNAME= and PASSWORD= (or a new TOKEN=) into the "
-                "credentials file, then reload",
+                f"credentials file, then reload the driver: nutdrv_py -a {self._config.ups} -c reload",
                 rejected=True,
             )
         left = self._backoff.left()

@@ -212,7 +212,7 @@ def test_a_charge_that_stands_still_while_kilowatts_are_drawn_is_not_believed(ca
     assert state.decisive < 1
     assert state.charge is not None
     assert state.charge < 1
-    assert sum("stands still" in record.getMessage() for record in caplog.records) == 1
+    assert sum("does not fall" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_a_charge_that_is_told_in_whole_percents_and_rarely_is_believed() -> None:

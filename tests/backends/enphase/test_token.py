@@ -343,7 +343,7 @@ async def test_a_token_that_works_is_kept_when_its_renewal_fails_and_renewed_whe
                 break
         assert h.backend.session.authority.token is not first
         await h.poll()
-    assert sum("could not be renewed; the present one goes on" in r.message for r in caplog.records) == 1
+    assert sum("could not be renewed; the present one stays in use" in r.message for r in caplog.records) == 1
     assert sum("The token has been renewed" in r.message for r in caplog.records) == 1
 
 
