@@ -171,7 +171,7 @@ class Rct(Contact):
             await asyncio.sleep(CONFIRM)
         if self._house.off_grid is None or self._untold > max(AGES[Group.GRID], 3.0 * self.config.pollinterval):
             raise self._unanswered(
-                f"the inverter at {self.config.port} answers, but tells neither prim_sm.island_flag nor the voltages of a "
+                f"the inverter at {self.config.port} answers, but reports neither prim_sm.island_flag nor the voltages of a "
                 "Power Switch"
             )
 
@@ -232,7 +232,10 @@ class Rct(Contact):
             self._house = House(self.clock)
             self.seen = ""
             self._first = True
-            raise DeviceError(f"another inverter answers at {self.config.port}: {found.value} instead of {before}")
+            raise DeviceError(
+                f"another inverter answers at {self.config.port}: {found.value} instead of {before}; from now on it is read. If "
+                "it is not yours, correct port = in ups.conf"
+            )
 
     # What is known
 

@@ -37,7 +37,7 @@ EMPTY_CHARGE = 50.0
 """Percent from which a battery on the grid cannot be empty: a sign of emptiness is then not believed in an outage."""
 
 EMPTY_CURRENT = 0.1
-"""A of permitted discharge that mean none."""
+"""Amperes below which permitted discharge counts as zero."""
 
 LIMIT = Band(0, 90, 0, 30, step=5)
 """Percent: ``power_mng.soc_min_island``; a battery of which nothing may be used in an island is a wrong answer."""
@@ -102,7 +102,7 @@ class Battery:
         )
         self._second = ChargeFilter(CORRECTION)
         self._gap: float | None = None
-        """Percentage points between the two towers, as both have told last."""
+        """Percentage points between the two towers, as both have reported last."""
         self._word = faults.Confirmed()
         self.decline = Decline()
         """How the battery goes on while the inverter is silent, as of the last :meth:`look`."""

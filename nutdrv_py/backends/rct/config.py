@@ -30,7 +30,7 @@ class RctConfig(Config):
         "seconds the last good reading is served while polls fail; then the data are stale", default=60, minimum=1, reload=True
     )
     nominal_power: int | None = option(
-        "W the inverter can give, when it does not tell",
+        "W the inverter can give, when it does not report them",
         default=None, minimum=100, reload=True, default_text="as the inverter says",
     )  # fmt: skip
     charge_low_margin: float = option(

@@ -97,7 +97,7 @@ async def _ask(line: Line, names: tuple[str, ...]) -> dict[str, bool]:
 
 
 def _identity(values: Mapping[str, object]) -> Finding:
-    serial, firmware = (values.get(name) or "not told" for name in ("inverter_sn", "svnversion"))
+    serial, firmware = (values.get(name) or "not reported" for name in ("inverter_sn", "svnversion"))
     return ok("inverter", f"{serial}, firmware {firmware}; asked beside the driver, because it takes several clients")
 
 
@@ -119,7 +119,7 @@ def _system(values: Mapping[str, object], config: RctConfig) -> Iterator[Finding
     now = "" if not votes else "; now off the grid" if any(votes.values()) else "; now on the grid"
     if not votes:
         yield failed(
-            "outage", "it tells neither the island flag nor the voltages of a Power Switch", "ask RCT Power for newer firmware"
+            "outage", "it reports neither the island flag nor the voltages of a Power Switch", "ask RCT Power for newer firmware"
         )
     elif inventory.switch is False and not any(votes.values()):
         yield failed(
@@ -127,7 +127,7 @@ def _system(values: Mapping[str, object], config: RctConfig) -> Iterator[Finding
             "do not rely on it for a shutdown",
         )  # fmt: skip
     elif inventory.switch is None:
-        yield warning("outage", f"whether there is a Power Switch was not told{now}", "type the same again in a minute")
+        yield warning("outage", f"it does not report whether there is a Power Switch{now}", "type the same again in a minute")
     else:
         yield ok("outage", f"can be seen by {' and '.join(sorted(votes))}{now}")
     yield _battery(values, there=inventory.battery)
@@ -140,7 +140,7 @@ def _battery(values: Mapping[str, object], *, there: bool | None) -> Finding:
         return failed("battery", "the inverter has none", "do not use it as a UPS")
     charge = site.number(values, "battery.soc")
     if charge is None:
-        return warning("battery", "its charge was not told", "type the same again in a minute")
+        return warning("battery", "its charge was not reported", "type the same again in a minute")
     least = site.number(values, LIMIT)
     shown = "" if least is None else f", the inverter's limit in an island is {least * 100:.0f} %"
     text = f"{charge * 100:.0f} % charged{shown}"

@@ -24,7 +24,7 @@ REGISTERS = tuple(f"fault[{index}].flt" for index in range(4))
 class Use(enum.Enum):
     """What a fault is for."""
 
-    ALARM = "endangers the supply or needs somebody"
+    ALARM = "endangers the supply or needs a repair"
     GRID = "describes the grid: the reason of a transfer, never an alarm"
     INFO = "is only noted by the inverter"
 

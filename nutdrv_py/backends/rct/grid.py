@@ -63,7 +63,7 @@ class GridWatch:
 
     def __init__(self) -> None:
         self.off_grid: bool | None = None
-        """None until a poll has told it."""
+        """None until a poll has shown it."""
         self.votes: dict[str, bool] = {}
         """What the last poll's witnesses have shown: whether there is an outage, by source."""
         self.alive = False

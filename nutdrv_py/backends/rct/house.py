@@ -32,7 +32,7 @@ class House:
         self._clock = clock
         self._watch = GridWatch()
         self.told_at = float("-inf")
-        """Monotonic time at which any source has last told about the grid."""
+        """Monotonic time at which any source has last reported the grid."""
         self._battery = Battery(clock.monotonic())
         self._reason = "none since the start"
         self._registers = tuple(faults.Confirmed() for _ in faults.REGISTERS)
@@ -125,7 +125,7 @@ class House:
         before."""
         off_grid = self._watch.off_grid
         if off_grid is None:
-            raise DeviceError("the state of the grid is not known yet: it waits for its confirmation")
+            raise DeviceError("the state of the grid is not known yet: a sign of an outage is being confirmed")
         values: Mapping[str, object] = {name: datum.value for name, datum in data.items()}
         times = {name: datum.at for name, datum in data.items()}
         moment = Moment(
@@ -224,4 +224,4 @@ def _evidence(fresh: Mapping[str, object], numbers: frozenset[int]) -> Evidence:
 
 
 def _volts(voltages: tuple[float, float, float] | None) -> str:
-    return "not told" if voltages is None else " ".join(f"{volts:.0f}" for volts in voltages) + " V"
+    return "not reported" if voltages is None else " ".join(f"{volts:.0f}" for volts in voltages) + " V"
