@@ -86,6 +86,8 @@ class Link:
     """Where user and password are set, in a sentence about a refused login."""
     wiring: str = "mqtt_port and tls_enable"
     """The same of port and TLS."""
+    authority: str = "tls_ca_cert"
+    """The same of the certificate authority."""
 
 
 class Broker:
@@ -176,7 +178,7 @@ class Broker:
                 loop_forever(*args, **more)
                 return
             except Exception as error:
-                self._hop(self._lost, f"cannot be used: {_reason(error)}")
+                self._hop(self._lost, f"cannot be used: {self._reason(error)}")
             self._leaving.wait(REST_AFTER_FAULT)
             with contextlib.suppress(Exception):
                 client.reconnect()
@@ -189,7 +191,7 @@ class Broker:
 
     def _on_connect_fail(self, client: object, userdata: object) -> None:
         # paho calls this while it handles the error, and does not hand it over.
-        self._hop(self._report, f"cannot be reached: {_reason(sys.exc_info()[1])}")
+        self._hop(self._report, f"cannot be reached: {self._reason(sys.exc_info()[1])}")
 
     def _on_disconnect(self, client: object, userdata: object, *rest: object) -> None:
         self._hop(self._lost)
@@ -199,6 +201,13 @@ class Broker:
 
     def _on_message(self, client: object, userdata: object, message: Any) -> None:
         self._hop(self._guest.arrived, message.topic, bytes(message.payload), bool(message.retain))
+
+    def _reason(self, error: BaseException | None) -> str:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({error.verify_message}); see {self._link.authority}"
+        if isinstance(error, ssl.SSLError):
+            return f"no TLS is possible with it ({error.reason or 'broken off'})"
+        return str((error.strerror if isinstance(error, OSError) else None) or error or "no answer")
 
     # In the event loop
 
@@ -217,7 +226,7 @@ class Broker:
             self._report(text.format(name=self._link.client_name, login=self._link.login, code=code))
             return
         self._connected_at = self._loop.time()
-        self._steady = self._loop.call_later(STEADY, self._trouble.clear, _TOPIC, f"{self._name} takes the values again")
+        self._steady = self._loop.call_later(STEADY, self._trouble.clear, _TOPIC, f"{self._name} is connected again")
         self._guest.connected()
 
     def _lost(self, why: str = "") -> None:
@@ -249,11 +258,3 @@ def _bounded(base: Any) -> Any:
             return super()._sock_recv(size)  # type: ignore[no-any-return]
 
     return Client
-
-
-def _reason(error: BaseException | None) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message}); see tls_ca_cert"
-    if isinstance(error, ssl.SSLError):
-        return f"no TLS is possible with it ({error.reason or 'broken off'})"
-    return str((error.strerror if isinstance(error, OSError) else None) or error or "no answer")

@@ -100,7 +100,7 @@ class Web:
         request.extensions["timeout"] = httpx.Timeout(self._timeout).as_dict()
         response = await self._client.send(request, stream=True)
         try:
-            # A device with a login page may send there who has none.
+            # A device with a login page may redirect to it without a login.
             if response.status_code in (401, 403) or (self._redirects and 300 <= response.status_code < 400):
                 raise Refused(f"{path}: the device refused it (HTTP {response.status_code})")
             if response.status_code != 200:
@@ -119,7 +119,10 @@ class Web:
             tls = info["return_value"].get_extra_info("ssl_object")
             self._seen = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest()
         elif event.endswith("send_request_headers.started") and self._seen != self._pinned:
-            raise DeviceError(f"{self._url} shows another certificate than certificate = names; nothing was sent")
+            raise DeviceError(
+                f"{self._url} shows another certificate (SHA-256 {self._seen}) than certificate = names; nothing was sent. If it "
+                "is the device's new one, write it there"
+            )
 
 
 def _reason(error: BaseException) -> str:

@@ -337,7 +337,7 @@ async def test_a_broker_that_is_down_at_the_start_is_found_when_it_comes(
         with listening(broker) as reader:
             await until(lambda: reader.last("rctmon/availability") == "online")
             assert reader.last("rctmon/ups/home/battery.charge") == "70"
-            await until(lambda: any("takes the values again" in r.message for r in caplog.records))
+            await until(lambda: any("is connected again" in r.message for r in caplog.records))
         assert home.exporter.dropped >= 1
     messages = [r.message for r in caplog.records if "MQTT" in r.message]
     assert len(messages) == 2, "one sentence for the trouble, one for its end"

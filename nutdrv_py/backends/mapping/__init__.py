@@ -73,7 +73,8 @@ class Mapping(Backend[MappingConfig]):
     async def reload(self, config: MappingConfig) -> None:
         """Take over options; another file needs a restart."""
         if config.plan is not None and config.plan.path == self._plan.path and config.plan != self._plan:
-            log.warning("%s has changed; to use it, type: upsdrvctl stop %s, then start", self._plan.path, config.ups)
+            text = "%s has changed; to use it, type while the grid is there: upsdrvctl stop %s; upsdrvctl start %s"
+            log.warning(text, self._plan.path, config.ups, config.ups)
         self.config = config
 
     async def poll(self) -> Reading:

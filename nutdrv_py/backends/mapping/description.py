@@ -189,9 +189,9 @@ class _Reader:
     def _field(self, name: str, node: Node, grid: Grid) -> Rule:
         nut = kind_of(name)
         if name in _OWN or name.startswith("driver."):
-            raise node.fail(f"{word(name)} is not described here: {_OWN.get(name, 'it is the own of the driver')}")
+            raise node.fail(f"{word(name)} is not described here: {_OWN.get(name, 'the driver makes it')}")
         if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9.-]{0,63}", name) or nut.what is What.OTHER or "." not in name:
-            raise node.fail(f"{word(name)} is no variable of NUT; see docs/nut-names.txt there, or write experimental. before it")
+            raise node.fail(f"{word(name)} is no variable of NUT; see NUT's docs/nut-names.txt, or write experimental. before it")
         if node.word is not None:
             if nut.what is What.NUMBER and not name.endswith(".nominal"):
                 raise node.fail(f"{word(name)} must be what the device says, not a number that is written here; say where it is")

@@ -45,16 +45,16 @@ async def examine(config: MappingConfig, clock: Clock) -> AsyncIterator[Finding]
         yield ok("grid rule", words)
     if plan.no_charge:
         text = f"no charge is known ({plan.no_charge}): LB cannot come from it"
-        yield warning("charge", text, "look whether the device tells one")
+        yield warning("charge", text, "look whether the device reports one")
     source = plan.kind.source(plan.spec, clock, lambda: login(config), (plan.grid.place, *plan.places), maxage=plan.maxage)
     try:
         await source.open()
         async for finding in _asked(config, plan, source, clock):
             yield finding
     except AuthError as error:
-        yield failed("login", str(error), "correct the credentials, then type: nutdrv_py check")
+        yield failed("login", str(error), f"correct that, then type: nutdrv_py check {config.ups}")
     except DeviceError as error:
-        yield failed("grid", str(error), "look at the file's grid: and at what the device says")
+        yield failed("grid", str(error), "look at what the device answers, and at source: and grid: of the file")
         async for finding in _certificate(config, plan):
             yield finding
     finally:
@@ -95,12 +95,12 @@ async def _asked(config: MappingConfig, plan: Description, source: Source, clock
     charge = next((rule.quantity for rule in plan.rules if rule.name == "battery.charge" and rule.quantity is not None), None)
     found = charge.number(values) if charge is not None else None
     if charge is not None and found is None:
-        yield failed("charge", "the device tells no charge from 0 to 100 where the file looks for it: LB cannot come from it",
+        yield failed("charge", "the device reports no charge from 0 to 100 where the file looks for it: LB cannot come from it",
                      "correct battery.charge in the file: its place, scale and unit")  # fmt: skip
     elif found is not None:
         yield ok("charge", f"the charge is {found[0]:g} %; compare it with the device's own display")
     if silent:
-        text = f"nothing usable is said for {', '.join(silent)[:300]}"
+        text = f"the device reports nothing usable for {', '.join(silent)[:300]}"
         yield warning("values", text, "take them out of the file, or correct them")
     cutoff = plan.battery.cutoff if isinstance(plan.battery.cutoff, float) else None
     own = plan.battery.low if isinstance(plan.battery.low, float) else max(LOW_UNKNOWN, (cutoff or 0) + MARGIN)

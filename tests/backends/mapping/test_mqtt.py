@@ -16,6 +16,7 @@ from nutdrv_py.backends.mapping import Mapping
 from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import ConfigError, DeviceError
 from tests.backends.mapping.conftest import House
+from tests.backends.mapping.speakers import WebServer
 from tests.integration.test_mqtt import MOSQUITTO, Mosquitto, until
 
 pytestmark = pytest.mark.skipif(not Path(MOSQUITTO).exists(), reason="there is no mosquitto here")
@@ -168,6 +169,14 @@ async def test_a_change_of_the_grid_wakes_the_driver(home: House, broker: Mosqui
         await send(broker, "house/state", OFF)
         await holds(backend, "house/state", OFF)
         assert len(woken) == 2
+
+
+async def test_a_certificate_that_is_not_trusted_names_the_key_of_the_file(home: House, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home.describe(DEVICE.replace("MORE", ", tls: yes"))
+    (tmp_path / "tls").mkdir()
+    with WebServer(tmp_path / "tls") as web:
+        async with home.backend(address=web.address, topic="house"):
+            await until(lambda: "see the file's ca:" in caplog.text)
 
 
 async def test_after_a_lost_connection_nothing_is_known(home: House, broker: Mosquitto) -> None:

@@ -183,15 +183,16 @@ class Http(Source):
             body = await self._web.send("GET", path)
         except Refused as refusal:
             if form is None:
-                text = f"{refusal}; does it want a login? See credentials = and the file's login:"
-                raise AuthError(text, rejected=self._spec.basic) from None
+                ask = "does it want a login? See credentials = and the file's login:"
+                advice = "correct the file of credentials =" if self._spec.basic else ask
+                raise AuthError(f"{refusal}; {advice}", rejected=self._spec.basic) from None
             # The login has ended; a new one is tried once.
             await self.close()
             await self._log_in(form)
             try:
                 body = await self._web.send("GET", path)
             except Refused as again:
-                raise AuthError(f"{again}, although the login was taken") from None
+                raise AuthError(f"{again}, although the login was accepted") from None
         return _json(path, body)
 
     async def _log_in(self, form: LoginForm) -> None:

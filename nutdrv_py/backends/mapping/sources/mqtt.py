@@ -170,7 +170,7 @@ class Subscriber(Source):
             host, port = self._spec.address
             link = Link(
                 "mqtt: in the file of port =", host, port, name, who.username, who.password, self._context,
-                login="credentials = in ups.conf", wiring="address = and the file's tls:",
+                login="credentials = in ups.conf", wiring="address = and the file's tls:", authority="the file's ca:",
             )  # fmt: skip
             self._broker = Broker(link, self)
 
