@@ -27,7 +27,7 @@ from nutdrv_py.core.reload import Reload
 from nutdrv_py.core.settings import Settings
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.portfile import PortFile, Writer, take_away, young
-from nutdrv_py.exporters.portfile.file import NOCOMMS
+from nutdrv_py.exporters.portfile.file import NOCOMMS, not_taken_away
 from nutdrv_py.machine.files import remove
 from nutdrv_py.nut.snapshot import Snapshot
 from nutdrv_py.process import background, systemd
@@ -100,7 +100,7 @@ def _take_away(script: Script) -> None:
     except BlockingIOError:
         raise ConfigError(f"another process keeps {script.file}; end that one, and it takes the file away") from None
     except OSError as error:
-        raise ConfigError(f"{script.file} CANNOT BE TAKEN AWAY ({error.strerror}): dummy-ups serves old data") from error
+        raise ConfigError(not_taken_away(script.file, error.strerror)) from error
 
 
 def _forget_token(settings: Settings) -> None:
@@ -184,7 +184,7 @@ def _abandon(file: PortFile) -> bool:
     try:
         file.hide(final=True)
     except OSError as error:
-        log.log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", file.path, error.strerror)
+        log.log.error("%s", not_taken_away(file.path, error.strerror))
         return False
     finally:
         file.close()

@@ -12,7 +12,7 @@ from nutdrv_py.core.telemetry import Source, View
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.base import Exporter
 from nutdrv_py.exporters.config import PortFileSection
-from nutdrv_py.exporters.portfile.file import PortFile
+from nutdrv_py.exporters.portfile.file import PortFile, not_taken_away
 from nutdrv_py.exporters.portfile.writer import Writer
 from nutdrv_py.log import log
 
@@ -78,6 +78,6 @@ class PortFileExporter(Exporter):
                     await asyncio.to_thread(file.hide, final=True)
             except OSError as error:
                 why = error.strerror or "no answer in time"
-                log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", file.path, why)
+                log.error("%s", not_taken_away(file.path, why))
             file.close()
         self._files.clear()

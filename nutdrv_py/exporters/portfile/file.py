@@ -18,7 +18,7 @@ from nutdrv_py.log import Trouble, log
 from nutdrv_py.machine.files import look, remove
 from nutdrv_py.machine.place import Place, Unsafe, place
 
-__all__ = ["FIRST", "NOCOMMS", "PortFile", "abandon", "locate", "take_away", "young"]
+__all__ = ["FIRST", "NOCOMMS", "PortFile", "abandon", "locate", "not_taken_away", "take_away", "young"]
 
 NOCOMMS = "-nocomms"
 """What the name of the file ends in while there are no data; enphase-monitor's word."""
@@ -46,6 +46,11 @@ def young(path: Path, maxage: float) -> bool:
     found = look(path)
     age = time.time() - found.st_mtime if found is not None else 0.0
     return -FUTURE <= age <= min(maxage, time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+def not_taken_away(path: Path, reason: object) -> str:
+    """Return the sentence about a file that could not be renamed, with the command that does it."""
+    return f"{path} CANNOT BE TAKEN AWAY ({reason}): dummy-ups serves old data. As root, type: mv {path} {path}{NOCOMMS}"
 
 
 def take_away(path: Path, *, ours: bool = False) -> bool:
@@ -76,11 +81,11 @@ def abandon(files: Iterable[Path]) -> None:
     for file in files:
         try:
             if take_away(file):
-                log.warning("Nobody keeps the port file %s; it is taken away", file)
+                log.warning("No process keeps the port file %s; it is taken away", file)
         except BlockingIOError:
             pass  # Another process keeps it.
         except OSError as error:
-            log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", file, error.strerror)
+            log.error("%s", not_taken_away(file, error.strerror))
 
 
 def _put_away(at: Place) -> None:
@@ -155,7 +160,7 @@ class PortFile:
             try:
                 self.hide()
             except OSError as error:
-                log.error("%s CANNOT BE TAKEN AWAY (%s): dummy-ups serves old data", path, error.strerror)
+                log.error("%s", not_taken_away(path, error.strerror))
         old = self._old()
         self._owners = begun(old.text if old is not None else "")
         self.ours = old is not None and is_kept(old.text)

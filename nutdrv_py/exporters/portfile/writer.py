@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 
 from nutdrv_py.clock import Clock
-from nutdrv_py.exporters.portfile.file import FIRST, PortFile
+from nutdrv_py.exporters.portfile.file import FIRST, PortFile, not_taken_away
 from nutdrv_py.log import Trouble, log
 
 __all__ = ["PATIENCE", "STUCK", "Writer"]
@@ -112,8 +112,7 @@ class Writer:
                 if await asyncio.to_thread(self.file.hide):
                     log.error("The port file is taken away, because it says what is no longer true: now %s", self.file.away)
             except OSError as worse:
-                sentence = f"{self.file.path} CANNOT BE TAKEN AWAY ({worse.strerror}): dummy-ups serves old data"
-                self._trouble.report("hide", sentence, logging.ERROR)
+                self._trouble.report("hide", not_taken_away(self.file.path, worse.strerror), logging.ERROR)
 
     def _due(self, variables: Mapping[str, str], now: float) -> bool:
         status = variables.get("ups.status", "")
