@@ -69,7 +69,7 @@ class Driver:
         # A device that makes LB itself is repeated as it is.
         self._recall = Recall(None if backend.says_low else memory)
         backend.seen = seen_before(memory, clock.wall())
-        self._remarks = Remarks(self.trouble)
+        self._remarks = Remarks(self.trouble, settings.ups)
         self._listeners: list[Listener] = []
         self._moved = asyncio.Event()
         self._ended = asyncio.Event()

@@ -19,8 +19,9 @@ BLOCKED = 2.0
 class Remarks:
     """Writes to the log through ``trouble``, which leaves out what was logged before."""
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, trouble: Trouble, ups: str) -> None:
         self._trouble = trouble
+        self._ups = ups
 
     def blocked(self, late: float, backend: str) -> None:
         """Note that the event loop was so many seconds late."""
@@ -49,8 +50,9 @@ class Remarks:
             return
         self._trouble.report(
             "low",
-            "THE HOUSE IS OFF THE GRID AND NO LOW BATTERY CAN BE SEEN: no charge and no runtime is told that has a low mark. "
-            "Nothing is shut down before the battery is empty. If upsc shows battery.charge, write lowbatt = 20",
+            "THE HOUSE IS OFF THE GRID AND NO LOW BATTERY CAN BE SEEN: the device reports neither a charge nor a runtime that has a "
+            "low mark. Nothing is shut down before the battery is empty. If upsc shows battery.charge, write lowbatt = 20 into "
+            f"[{self._ups}] of ups.conf and reload the driver: nutdrv_py -a {self._ups} -c reload",
             logging.ERROR,
         )
 

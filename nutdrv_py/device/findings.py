@@ -63,7 +63,7 @@ def low_mark(config: Config, device: float, cutoff: float | None, margin: float)
     wishes = (to_number(config.overrides.get("battery.charge.low")), config.lowbatt, wished("battery.charge.low"))
     low = next((wish for wish in wishes if wish is not None), device)
     runtime = wished("battery.runtime.low") is not None
-    shown = "is not told" if cutoff is None else f"is {cutoff:g} %"
+    shown = "is not reported" if cutoff is None else f"is {cutoff:g} %"
     text = f"LB is set to begin at {low:g} % of charge, the device's own limit in an outage {shown}"
     stop = cutoff or 0.0
     wanted = min(99, math.ceil(stop + margin))
