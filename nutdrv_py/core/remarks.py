@@ -50,9 +50,9 @@ class Remarks:
             return
         self._trouble.report(
             "low",
-            "THE HOUSE IS OFF THE GRID AND NO LOW BATTERY CAN BE SEEN: the device reports neither a charge nor a runtime that has a "
-            "low mark. Nothing is shut down before the battery is empty. If upsc shows battery.charge, write lowbatt = 20 into "
-            f"[{self._ups}] of ups.conf and reload the driver: nutdrv_py -a {self._ups} -c reload",
+            "THE HOUSE IS OFF THE GRID AND NO LOW BATTERY CAN BE SEEN: the device reports neither a charge nor a runtime that "
+            "has a low mark. Nothing is shut down before the battery is empty. If upsc shows battery.charge, write lowbatt = 20 "
+            f"into [{self._ups}] of ups.conf and reload the driver: nutdrv_py -a {self._ups} -c reload",
             logging.ERROR,
         )
 
