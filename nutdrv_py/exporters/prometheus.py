@@ -62,7 +62,7 @@ OWN: tuple[Own, ...] = (
     Own("nutdrv_py_stale", "gauge", "Whether the data are stale, as upsd is told", lambda view, health: {"": view.stale}),
     Own("nutdrv_py_data_age_seconds", "gauge", "Seconds since the last good data; not there when there never were any",
         lambda view, health: {} if view.age is None else {"": view.age}),
-    Own("nutdrv_py_quantity_age_seconds", "gauge", "Seconds since the device last told this", lambda view, health: health.ages,
+    Own("nutdrv_py_quantity_age_seconds", "gauge", "Seconds since the device reported this", lambda view, health: health.ages,
         "quantity"),
     Own("nutdrv_py_polls_total", "counter", "Polls of the device", lambda view, health: {"": health.polls}),
     Own("nutdrv_py_poll_failures_total", "counter", "Polls that failed, by what went wrong", lambda view, health: health.failures,

@@ -123,17 +123,18 @@ def _run(args: Arguments, progname: str) -> int:
         from nutdrv_py.exporters.exporting import check_packages
 
         check_packages(settings.exports)
+    own = background.own_group(user) or user
     needs_state = not (args.dump or args.killpower)
     if needs_state and os.geteuid() == 0 and not os.path.isdir(settings.paths.statepath):
         raise StartError(
             f"Can't chdir to {settings.paths.statepath}: No such file or directory; "
-            f"type: install -d -o root -g {user} -m 0770 {settings.paths.statepath}"
+            f"type: install -d -o root -g {own} -m 0770 {settings.paths.statepath}"
         )
     background.drop_privileges(user)
     if settings.exports is not None and not os.access(settings.exports.path, os.R_OK):
         log.log.warning(
             "%s cannot be read by the user %s, so no reload will succeed; type: chgrp %s %s && chmod 0640 %s",
-            settings.exports.path, user, layout().user, settings.exports.path, settings.exports.path,
+            settings.exports.path, user, own, settings.exports.path, settings.exports.path,
         )  # fmt: skip
     if args.dump:
         return dump(args, settings, level)
@@ -144,7 +145,7 @@ def _run(args: Arguments, progname: str) -> int:
     pid_file = PidFile(Path(os.path.abspath(where.pidpath)) / f"{progname}-{settings.ups}.pid")
     if args.killpower:
         return killpower(settings, socket_path)
-    _enter(where.statepath)
+    _enter(where.statepath, own)
     if settings.exports is not None and settings.exports.logging is not None:
         # Tried as this user, where relative names will count; it is applied for good when the start has succeeded.
         log.apply(settings.exports.logging)
@@ -186,7 +187,7 @@ def _run(args: Arguments, progname: str) -> int:
     os._exit(code)
 
 
-def _enter(statepath: Path) -> None:
+def _enter(statepath: Path, group: str) -> None:
     try:
         os.chdir(statepath)
     except OSError as error:
@@ -195,8 +196,8 @@ def _enter(statepath: Path) -> None:
         ) from error
     if not os.access(".", os.W_OK):
         raise StartError(
-            f"{statepath} is not writable for user id {os.geteuid()}, so no socket can be made there; "
-            f"type: chown root:nut {statepath}; chmod 0770 {statepath}"
+            f"{statepath} is not writable for user id {os.geteuid()}, so no socket can be made there; start the driver as root, "
+            f"or, if you did, type: chown root:{group} {statepath}; chmod 0770 {statepath}"
         )
     os.umask(0o007)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ def read(path: Path) -> Recording:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ConfigError(f"{path} is not a file; write port = the file that nutdrv_py record has made") from None
     except OSError as error:
-        hint = "; type: chown to the user of the driver" if isinstance(error, PermissionError) else ""
+        hint = f"; type: chown {os.geteuid()} {path}" if isinstance(error, PermissionError) else ""
         raise ConfigError(f"the recording {path} cannot be read: {error.strerror or error}{hint}") from error
     try:
         return _recording(lines)

@@ -113,7 +113,7 @@ class Replay(Backend[ReplayConfig]):
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         if self._last is None:
-            raise DeviceError("the recording has not told anything yet")
+            raise DeviceError("the recording has no reading yet")
         return self._last
 
     @property
@@ -206,5 +206,5 @@ def _recording(config: ReplayConfig) -> Recording:
         raise ConfigError(f"{path} is of backend = {found.backend}, which cannot be played; known are {', '.join(PLAYERS)}")
     for option in ("pollinterval", "maxage"):
         if not found.options.get(option, 1) > 0:
-            raise ConfigError(f"{path} says {option} = {found.options[option]}, which cannot be")
+            raise ConfigError(f"{path} has {option} = {found.options[option]}, which is not valid; record again")
     return found
