@@ -34,7 +34,7 @@ class _Kind:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What stands behind ``source:``, and what ups.conf needs besides."""
+    """What follows ``source:``, and what ups.conf needs besides."""
 
     text: str
     login: bool = False
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"    address = {address}")
     if source.login:
         secret = path.with_suffix(".conf")
-        print(f"    credentials = {secret}\n\nThe login stands in that file, which others must not read. Type:\n")
+        print(f"    credentials = {secret}\n\nThe login is in that file, which others must not read. Type:\n")
         print(f"    install -m 0640 -o root -g {layout().user} /dev/null {secret}")
         print(f"    editor {secret}    # USERNAME=... and PASSWORD=...")
     if source.certificate:

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     log.to_stderr()
     log.set_debug_level(args.debug)
     if not (args.ups or args.config or os.environ.get("UPS") or os.environ.get("CONFIG_FILE")):
-        print("nothing says which UPS; type: nutdrv_py portfile -c CONFIG, or nutdrv_py portfile UPS")
+        print("no UPS is named; type: nutdrv_py portfile -c CONFIG, or nutdrv_py portfile UPS")
         return 2
     script = find(args.ups, args.config, os.environ)
     log.set_debug_level(args.debug or script.debug)

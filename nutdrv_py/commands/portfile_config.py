@@ -220,7 +220,7 @@ def _path(ups: str | None, config: str | None, environ: Mapping[str, str]) -> Pa
         return Path(config)
     ups = ups or environ.get("UPS")
     if not ups:
-        raise ConfigError("nothing says which UPS; type: nutdrv_py portfile -c CONFIG, or nutdrv_py portfile UPS")
+        raise ConfigError("no UPS is named; type: nutdrv_py portfile -c CONFIG, or nutdrv_py portfile UPS")
     named = environ.get("NUT_SYSCONFIG") or environ.get("NUT_CONFPATH")
     folders = [named] if named else [layout().confpath, *(folder for folder in FOLDERS if folder != layout().confpath)]
     candidates = [Path(folder) / name.format(ups=ups) for folder in folders for name in NAMES]

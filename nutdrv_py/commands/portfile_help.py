@@ -61,7 +61,7 @@ ups.conf:
 The port file must be there before (touch it, and give it to NUT's user), as
 UPS.dev or UPS.dev-nocomms; when both are, the second counts. Without data it is
 renamed to UPS.dev-nocomms. These entries are yours when you write them; others
-that nobody generates stay:
+that no program generates stay:
 
   battery.charge.low  battery.voltage.high  battery.voltage.nominal
   battery.voltage.low  device.mfr  device.model  ups.mfr  ups.model
@@ -69,8 +69,8 @@ that nobody generates stay:
 Units: nutdrv_py-portfile@UPS.service, or your own with
 ExecStartPre=nutdrv_py portfile -s %I and ExecStart=nutdrv_py portfile %I.
 With -s: 0 with and without data (then the file is renamed, unless it is young
-and was written here), 1 for a mistake in the configuration, 2 when nothing says
-which UPS.
+and was written here), 1 for a mistake in the configuration, 2 when no UPS is
+named.
 
 Test mode: TEST=1 with TEST_RELAY ("@RELAY_STATE@" in it), TEST_LIVE
 ("@BATT_SOC@"), TEST_REPORTS, TEST_SECCTRL, TEST_INFO, TEST_SESS and TEST_TOKEN:

@@ -58,7 +58,7 @@ def best_address(found: Iterable[str]) -> str | None:
 async def find_gateways(seconds: float, interfaces: Sequence[str] | None = None) -> list[Gateway]:
     """Listen for so long; ``interfaces`` are addresses of this machine, by default all.
 
-    Raises :class:`ConfigError` without zeroconf, :class:`StartError` when mDNS is not to be had.
+    Raises :class:`ConfigError` without zeroconf, :class:`StartError` when mDNS cannot be used.
     """
     zeroconf = load("discover", "the search for gateways")
     ended = threading.Event()
@@ -88,7 +88,7 @@ def _listen(zeroconf: Any, seconds: float, interfaces: Sequence[str] | None, end
     try:
         responder = _responder(zeroconf, interfaces)
     except OSError as error:
-        raise StartError(f"gateways cannot be looked for: mDNS (UDP port 5353) is not to be had: {error.strerror}") from error
+        raise StartError(f"gateways cannot be looked for: mDNS (UDP port 5353) cannot be used: {error.strerror}") from error
     try:
         heard = _Heard()
         browser = zeroconf.ServiceBrowser(responder, SERVICE, heard)

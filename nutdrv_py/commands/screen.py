@@ -153,7 +153,7 @@ def headline(facts: Facts) -> str:
     elif Status.OL in status:
         words.append("On the grid" + (", LOW BATTERY" if Status.LB in status else ""))
     else:
-        words.append(f"Status {facts.variables.get('ups.status') or 'not told'}")
+        words.append(f"Status {facts.variables.get('ups.status') or 'unknown'}")
     words += [text for flag, text in MORE if flag in status]
     return ", ".join(words)
 

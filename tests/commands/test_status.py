@@ -43,7 +43,7 @@ def facts(variables: Mapping[str, str] | None = None, *, stale: bool = False, ag
         ("OFF", None, None, "Off: the house has no power"),
         ("OB OVER", None, None, "On battery, OVERLOAD"),
         ("WAIT", None, None, "Status WAIT"),
-        ("", None, None, "Status not told"),
+        ("", None, None, "Status unknown"),
     ],
 )
 def test_the_status_is_said_in_words_and_nothing_is_said_that_is_not_known(told: str, runtime: int | None, since: float | None, words: str) -> None:

@@ -104,7 +104,8 @@ def driver(section: Section) -> tuple[list[Finding], Seen | None]:
         return [failed("driver", f"it does not answer on {section.socket}", again)], None
     if seen.stale:
         text = "it runs, but its data are stale: it does not reach the device"
-        return [failed("driver", text, "see what is said above about the device, and its log: journalctl -t nutdrv_py")], seen
+        advice = f"see the lines above about the device, and the driver's log: journalctl -t {section.driver}"
+        return [failed("driver", text, advice)], seen
     return [ok("driver", f"it runs and says {seen.variables.get('ups.status', 'no status')!r}"), *_low_battery(seen)], seen
 
 
@@ -115,8 +116,9 @@ def _low_battery(seen: Seen) -> list[Finding]:
         return []
     if detection.startswith("possible"):
         return [ok("lowbattery", detection)]
-    advice = "upsc shows battery.charge? Write lowbatt = 20 into the section. battery.runtime? default.battery.runtime.low = 300"
-    return [failed("lowbattery", "no charge and no runtime is told that has a low mark: LB never comes", advice)]
+    advice = "if upsc shows battery.charge, write lowbatt = 20 into the section; if only battery.runtime, write "
+    text = "the device reports neither a charge nor a runtime that has a low mark: LB never comes"
+    return [failed("lowbattery", text, f"{advice}default.battery.runtime.low = 300")]
 
 
 # nut.conf

@@ -42,7 +42,8 @@ def _server(section: Section, seen: Seen | None, who: Who) -> Iterator[Finding]:
         yield _refused(section, refusal, seen)
     except DeviceError as error:
         # What to do about a server elsewhere is not what to do about our own.
-        yield failed("upsd", str(error).partition(";")[0], "type: systemctl enable --now nut-server")
+        advice = "type: systemctl enable --now nut-server; if it runs already: journalctl -u nut-server"
+        yield failed("upsd", str(error).partition(";")[0], advice)
 
 
 def _compare(section: Section, seen: Seen | None, asked: Server, status: str) -> Finding:
