@@ -36,7 +36,7 @@ __all__ = ["HELP", "configure", "run"]
 HELP = "serve exporters (Prometheus, InfluxDB, MQTT, page, port file) without NUT, as RctMon does"
 
 CONFIG = "/etc/rctmon.yml"
-"""RctMon's default."""
+"""Path of RctMon's configuration."""
 
 DEBUG = 3
 FRAME_DEBUG = 5

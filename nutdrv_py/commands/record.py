@@ -37,7 +37,7 @@ MINUTES = 10
 """Minutes of a recording: long enough for each slow value to be asked for twice."""
 
 MOST_MINUTES = 240
-"""A night's restart or a long outage; the recording is kept in memory until it is written."""
+"""Maximum minutes: a night's restart or a long outage. The recording is kept in memory until it is written."""
 
 WRITE_EVERY = 60.0
 """Seconds of the recording that are lost at most when we are killed."""

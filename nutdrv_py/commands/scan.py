@@ -83,7 +83,7 @@ def _say(text: str) -> None:
 
 
 async def _look(hosts: Sequence[str], port: int | None, seconds: float, say: Callable[[str], None]) -> list[Found]:
-    """Let each kind of device look at the same time; what cannot be looked for is said, and the rest goes on."""
+    """Let each kind of device look at the same time; what cannot be looked for is printed, and the rest goes on."""
     progress = _Progress(seconds)
     search = Search(seconds, hosts, port, progress.tried, say)
     finders = {name: found.find for name, found in all_tools() if found.find is not None}

@@ -106,7 +106,7 @@ class Drain:
         return self._told is not None or self._load_told
 
     def update(self, told: float | None, load: float | None, now: float, most: float) -> float:
-        """Take in what the battery loses (``told``) and what the house uses; None for what is not reported now.
+        """Take in what the battery reports to lose (``told``) and what the house uses; None for what is not reported now.
 
         A reported power above ``most`` is ignored, a load above it counts as ``most``: the battery cannot give more.
         """
@@ -129,7 +129,7 @@ class Standstill:
 
     def __init__(self) -> None:
         self.behind = 0.0
-        """Percentage points that the believed charge lies below the told one."""
+        """Percentage points that the believed charge lies below the reported one."""
         self._anchor: float | None = None
         self._drawn = 0.0
 

@@ -2,7 +2,7 @@
 """Backends that are one file each, in a folder that only root may change: for the distribution's package, which has no pip.
 
 Root loads them at the start, so a user who can write there has the rights of root. The folder, all folders above it and the file
-must belong to root, or to the user as whom the program was started, and nobody else may change them.
+must belong to root, or to the user as whom the program was started, and no other user may change them.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def own_file(path: Path, refused: str) -> None:
 
 
 def read_own(path: Path, refused: str, most: int = MOST) -> bytes:
-    """Return the content of a file that nobody but root and this user may change, as :func:`own_file` has it."""
+    """Return the content of a file that only root and this user may change, as :func:`own_file` has it."""
     return read(path, most, check=lambda at, found: _own(at, found, refused))
 
 

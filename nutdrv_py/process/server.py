@@ -180,7 +180,7 @@ class _Client(asyncio.BufferedProtocol):
         self._buffer = bytearray(MAX_READ)
         self._unknown = 0
         self.process = -id(self)
-        """Number of the process on the other side; one of its own where the kernel does not tell it (another namespace)."""
+        """Number of the process on the other side; one of its own where the kernel does not report it (another namespace)."""
         self.heard = server.now
         """Monotonic time of the last bytes from it."""
 

@@ -33,7 +33,7 @@ MOST_BODY = 2 << 20
 """Bytes of an answer. /ivp/ensemble/status of a large system is 100 kB."""
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:AES256-GCM-SHA384:AES128-GCM-SHA256:!aNULL"
-"""For TLS 1.2, the best first; the last two have no forward secrecy. TLS 1.3 has its own."""
+"""Ciphers for TLS 1.2, the best first; the last two have no forward secrecy. TLS 1.3 has its own."""
 
 MOST_COOKIES = 4096
 """Characters of the cookies that are kept; a gateway sets one of about 40."""
@@ -114,7 +114,7 @@ class Gateway:
         # Some gateways offer no key exchange with forward secrecy; Python's default leaves the others out.
         self._context.set_ciphers(CIPHERS)
         self.fingerprint: str | None = None
-        """Of the certificate on the present connection."""
+        """Fingerprint of the certificate on the present connection."""
         self.seen = ""
         """Fingerprint of the certificate seen last, also after its connection was closed."""
         self.key = ""

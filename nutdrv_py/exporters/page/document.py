@@ -11,7 +11,7 @@ from importlib.resources import files
 __all__ = ["Document"]
 
 SCRIPTS = ("words.js", "ups.js", "past.js", "page.js")
-"""In this order they are one script."""
+"""Parts of the page's one script, in their order."""
 
 
 class Document:

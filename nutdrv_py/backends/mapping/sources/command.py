@@ -2,7 +2,7 @@
 """What a program prints: JSON, lines of ``name=value``, or one word. It is run for each poll, as the user of the driver.
 
 The file names the program and its words as a list; no shell reads them. A user who can change the file or the program decides
-what is run, so both, and all folders above them, must belong to root or to that user, and nobody else may change them.
+what is run, so both, and all folders above them, must belong to root or to that user, and no other user may change them.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Command(Source):
 
 
 async def _end(process: Process) -> None:
-    # It leads a group of its own, so this reaches it and its children, and nobody else.
+    # It leads a group of its own, so this reaches it and its children, and no other process.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
