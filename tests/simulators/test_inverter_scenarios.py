@@ -6,8 +6,6 @@ from __future__ import annotations
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from nutdrv_py.protocols.rct.objects import BY_NAME
 from nutdrv_py.protocols.rct.reader import FrameReader
 from nutdrv_py.simulators.rct import SCENARIOS, InverterSimulator, Mode, load_scenario, meters
 from nutdrv_py.simulators.stories import ScenarioError
+from tests.simulators.command import simulated
 
 WANTED = (
     "online",
@@ -172,15 +171,7 @@ def test_errors_are_sentences(tmp_path: Path, text: str, message: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command_runs_and_ends(number: signal.Signals) -> None:
-    repository = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-m", "nutdrv_py", "simulate", "rct", "--scenario", "outage", "--speed", "200", "--serial", "ABC123"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=repository, text=True) as process:
-        assert process.stdout is not None
-        text = ""
-        for line in process.stdout:
-            text += line
-            if "grid outage" in line:
-                break
+    with simulated(number, "rct", "--serial", "ABC123") as text:
         found = re.search(r"^\[rct-sim\]\n    driver = nutdrv_py\n    port = 127\.0\.0\.1:(\d+)\n", text, re.M)
         assert found is not None
         assert "    backend = rct\n" in text
@@ -189,6 +180,3 @@ def test_command_runs_and_ends(number: signal.Signals) -> None:
             connection.sendall(read_request(BY_NAME["inverter_sn"].oid))
             frames = reader.feed(connection.recv(100))
         assert frames[0].payload.startswith(b"ABC123\0")
-        process.send_signal(number)
-        process.stdout.read()
-        assert process.wait(10) == 0

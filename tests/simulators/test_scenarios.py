@@ -6,14 +6,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from nutdrv_py.simulators.enphase import SCENARIOS, GatewaySimulator, load_scenario
 from nutdrv_py.simulators.stories import ScenarioError
+from tests.simulators.command import simulated
 
 WANTED = (
     "online",
@@ -118,19 +117,7 @@ def test_errors_are_sentences(tmp_path: Path, text: str, message: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command_runs_and_cleans_up(number: signal.Signals) -> None:
-    code = (
-        "import argparse, sys; from nutdrv_py.commands import simulate as s; p = argparse.ArgumentParser();"
-        "s.configure(p); sys.exit(s.run(p.parse_args(sys.argv[1:])))"
-    )
-    repository = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-c", code, "enphase", "--scenario", "outage", "--speed", "200"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=repository, text=True) as process:
-        assert process.stdout is not None
-        text = ""
-        for line in process.stdout:
-            text += line
-            if "grid outage" in line:
-                break
+    with simulated(number, "enphase") as text:
         found = re.search(r"credentials = (\S+)", text)
         assert found is not None
         credentials = Path(found[1])
@@ -138,7 +125,4 @@ def test_command_runs_and_cleans_up(number: signal.Signals) -> None:
         assert credentials.read_text(encoding="utf-8") == "USERNAME=demo@example.org\nPASSWORD=demo-password\n"
         assert re.search(r"login_url = https://127\.0\.0\.1:\d+/login/login\.json\n", text)
         assert re.search(r"token_url = https://127\.0\.0\.1:\d+/tokens\n", text)
-        process.send_signal(number)
-        process.stdout.read()
-        assert process.wait(10) == 0
     assert not credentials.parent.exists()
