@@ -38,10 +38,12 @@ SLOW = (
     "tests/integration/", "tests/drills/", "tests/packaging/", "tests/conformance/", "tests/systems/", "tests/core/test_model.py",
     "tests/backends/test_replay.py", "tests/backends/enphase/test_distribution.py", "tests/test_docs.py", "tests/test_files.py",
     "tests/test_fuzz.py", "tests/test_pictures.py", "tests/machine/test_owners.py", "tests/commands/test_new_backend.py",
-    "tests/commands/test_record.py", "tests/commands/test_script_document.py",
+    "tests/commands/test_record.py", "tests/commands/test_rctmon_document.py", "tests/commands/test_scan.py",
+    "tests/commands/test_script_document.py", "tests/test_dashboards.py", "tests/test_documents.py",
     "tests/backends/rct/test_frame.py::test_the_work_grows_with_the_bytes_and_no_faster",
     "tests/core/test_driver.py::test_a_reload_that_cannot_be_done_is_a_line_in_the_log",
     "tests/backends/enphase/test_backend.py::test_the_gateway_is_asked_one_thing_at_a_time_within_the_budget",
+    "tests/backends/enphase/test_backend.py::test_any_json_from_any_endpoint_leaves_the_driver_serving",
     "tests/backends/enphase/test_backend.py::test_the_live_stream_is_kept_on",
     "tests/backends/enphase/test_token.py::test_a_gateway_with_a_wrong_clock_refuses_good_tokens_and_the_cloud_is_not_hammered",
     "tests/backends/enphase/test_systems.py::test_a_system_of_this_shape_serves_what_the_page_says",
@@ -49,6 +51,7 @@ SLOW = (
     "tests/exporters/test_influxdb.py::test_an_hour_of_a_full_house_is_kept_and_takes_little_memory",
     "tests/process/test_server.py", "tests/test_recording.py",
     "tests/simulators/test_physics.py::test_energy_balance_holds_in_any_house",
+    "tests/exporters/test_web.py::test_more_clients_than_there_is_room_for_are_closed",
     "tests/exporters/test_portfile.py::test_killed_at_any_moment_it_leaves_a_whole_file",
 )  # fmt: skip
 """Tests that --quick leaves out: they start programs, or take more than a second of a processor."""
@@ -66,6 +69,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # A submission is judged by the same examples each time; whoever runs the tests by hand looks for new ones.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize="CI" in os.environ)
+settings.register_profile("quick", settings.get_profile("default"), max_examples=20)
 settings.load_profile("default")
 
 
@@ -115,6 +119,11 @@ class FakeClock(Clock):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="leave out what takes long: SLOW in tests/conftest.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):
+        settings.load_profile("quick")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
