@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import ssl
 import stat
 import tempfile
@@ -698,3 +699,17 @@ def test_key_is_private_and_gone_once_it_is_loaded(make: Make, tmp_path: Path, m
     assert caller.get("/info").status_code == 200
     assert not list(folder.iterdir())
     assert caller.sim.site.setup == SiteSetup()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [("GET http://[ HTTP/1.1", 400), ("GET / HTTP/2", 400), ("GET /", 400), ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked", 411)],
+)
+def test_what_is_no_request_is_answered_and_the_gateway_goes_on(make: Callable[..., Caller], request_line: str, status: int) -> None:
+    caller = make("online")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", caller.sim.port), 5) as plain, context.wrap_socket(plain) as connection:
+        connection.sendall(f"{request_line}\r\n\r\n".encode())
+        assert connection.recv(100).startswith(f"HTTP/1.1 {status} ".encode())
+    assert caller.get("/info").status_code == 200

@@ -72,6 +72,7 @@ async def read_request(reader: asyncio.StreamReader) -> Incoming:
         pairs = (line.partition(":") for line in lines[1:] if line)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         length = int(headers.get("content-length", "0"))
+        parts = urlsplit(target)
     except asyncio.LimitOverrunError:
         raise Refused(413) from None
     except ValueError:
@@ -83,7 +84,6 @@ async def read_request(reader: asyncio.StreamReader) -> Incoming:
     if not 0 <= length <= BODY_LIMIT:
         raise Refused(413)
     body = await reader.readexactly(length)
-    parts = urlsplit(target)
     query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     return Incoming(method, unquote(parts.path), query, headers, body)
 
