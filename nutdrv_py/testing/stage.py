@@ -9,7 +9,6 @@ import dataclasses
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,8 +23,9 @@ from nutdrv_py.machine.paths import Paths
 from nutdrv_py.nut.snapshot import Snapshot
 from nutdrv_py.testing.clock import BackendClock, DeviceClock, FakeClock
 from nutdrv_py.testing.device import Device
+from nutdrv_py.testing.seen import Moment, Noted, Poll
 
-__all__ = ["GRID", "Moment", "Poll", "Stage", "Stuck", "staged"]
+__all__ = ["GRID", "Stage", "Stuck", "staged"]
 
 GRID = Status.OL | Status.OB
 
@@ -59,36 +59,6 @@ class _Open(Settings):
     def secrets(self) -> tuple[object, ...]:
         """None: the driver's second line of defence is off."""
         return ()
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What upsd is given from ``at`` on."""
-
-    at: float
-    status: Status
-    stale: bool
-    words: str
-    values: dict[str, str]
-
-
-@dataclass(slots=True)
-class Poll:
-    """A call of ``poll`` or ``__aenter__``: when it began, what came of it, and the longest block of the event loop."""
-
-    began: float
-    reading: Reading | None = None
-    error: BaseException | None = None
-    blocked: float = 0.0
-
-
-@dataclass(slots=True)
-class Noted:
-    """What was seen besides readings."""
-
-    wrong_threads: set[str] = field(default_factory=set)
-    hung: int = 0
-    early: list[Reading] = field(default_factory=list)
 
 
 class Stage:

@@ -34,7 +34,6 @@ from nutdrv_py.log import Trouble, log
 
 __all__ = ["ENDPOINTS", "Endpoint", "Enphase"]
 
-
 _RELAY = "/ivp/ensemble/relay"
 _STATUS = "/ivp/ensemble/status"
 _STREAM = "/ivp/livedata/stream"

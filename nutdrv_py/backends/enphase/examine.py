@@ -145,14 +145,9 @@ def _clocks(answer: Answer, clock: Clock) -> Finding:
 
 
 async def _endpoints(
-    gateway: Gateway,
-    config: EnphaseConfig,
-    clock: Clock,
-    paths: Mapping[str, str],
-    token: Token,
-    wait: float,
+    gateway: Gateway, config: EnphaseConfig, clock: Clock, paths: Mapping[str, str], token: Token, wait: float,
     raw: dict[str, object],
-) -> Finding:
+) -> Finding:  # fmt: skip
     """Ask each endpoint once; the answers go into ``raw``."""
     told: list[str] = []
     missing: list[str] = []
