@@ -76,7 +76,8 @@ class Reload:
         stuck = driver.settings.unchangeable(new)
         await self._take_over(new, stuck)
         if stuck:
-            log.log.warning("Configuration reloaded; changed, but only a restart takes it over: %s", ", ".join(stuck))
+            text = "Configuration reloaded; changed, but only a restart takes it over: %s. Restart while the grid is there"
+            log.log.warning(text, ", ".join(stuck))
         else:
             log.log.info("Configuration reloaded")
         return stuck

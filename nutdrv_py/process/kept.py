@@ -58,7 +58,10 @@ class Kept:
         try:
             replace(self.path, json.dumps(memory.values()).encode("ascii"), 0o640, sync=False)
         except OSError as error:
-            text = f"{self.path} cannot be written ({error.strerror}), so a restart in an outage forgets the charge"
-            self._trouble.report("kept", text)
+            self._trouble.report(
+                "kept",
+                f"{self.path} cannot be written ({error.strerror}), so a restart in an outage forgets the charge; "
+                f"type: ls -ld {self.path.parent}",
+            )
         else:
             self._trouble.clear("kept")

@@ -88,7 +88,8 @@ def job(seconds: float = ASK) -> str | None:
     try:
         unit, listed = _unit(), _asked(seconds, "list-jobs", "--no-legend", "--plain", "--full")
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        log.warning("systemd cannot be asked whether it starts this unit again (%s)", type(error).__name__)
+        text = "systemd cannot be asked whether it starts this unit again (%s), so it counts as stopped for good"
+        log.warning(text, type(error).__name__)
         return None
     jobs = [line.split() for line in listed.splitlines()]
     return next((words[2] for words in jobs if len(words) > 2 and words[1] == unit), "")

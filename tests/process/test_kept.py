@@ -71,5 +71,5 @@ def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path, caplog: py
     written(file, MEMORY)
     written(file, MEMORY)
     assert [record.getMessage() for record in caplog.records if "forgets the charge" in record.getMessage()] == [
-        f"{file.path} cannot be written (No such file or directory), so a restart in an outage forgets the charge"
+        f"{file.path} cannot be written (No such file or directory), so a restart in an outage forgets the charge; type: ls -ld {file.path.parent}"
     ]

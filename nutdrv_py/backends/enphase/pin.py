@@ -70,7 +70,11 @@ class Pin:
         try:
             replace(self.path, f"{serial} {fingerprint} {key}".rstrip().encode("ascii") + b"\n", sync=False)
         except OSError as error:
-            self._trouble.report("pin", f"The certificate's fingerprint could not be kept in {self.path}: {error.strerror}")
+            self._trouble.report(
+                "pin",
+                f"The certificate's fingerprint could not be kept in {self.path}: {error.strerror}; "
+                f"type: ls -ld {self.path.parent}",
+            )
 
     def _read(self) -> None:
         try:

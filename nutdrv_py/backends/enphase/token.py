@@ -176,7 +176,7 @@ class Authority:
             self._trouble.report(
                 "token file",
                 f"The token could not be written to {self._path}: {error.strerror}; it is used all the same, "
-                "but fetched anew after a restart",
+                f"but fetched anew after a restart; type: ls -ld {self._path.parent}",
             )
         else:
             self._trouble.clear("token file")
