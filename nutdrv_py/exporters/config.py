@@ -1,25 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The sections of the exporters' YAML file: RctMon's, as they are, and what was added. One dataclass each, one field per key.
 
-:mod:`~nutdrv_py.exporters.config_file` reads it.
+:mod:`~nutdrv_py.exporters.config_file` reads it, :mod:`~nutdrv_py.exporters.config_checks` says which values cannot work.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
-
-from nutdrv_py.errors import ConfigError
-from nutdrv_py.log import log
 
 __all__ = [
     "DEFAULT_NAME", "SECTIONS", "Device", "Exports", "InfluxDB", "Key", "Machine", "Mqtt", "Page", "PortFileSection",
-    "Prometheus", "Wake", "check", "key", "refuse_code",
+    "Prometheus", "Wake", "key",
 ]  # fmt: skip
 
 PORT = 9831
@@ -179,99 +173,3 @@ SECTIONS: Mapping[str, type] = {
 
 DEFAULT_NAME = "rct"
 """Name of the device of RctMon's section ``device``, which has none."""
-
-
-def check(section: object, where: str) -> None:
-    """Refuse combinations that cannot work. Raises :class:`ConfigError` that begins with ``where``."""
-    match section:
-        case Mqtt():
-            if not section.mqtt_host:
-                raise ConfigError(f"{where}.mqtt_host is missing: the address of the broker")
-            if (section.auth_user is None) != (section.auth_pass is None):
-                raise ConfigError(f"{where}: auth_user and auth_pass go together; write both or none")
-            if (section.tls_certfile is None) != (section.tls_keyfile is None):
-                raise ConfigError(f"{where}: tls_certfile and tls_keyfile go together; write both or none")
-            if section.tls_certfile and not section.tls_enable:
-                raise ConfigError(f"{where}: tls_certfile needs tls_enable: true; without it nothing is encrypted")
-            if section.tls_ca_cert and not section.tls_enable:
-                # As in RctMon's example.
-                log.warning("%s: tls_ca_cert does nothing without tls_enable: true; nothing is encrypted", where)
-            for name in ("topic_prefix", "discovery_prefix"):
-                text = getattr(section, name)
-                if not text or set("+#\0") & set(text):
-                    raise ConfigError(f"{where}.{name} is {text!r}; write a topic without + and #")
-            if section.discovery_prefix.startswith("/") or section.discovery_prefix.endswith("/"):
-                raise ConfigError(f"{where}.discovery_prefix is {section.discovery_prefix!r}; write it without / at its ends")
-        case InfluxDB():
-            if not section.url.startswith(("http://", "https://")):
-                raise ConfigError(f"{where}.url must begin with http:// or https://")
-            if not urlsplit(section.url).hostname:
-                raise ConfigError(f"{where}.url has no host; write it like http://localhost:8086")
-            if "@" in section.url.split("/")[2]:
-                raise ConfigError(f"{where}.url must not hold a user or password; write token, or username and password")
-            if (section.username or section.password) and not section.database:
-                raise ConfigError(f"{where}: username and password are for 1.x servers; add database, or use token")
-            if section.database and section.token:
-                raise ConfigError(f"{where}: database is for 1.x servers, which take username and password; remove token")
-        case PortFileSection():
-            if not section.path:
-                raise ConfigError(f"{where}.path is missing: the file that dummy-ups reads")
-        case Wake():
-            if not 0 < len(section.machines) <= MOST_MACHINES:
-                raise ConfigError(
-                    f"{where}.machines must name 1 to {MOST_MACHINES} machines: - name: ..., mac: ..., answers: ..."
-                )
-            _address(section.broadcast, f"{where}.broadcast")
-        case Machine():
-            if not _MACHINE.fullmatch(section.name):
-                raise ConfigError(f"{where}: name must be 1 to 40 letters, digits, dots, hyphens or underscores")
-            digits = _MAC.fullmatch(section.mac)
-            if digits is None or int(section.mac[:2], 16) & 1 or not int(re.sub("[:-]", "", section.mac), 16):
-                raise ConfigError(
-                    f"{where}: mac of {section.name} is not that of a network card; write it like 00:11:22:33:44:55"
-                )
-            host, _, port = section.answers.rpartition(":")
-            if not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 0x10000):
-                raise ConfigError(
-                    f"{where}: answers of {section.name} must be an address and a TCP port, such as 192.168.1.10:22"
-                )
-            _address(host.removeprefix("[").removesuffix("]"), f"{where}: answers of {section.name}", six=True)
-
-
-_MACHINE = re.compile(r"[A-Za-z0-9._-]{1,40}")
-_MAC = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
-
-
-def _address(text: str, where: str, *, six: bool = False) -> None:
-    """Refuse what is no IP address: after an outage a name service may be away."""
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        found = None
-    if found is None or (found.version == 6 and not six):
-        raise ConfigError(
-            f"{where} must hold an {'' if six else 'IPv4 '}address, such as 192.168.1.{10 if six else 255}, not a name"
-        )
-
-
-_LOGGING_CLASS = re.compile(r"logging\.(?:handlers\.)?\w+")
-_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
-
-
-def refuse_code(content: object, where: str) -> None:
-    """Refuse what dictConfig would call: with it, a user who may write the file could run programs as the driver's user.
-
-    Raises :class:`ConfigError` that begins with ``where``.
-    """
-    if isinstance(content, dict):
-        for name, value in content.items():
-            if name in ("()", ".", "factory"):
-                raise ConfigError(f"{where}: {name!r} would run code; use the handlers and formatters of Python's logging")
-            if name == "class" and not _LOGGING_CLASS.fullmatch(str(value)):
-                raise ConfigError(f"{where}: class must be one of Python's logging or logging.handlers")
-            refuse_code(value, where)
-    elif isinstance(content, list):
-        for value in content:
-            refuse_code(value, where)
-    elif isinstance(content, str) and content.startswith("ext://") and content not in _STREAMS:
-        raise ConfigError(f"{where}: of ext:// only {' and '.join(_STREAMS)} are taken")

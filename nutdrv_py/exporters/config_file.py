@@ -22,7 +22,8 @@ from pathlib import Path
 import yaml
 
 from nutdrv_py.errors import ConfigError, word
-from nutdrv_py.exporters.config import DEFAULT_NAME, SECTIONS, Device, Exports, Key, Machine, check, refuse_code
+from nutdrv_py.exporters.config import DEFAULT_NAME, SECTIONS, Device, Exports, Key, Machine
+from nutdrv_py.exporters.config_checks import check, refuse_code
 from nutdrv_py.log import log
 from nutdrv_py.machine.files import read
 from nutdrv_py.machine.private import read_private

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The broker of the section ``mqtt``: its keys, checked, and the connection that they make."""
+"""The broker of the section ``mqtt``: the connection that its keys make."""
 
 from __future__ import annotations
 
-import re
 import ssl
 
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters.config import Mqtt
-from nutdrv_py.exporters.topics import OFFLINE, unfit
+from nutdrv_py.exporters.topics import OFFLINE
 from nutdrv_py.protocols import mqtt
 from nutdrv_py.protocols.tls import trusting
 
-__all__ = ["Broker", "check"]
+__all__ = ["Broker"]
 
 
 class Broker(mqtt.Broker):
@@ -22,7 +21,6 @@ class Broker(mqtt.Broker):
     """
 
     def __init__(self, options: Mqtt, will: str, guest: mqtt.Guest) -> None:
-        check(options)
         super().__init__(
             mqtt.Link(
                 "the section mqtt", options.mqtt_host or "", options.mqtt_port, options.client_name, options.auth_user or "",
@@ -30,37 +28,6 @@ class Broker(mqtt.Broker):
             ),
             guest,
         )  # fmt: skip
-
-
-def check(options: Mqtt) -> None:
-    """Raise :class:`ConfigError` for keys that cannot work; the pairs are those that RctMon 0.0.2 asks for."""
-    for right, sentence in (
-        (options.mqtt_host, "needs mqtt_host, the address of the broker"),
-        (_is_host(options.mqtt_host or ""), "has a mqtt_host that is neither a name nor an address"),
-        (bool(options.auth_user) == bool(options.auth_pass), "needs auth_user and auth_pass together, or neither"),
-        (bool(options.tls_certfile) == bool(options.tls_keyfile), "needs tls_certfile and tls_keyfile together, or neither"),
-        (options.tls_enable or not options.tls_certfile, "has tls_certfile, which is of no use unless tls_enable is true"),
-        (options.tls_enable or not options.tls_ca_cert, "has tls_ca_cert, but nothing is encrypted unless tls_enable is true"),
-        (_is_prefix(options.topic_prefix), "has a topic_prefix that cannot be; leave out + and #, and slashes around it"),
-        (_is_prefix(options.discovery_prefix), "has a discovery_prefix that cannot be; leave out + and #, and slashes around it"),
-        (not any(map(unfit, options.client_name.translate(_WILDCARDS))), "has control characters in its client_name"),
-    ):
-        if not right:
-            raise ConfigError(f"the section mqtt {sentence}")
-
-
-_WILDCARDS = str.maketrans("", "", "+#")
-
-
-def _is_host(host: str) -> bool:
-    try:
-        return bool(re.fullmatch(r"[^\s\x00-\x1f/]+", host)) and bool(host.encode("idna"))
-    except UnicodeError:
-        return False
-
-
-def _is_prefix(prefix: str) -> bool:
-    return bool(prefix) and prefix == prefix.strip("/") and not any(map(unfit, prefix))
 
 
 def _context(options: Mqtt) -> ssl.SSLContext | None:

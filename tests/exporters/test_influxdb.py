@@ -30,6 +30,7 @@ from nutdrv_py.device.reading import Reading, Status
 from nutdrv_py.errors import ConfigError, DeviceError
 from nutdrv_py.exporters import delivery
 from nutdrv_py.exporters.config import InfluxDB
+from nutdrv_py.exporters.config_checks import check
 from nutdrv_py.exporters.delivery import Backlog, Delivery
 from nutdrv_py.exporters.influxdb import InfluxExporter
 from nutdrv_py.exporters.points import FieldValue, Measured, device_points, driver_point, line
@@ -716,12 +717,6 @@ async def test_a_certificate_is_checked_and_ca_cert_is_honoured(
     [
         ({"ca_cert": "/does/not/exist.pem"}, "influxdb.ca_cert: /does/not/exist.pem cannot be used: No such file or directory"),
         ({"ca_cert": __file__}, "it holds no certificate"),
-        ({"token": "a\nb"}, "influxdb.token holds characters"),
-        ({"token": "schlüssel"}, "influxdb.token holds characters"),
-        ({"url": "http://"}, "influxdb.url is no address"),
-        ({"url": "http://[::1"}, "influxdb.url is no address"),
-        ({"url": "http://host:99999"}, "influxdb.url is no address"),
-        ({"url": "http://writer:word@host"}, "influxdb.url holds a user or password"),
     ],
 )
 async def test_what_only_an_administrator_can_mend_stops_the_start(clock: FakeClock, options: dict[str, str], sentence: str) -> None:
@@ -730,6 +725,24 @@ async def test_what_only_an_administrator_can_mend_stops_the_start(clock: FakeCl
         await home.exporter.start()
     assert sentence in str(error.value)
     assert await stopped(home) < 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"token": "a\nb"}, "influxdb.token holds characters"),
+        ({"token": "schlüssel"}, "influxdb.token holds characters"),
+        ({"url": "ftp://host"}, "influxdb.url must begin with http"),
+        ({"url": "http://"}, "influxdb.url has no host"),
+        ({"url": "http://[::1"}, "influxdb.url has no host"),
+        ({"url": "http://host:99999"}, "a port that is none"),
+        ({"url": "http://writer:word@host"}, "influxdb.url must not hold a user or password"),
+    ],
+)
+def test_what_no_server_would_take_is_refused_when_the_file_is_read(options: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence) as error:
+        check(InfluxDB(enable=True, **options), "influxdb")  # type: ignore[arg-type]
+    assert "word@" not in str(error.value)
 
 
 def test_the_documentation_has_each_key_with_its_default() -> None:

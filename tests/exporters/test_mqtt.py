@@ -20,8 +20,9 @@ from nutdrv_py.device.reading import Status
 from nutdrv_py.errors import ConfigError
 from nutdrv_py.exporters import mqtt
 from nutdrv_py.exporters.config import Mqtt
+from nutdrv_py.exporters.config_checks import check
 from nutdrv_py.exporters.mqtt import WINDOW, MqttExporter
-from nutdrv_py.exporters.mqtt_broker import check
+from nutdrv_py.exporters.mqtt_broker import Broker
 from nutdrv_py.exporters.mqtt_outbox import Outbox, Rank
 from nutdrv_py.protocols import mqtt as wire
 from tests.conftest import REPO, kinded
@@ -183,22 +184,34 @@ async def test_while_stale_nothing_is_announced_and_only_the_availability_told(m
         ({"mqtt_host": ".x"}, "mqtt_host"), ({"mqtt_host": "x" * 70}, "mqtt_host"), ({"mqtt_host": "http://x"}, "mqtt_host"),
         ({"auth_user": "nut"}, "auth_pass"), ({"auth_pass": "hush"}, "auth_user"),
         ({"tls_enable": True, "tls_certfile": "/x"}, "tls_keyfile"), ({"tls_enable": True, "tls_keyfile": "/x"}, "tls_certfile"),
-        ({"tls_certfile": "/x", "tls_keyfile": "/y"}, "tls_enable"), ({"tls_ca_cert": "/x"}, "tls_enable"),
-        ({"topic_prefix": "a/#"}, "topic_prefix"), ({"topic_prefix": ""}, "topic_prefix"), ({"topic_prefix": "/a"}, "topic_prefix"),
+        ({"tls_certfile": "/x", "tls_keyfile": "/y"}, "tls_enable"),
+        ({"topic_prefix": "a/#"}, "topic_prefix"), ({"topic_prefix": ""}, "topic_prefix"), ({"discovery_prefix": "/a"}, "discovery_prefix"),
         ({"topic_prefix": "a\n"}, "topic_prefix"), ({"discovery_prefix": "+"}, "discovery_prefix"), ({"client_name": "a\0"}, "client_name"),
     ],
 )  # fmt: skip
 def test_keys_that_cannot_work_are_named(keys: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
-        check(dataclasses.replace(GOOD, **keys))
+        check(dataclasses.replace(GOOD, **keys), "mqtt")
     assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "keys", [{}, {"mqtt_host": "::1"}, {"mqtt_host": "Büro.example"}, {"auth_user": "a", "auth_pass": "b"}, {"topic_prefix": "a/b"}, {"client_name": ""}]
+    "keys",
+    [
+        {},
+        {"tls_ca_cert": "/x"},
+        {"topic_prefix": "/a/"},
+        {"mqtt_host": "::1"},
+        {"mqtt_host": "Büro.example"},
+        {"auth_user": "a", "auth_pass": "b"},
+        {"topic_prefix": "a/b"},
+        {"client_name": ""},
+    ],
 )
-def test_keys_that_work_are_taken(keys: dict[str, Any]) -> None:
-    check(dataclasses.replace(GOOD, **keys))
+async def test_keys_that_work_are_taken_by_the_file_and_by_the_connection(keys: dict[str, Any]) -> None:
+    options = dataclasses.replace(GOOD, **keys)
+    check(options, "mqtt")
+    Broker(options, "will", MqttExporter([], options))
 
 
 @pytest.mark.parametrize(
