@@ -40,8 +40,8 @@ demo: nut $(STAMP)
 	@$(VENV)/bin/nutdrv_py demo
 
 test: servers $(STAMP)
-	@# Most of them wait for other programs: six fit on two cores.
-	@$(VENV)/bin/python -m pytest -n 6 --dist worksteal --ignore tests/drills tests
+	@# Most of them wait for other programs: eight fit on two cores.
+	@$(VENV)/bin/python -m pytest -n 8 --dist worksteal --ignore tests/drills tests
 	@$(VENV)/bin/python -m pytest tests/drills
 
 quick: $(STAMP)
@@ -49,8 +49,10 @@ quick: $(STAMP)
 	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal --quick tests
 
 coverage: $(STAMP)
-	@mkdir -p build
-	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal $(if $(ALL),--ignore tests/drills,--quick) --cov --cov-report=term-missing tests
+	@rm -f build/coverage*
+	@$(VENV)/bin/coverage run -m pytest -n 3 --dist worksteal $(if $(ALL),--ignore tests/drills,--quick) tests
+	@$(VENV)/bin/coverage combine --quiet
+	@$(VENV)/bin/coverage report --show-missing
 
 drills: servers $(STAMP)
 	@DRILLS="$(DRILLS)" DRILLS_RESULTS=build/drills.json DRILLS_PAGE=docs/reliability.md $(VENV)/bin/python -m pytest tests/drills

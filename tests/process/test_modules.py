@@ -37,7 +37,7 @@ def loaded(folder: Path, section: str) -> frozenset[str]:
     (folder / "ups.conf").chmod(0o600)
     code = (
         "import sys\nfrom pathlib import Path\nimport nutdrv_py.process.start\n"
-        "from nutdrv_py.process.upsconf import load, read_ups_conf\n"
+        "from nutdrv_py.process.loading import load\nfrom nutdrv_py.process.upsconf import read_ups_conf\n"
         f"load('home', 'nutdrv_py', conf=read_ups_conf(Path({str(folder / 'ups.conf')!r}), 'home'))\n"
         "print(*sys.modules)"
     )
