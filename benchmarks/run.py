@@ -50,7 +50,8 @@ NOTES = """
 - CPU at the default intervals is that of waking up, not of computing: an RCT poll is 42 turns of the event loop of 0.15 ms, because the inverter answers
   one object after the other. A machine that is busy with something else has it in its caches: the same poll took 4.5 ms there, that of a gateway 5.2.
 - CPU of a file's driver: nothing is read while the file is unchanged. What remains are the heartbeat that upsd is shown in each poll, as other drivers
-  do, and the look at the file in a thread, which must not hang the driver where the file lies on a server.
+  do, the look at the file in a thread, which must not hang the driver where the file lies on a server, and a beat each second, by which a blocked event
+  loop is noticed.
 - A first dump is encoded, each later one of the same values is a copy: the p99 is the first.
 - A start takes the interpreter twice: the driver goes on in one that has the driver's name, or `upsdrvctl stop` of NUT 2.8.3 and later would not find it.
   The first imports nothing but what looks for that name.

@@ -7,6 +7,7 @@ import heapq
 import inspect
 import logging
 import os
+import random
 import shutil
 import signal
 import sys
@@ -137,6 +138,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if item.nodeid.startswith(SLOW)]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
+    # By modules, or those that wait for programs would all be in the share of one worker, and be left when the others are done.
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    order = list(modules)
+    random.Random(1).shuffle(order)
+    items[:] = [item for module in order for item in modules[module]]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -32,11 +32,8 @@ from nutdrv_py.nut.snapshot import Snapshot
 
 __all__ = ["Driver"]
 
-BEAT = 5.0
-"""Seconds between two beats of the heart, which feeds systemd's watchdog and notices that the event loop was blocked.
-
-With what a beat may be late, half of the 15 s after which upsd gives a driver up (MAXAGE, upsd.conf(5)): none of that is missed.
-"""
+BEAT = 1.0
+"""Seconds between two beats of the heart, which feeds systemd's watchdog and notices that the event loop was blocked."""
 
 T = TypeVar("T")
 Listener = Callable[[Snapshot, Snapshot], None]
