@@ -21,7 +21,7 @@ help:
 	@echo "make demo    watch an outage as upsc and upsmon see it (installs what is missing)"
 	@echo "make test    the same set-up, then every test"
 	@echo "make quick   the tests that need no other program, in a minute: for each save"
-	@echo "make coverage  which lines and branches make quick does not reach; ALL=1: nor all tests but the drills, programs that they start left out"
+	@echo "make coverage  which lines and branches make quick does not reach; ALL=1: nor all tests but the drills"
 	@echo "make drills  each story with the real upsmon at each phase of its look (ten minutes); writes docs/reliability.md"
 	@echo "make check   ruff (format too), codespell, mypy --strict, the layer test"
 	@echo "make docs    the documentation as a web site, in build/docs"
