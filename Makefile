@@ -49,7 +49,7 @@ quick: $(STAMP)
 	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal --quick tests
 
 coverage: $(STAMP)
-	@rm -f build/coverage*
+	@mkdir -p build && rm -f build/coverage*
 	@$(VENV)/bin/coverage run -m pytest -n 3 --dist worksteal $(if $(ALL),--ignore tests/drills,--quick) tests
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --show-missing
