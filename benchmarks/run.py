@@ -46,16 +46,16 @@ NOTES = """
 
 - The drivers run in an environment as a user's, with nothing but what they need.
 - Resident memory: `import asyncio` alone is the floor of any driver in Python. On it come construct (3 MiB) or httpx with what it loads for its first
-  request (7 MiB) and, with Python 3.11, what `pathlib` loads: `urllib.parse` and `ipaddress` (0.9 MiB).
+  request (8 MiB) and, with Python 3.11, what `pathlib` loads: `urllib.parse` and `ipaddress` (0.9 MiB).
 - CPU at the default intervals is that of waking up, not of computing: an RCT poll is 42 turns of the event loop of 0.15 ms, because the inverter answers
-  one object after the other. A machine that is busy with something else has it in its caches: the same poll took 4.5 ms there, that of a gateway 5.2.
+  one object after the other. Where that finds warm caches it costs less: on a busier machine 4.5 ms, and 5.2 for a gateway.
 - CPU of a file's driver: nothing is read while the file is unchanged. What remains are the heartbeat that upsd is shown in each poll, as other drivers
   do, the look at the file in a thread, which must not hang the driver where the file lies on a server, and a beat each second, by which a blocked event
   loop is noticed.
 - A first dump is encoded, each later one of the same values is a copy: the p99 is the first.
 - A start takes the interpreter twice: the driver goes on in one that has the driver's name, or `upsdrvctl stop` of NUT 2.8.3 and later would not find it.
   The first imports nothing but what looks for that name.
-- A scrape is what prometheus_client needs for so many samples, and a quarter for collecting them.
+- A scrape is what prometheus_client needs for so many samples, and a fifth for collecting them.
 - The interval of the gateway is 5 s, which is most of the time from its relay to upsd.
 - RctMon cannot be had from the package index. What stands in for it are its libraries: their imports for memory, a loop around rctclient for CPU.
 """

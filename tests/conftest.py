@@ -69,7 +69,7 @@ SLOW = (
     "tests/exporters/test_web.py::test_more_clients_than_there_is_room_for_are_closed",
     "tests/simulators/test_physics.py::test_energy_balance_holds_in_any_house",
 )  # fmt: skip
-"""Tests that --quick leaves out: they start programs, or take more than a second of a processor."""
+"""Tests that --quick leaves out: they start programs, take about a second of a processor, or are in make check."""
 
 # What a driver keeps (tokens, histories) stays out of the machine's own folder, and out of other tests.
 os.environ["NUTDRV_PY_HOME"] = tempfile.mkdtemp(prefix="nutdrv-home-")

@@ -51,8 +51,8 @@ class Remarks:
         self._trouble.report(
             "low",
             "THE HOUSE IS OFF THE GRID AND NO LOW BATTERY CAN BE SEEN: the device reports neither a charge nor a runtime that "
-            "has a low mark. Nothing is shut down before the battery is empty. If upsc shows battery.charge, write lowbatt = 20 "
-            f"into [{self._ups}] of ups.conf and reload the driver: nutdrv_py -a {self._ups} -c reload",
+            "has a low mark. Nothing is shut down before the battery is empty. If upsc shows battery.charge, write lowbatt = 20; "
+            f"the driver of upsd takes it over without a restart: nutdrv_py -a {self._ups} -c reload",
             logging.ERROR,
         )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What cannot work in the exporters' file: refused when it is read, so that nothing is left to refuse when an exporter starts."""
+"""What cannot work in the exporters' file: refused when it is read. Only certificates are looked at when an exporter starts."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def _mqtt(section: Mqtt, where: str) -> None:
     if not section.mqtt_host:
         raise ConfigError(f"{where}.mqtt_host is missing: the address of the broker")
     if not _is_host(section.mqtt_host):
-        raise ConfigError(f"{where}.mqtt_host is {section.mqtt_host!r}; write a name or an address")
+        # Not shown: it may be the URL of a broker with a password.
+        raise ConfigError(f"{where}.mqtt_host is neither a name nor an address; a login belongs into auth_user and auth_pass")
     if bool(section.auth_user) != bool(section.auth_pass):
         raise ConfigError(f"{where}: auth_user and auth_pass go together; write both or none")
     if bool(section.tls_certfile) != bool(section.tls_keyfile):
@@ -96,7 +97,7 @@ def _is_address(url: str) -> bool:
 
 def _is_host(host: str) -> bool:
     try:
-        return bool(re.fullmatch(r"[^\s\x00-\x1f/]+", host)) and bool(host.encode("idna"))
+        return bool(re.fullmatch(r"[^\s\x00-\x1f/@]+", host)) and bool(host.encode("idna"))
     except UnicodeError:
         return False
 

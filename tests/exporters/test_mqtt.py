@@ -182,6 +182,7 @@ async def test_while_stale_nothing_is_announced_and_only_the_availability_told(m
     [
         ({"mqtt_host": None}, "mqtt_host"), ({"mqtt_host": ""}, "mqtt_host"), ({"mqtt_host": "a b"}, "mqtt_host"),
         ({"mqtt_host": ".x"}, "mqtt_host"), ({"mqtt_host": "x" * 70}, "mqtt_host"), ({"mqtt_host": "http://x"}, "mqtt_host"),
+        ({"mqtt_host": "mqtt://nut:hush@x"}, "mqtt_host"), ({"mqtt_host": "nut:hush@x"}, "mqtt_host"),
         ({"auth_user": "nut"}, "auth_pass"), ({"auth_pass": "hush"}, "auth_user"),
         ({"tls_enable": True, "tls_certfile": "/x"}, "tls_keyfile"), ({"tls_enable": True, "tls_keyfile": "/x"}, "tls_certfile"),
         ({"tls_certfile": "/x", "tls_keyfile": "/y"}, "tls_enable"),
